@@ -75,7 +75,7 @@ def _rebuild(
     message: str,
     code: LogwellErrorCode,
     status_code: int | None,
-    retryable: bool,  # noqa: FBT001
+    retryable: bool,
     retry_after: float | None,
 ) -> LogwellError:
     return LogwellError(
