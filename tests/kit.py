@@ -149,7 +149,8 @@ class Bench:
             sleep=self.clock.sleep,
             say=self.said.append,
         )
-        self.exporter = LogwellLogExporter("http://localhost:1", KEY, _seams=seams, **options)
+        options.setdefault("api_key", None if "api_key_file" in options else KEY)
+        self.exporter = LogwellLogExporter("http://localhost:1", _seams=seams, **options)
 
     @property
     def engine(self) -> Any:
