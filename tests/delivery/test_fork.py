@@ -55,7 +55,7 @@ def stored(receiver: Receiver) -> list[str]:
 
 def test_a_child_delivers_its_own_records_and_none_of_its_parents(receiver: Receiver) -> None:
     exporter = LogwellLogExporter(receiver.url, receiver.key)
-    receiver.faults.set(delay_ms=100)
+    receiver.faults.delay(100)
     exporter.export(records(500))
 
     def child() -> bool:
