@@ -141,8 +141,8 @@ class Delivery:
         """The suspect whose turn it is and the seconds until then; None: a fresh chunk's turn."""
         if (chunk := self._quarantine.with_evidence()) is not None:
             return chunk, 0.0
-        if not self._outbox.waiting and (due := self._quarantine.next_due()) is not None:
-            return due
+        if self._quarantine.full or not self._outbox.waiting:
+            return self._quarantine.next_due() or (None, 0.0)
         return None, 0.0
 
     def _bisected(self, chunk: Chunk) -> Chunk | None:
@@ -215,10 +215,8 @@ class Delivery:
     def _suspected(self, chunk: Chunk, outcome: Outcome) -> None:
         down = self._server_is_down()
         self._breaker.failed(outcome.error.retry_after if outcome.error else None, down=down)
-        fresh = chunk.suspicion is None
-        if down or (fresh and (self._quarantine.full or self._breaker.state != "closed")):
-            # While nothing is accepted, no failure says anything about a chunk.
-            self._return(chunk)
+        if down:
+            self._return(chunk)  # a failure that says nothing about the chunk
         elif self._quarantine.failed(chunk):
             error = report.poison(chunk, self._config.secrets.mask)
             if self._outbox.settle(chunk, dropped="poison"):
