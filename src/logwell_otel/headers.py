@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import unquote
 
+from logwell_otel.settings import as_text
+
 if TYPE_CHECKING:
     from logwell_otel.settings import Settings
 
@@ -87,7 +89,10 @@ def headers_of(settings: Settings) -> Headers:
     seen: set[str] = set()
     for number, (name, text) in enumerate(pairs, 1):
         if not _NAME.fullmatch(name):
-            expected, found = "names of letters, digits and hyphens", "another character in the name"
+            expected, found = (
+                "names of letters, digits and hyphens",
+                "another character in the name",
+            )
         elif name.lower() in _OURS:
             expected, found = "no header that the exporter itself sets", name
         elif name.lower() in seen:
@@ -107,10 +112,11 @@ def _of_mapping(settings: Settings, value: Mapping[Any, Any]) -> list[tuple[str,
     for number, (name, text) in enumerate(value.items(), 1):
         # YAML reads digits as a number; what it reads as something else, such as null or
         # true, has lost the spelling that was meant.
-        if isinstance(text, bool) or not isinstance(text, (str, int, float)):
-            found = f"{type(text).__name__} (header {number})"
-            raise settings.error("headers", "texts as values", found)
-        pairs.append((str(name).strip(), str(text).strip()))
+        pair = as_text(name), as_text(text)
+        if pair[0] is None or pair[1] is None:
+            found = f"{type(name).__name__} and {type(text).__name__} (header {number})"
+            raise settings.error("headers", "texts as names and values", found)
+        pairs.append((pair[0].strip(), pair[1].strip()))
     return pairs
 
 

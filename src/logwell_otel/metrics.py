@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 ENABLED_BY: Final = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
 COMPONENT_TYPE: Final = "logwell_http_log_exporter"
+# The conventions' word for what a server refuses entry by entry.
+_REJECTED: Final = "rejected"
 _numbers: Final = itertools.count()
 
 
@@ -83,7 +85,7 @@ class Metrics:
         ledger, _held = read
         yield Observation(ledger.accepted, self._attributes)
         if ledger.refused:
-            yield Observation(ledger.refused, {**self._attributes, "error.type": "refused"})
+            yield Observation(ledger.refused, {**self._attributes, "error.type": _REJECTED})
         for reason, count in ledger.dropped.items():
             yield Observation(count, {**self._attributes, "error.type": reason})
 
@@ -98,4 +100,7 @@ class Metrics:
             attributes = {**attributes, "error.type": outcome.error.code.value}
             if outcome.error.status_code is not None:
                 attributes["http.response.status_code"] = outcome.error.status_code
+        elif outcome.response is not None and outcome.response.rejected:
+            # By the conventions only a full success is one.
+            attributes = {**attributes, "error.type": _REJECTED}
         self._duration.record(seconds, attributes)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel.credentials import config_error, hide_keys
-from logwell_otel.errors import LogwellError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from logwell_otel.errors import LogwellError
 
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
@@ -20,6 +23,8 @@ _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _SECRET_LIKE: Final = re.compile(r"[=@]|lw_", re.IGNORECASE)
 _WORD: Final = re.compile(r"[\w .,+%-]{0,24}", re.ASCII)
 _LONGEST_PATH: Final = 200
+_MOST_BITS: Final = 128
+# Of an integer that is written out. Python refuses to from 4,300 digits on.
 
 
 class Settings:
@@ -67,9 +72,10 @@ class Settings:
         value = self.raw(name)
         if value is None:
             return None
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            return str(value)
-        raise self.error(name, "a text", type(value).__name__)
+        text = as_text(value)
+        if text is None:
+            raise self.error(name, "a text", type(value).__name__)
+        return text
 
     def public_text(self, name: str) -> str | None:
         """A text that is shown and sent, and so must be no API key."""
@@ -158,6 +164,15 @@ def variable_of(name: str) -> str:
     return f"LOGWELL_{name.upper()}"
 
 
+def as_text(value: object) -> str | None:
+    """A text, or a number that YAML made of one; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return None
+    return str(value)
+
+
 def shown_text(text: str) -> str:
     """`text` in quotes, or how long it is where it may hold a secret."""
     if len(text) > _LONGEST_PATH or _SECRET_LIKE.search(text):
@@ -170,8 +185,8 @@ def _shown(value: object) -> str:
         if _WORD.fullmatch(value):
             return shown_text(value)
         return f"{len(value)} characters, not shown because they may be a secret"
-    if isinstance(value, int) and value.bit_length() > 128:
-        return "a number of too many digits"  # which repr() refuses from 4,300 on
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return "a number of too many digits"
     if isinstance(value, (int, float)):
         return repr(value)
     return f"a value of type {type(value).__name__}"
@@ -192,7 +207,7 @@ def _number(value: object) -> float | None:
 
 
 def _spelling(value: object) -> str:
-    return str(value).lower() if isinstance(value, (str, int)) else ""
+    return str(value).lower() if isinstance(value, bool) else (as_text(value) or "").lower()
 
 
 def _expanded(path: str) -> Path:
