@@ -70,8 +70,8 @@ class _Counts(msgspec.Struct):
 
 _REFUSAL: Final = msgspec.json.Decoder(_Refusal)
 _COUNTS: Final = msgspec.json.Decoder(_Counts)
-# What msgspec raises for a body: too deep and not UTF-8 are not among its own.
-_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+# What msgspec raises for a body; nested too deep is not among its own.
+_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError)
 # The server's are `invalid_json`, `validation_error` …; gateways write `Forbidden`.
 _OWN_ERROR: Final = re.compile(r"[a-z]+(_[a-z]+)*")
 
@@ -190,7 +190,7 @@ def _network_advice(reason: str) -> str:
 
 def _accepted(answer: Answer, said: str) -> Outcome:
     try:
-        counts = _COUNTS.decode(answer.body)
+        counts = _COUNTS.decode(_text(answer))
     except _UNREADABLE:
         counts = None
     if counts is None or counts.accepted < 0:
@@ -213,9 +213,13 @@ def _accepted(answer: Answer, said: str) -> Outcome:
     return Outcome(Action.DONE, response=response)
 
 
+def _text(answer: Answer) -> str:
+    return answer.body.decode("utf-8", "replace")
+
+
 def _refusal(answer: Answer) -> _Refusal | None:
     try:
-        refusal = _REFUSAL.decode(answer.body)
+        refusal = _REFUSAL.decode(_text(answer))
     except _UNREADABLE:
         return None
     return refusal if _OWN_ERROR.fullmatch(refusal.error) else None
