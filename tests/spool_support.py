@@ -164,6 +164,9 @@ class Child:
         os.close(writing)
         self._file = os.fdopen(reading, "rb")
 
+    def fileno(self) -> int:
+        return self._file.fileno()
+
     def line(self) -> str:
         return self._file.readline().decode().strip()
 

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SHARE_WRITTEN = 1 / 32
-"""Writing this much of the cap is reason for a new look. Walking a directory at every write is a
-known defect of other disk buffers; this is 32 looks for each time the cap is filled."""
+"""When all processes may have written this part of the cap since the last look, it is time for a
+new one: by so much may they pass it together. Walking a directory at every write is a known defect
+of other disk buffers; this is 32 looks of each process while they fill the cap."""
 
 
 class Neighbours:
@@ -42,7 +43,7 @@ class Neighbours:
     def writing(self, size: int, own: Path | None) -> None:
         """Looks again if enough was written since the last look."""
         self._written += size
-        if self._written > self._max_bytes * _SHARE_WRITTEN:
+        if self._written * (self._processes + 1) > self._max_bytes * _SHARE_WRITTEN:
             self.look(own)
 
     def look(self, own: Path | None) -> None:
