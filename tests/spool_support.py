@@ -6,13 +6,13 @@ import os
 import signal
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from logwell_otel.spool import Disk, Spool, SpooledChunk, lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 ENDPOINT = "https://logs.example.com"
 SERVICE = "checkout"
@@ -60,7 +60,7 @@ class World:
         self.mono = 1_000.0
         self._spools: list[Spool] = []
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> World:  # noqa: PYI034 - typing.Self came with 3.11
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -145,9 +145,7 @@ class FailingDisk(Disk):
 class Child:
     """A real process, forked, that runs `work` with the writing end of a pipe."""
 
-    def __init__(
-        self, work: Callable[[int], None], fork: Callable[[], int] | None = None
-    ) -> None:
+    def __init__(self, work: Callable[[int], None], fork: Callable[[], int] | None = None) -> None:
         reading, writing = os.pipe()
         self.pid = (fork or os.fork)()
         if self.pid == 0:

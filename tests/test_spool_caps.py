@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from spool_support import World, check_sum, drain, entries, entry, numbers
 
 from logwell_otel.spool import DEFAULT_MAX_AGE, DEFAULT_MAX_BYTES, SpoolCounters
+from spool_support import World, check_sum, drain, entries, entry, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

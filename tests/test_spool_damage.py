@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from spool_support import FailingDisk, World, check_sum, drain, entries, entry, numbers
 
 from logwell_otel.spool import SpoolCounters
 from logwell_otel.spool.segment import Name, parse
+from spool_support import FailingDisk, World, check_sum, drain, entries, entry, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,6 +182,23 @@ def test_a_name_that_promises_too_much_does_not_upset_the_counters(world: World)
     found, counters = rescued(world)
     assert found == [0, 1, 2]
     assert counters == SpoolCounters(adopted=100, done=3, set_aside=97)
+
+
+def test_files_that_hold_more_than_their_names_say_still_make_no_request_too_large(
+    world: World,
+) -> None:
+    for number in range(2):
+        spool = world.open()
+        spool.store(entries(number * 60, 60))
+        spool.close()
+        world.sleep(1)
+    for file in world.files():
+        file.rename(file.with_name(file.name.replace("-060", "-001")))
+    spool = world.open()
+    assert spool.adopt() == 2
+    assert numbers(spool.take()) == list(range(60))
+    assert numbers(spool.take()) == list(range(60, 120))
+    assert spool.counters.adopted == spool.counters.entries_held == 120
 
 
 def test_a_deleted_file_is_counted_as_gone(world: World) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from spool_support import World, check_sum, drain, entries, entry, numbers
 
 from logwell_otel.spool import SpoolCounters, SpoolError, SpoolWriteError
 from logwell_otel.wire import MAX_REQUEST_BYTES
+from spool_support import World, check_sum, drain, entries, entry, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,6 +166,79 @@ def test_storing_goes_on_while_a_chunk_is_in_hand(world: World) -> None:
     assert drain(spool) == list(range(10))
 
 
+def test_what_many_short_lived_processes_left_is_one_request(world: World) -> None:
+    # A request for each of them would be a storm after the outage.
+    for number in range(30):
+        spool = world.open()
+        spool.store(entries(number * 7, 7))
+        spool.close()
+        world.sleep(1)
+    spool = world.open()
+    spool.adopt()
+    chunks = [spool.take() for _ in range(4)]
+    assert [chunk and chunk.count for chunk in chunks] == [98, 98, 14, None]
+    assert len(world.files()) == 30
+    for chunk in chunks[1::-1]:
+        assert chunk is not None
+        spool.give_back(chunk)
+    chunk = spool.take()
+    assert numbers(chunk) == list(range(98))
+    assert chunk is not None
+    spool.done(chunk)
+    assert len(world.files()) == 16
+    assert drain(spool) == list(range(98, 196))
+    assert spool.counters.done == 196
+    check_sum(spool)
+
+
+def test_small_files_are_joined_up_to_a_requests_bytes(world: World) -> None:
+    for number in range(4):
+        spool = world.open()
+        spool.store([entry(number, size=125_000 - 2)])
+        spool.close()
+        world.sleep(1)
+    # The fourth makes one byte more than a request of four may have.
+    spool = world.open()
+    spool.adopt()
+    assert numbers(spool.take()) == [0, 1, 2, 3]
+    assert spool.take() is None
+    spool = world.open()
+    spool.store([entry(9)])
+    assert numbers(spool.take()) == [9]
+
+
+def test_a_rest_of_several_files_becomes_one(world: World) -> None:
+    for number in range(5):
+        spool = world.open()
+        spool.store(entries(number * 10, 10))
+        spool.close()
+        world.sleep(1)
+    spool = world.open()
+    spool.adopt()
+    chunk = spool.take()
+    assert chunk is not None
+    rest = spool.replace(chunk, [one for one in chunk.entries if one.endswith(b'7"}')])
+    assert len(world.files()) == 1
+    assert spool.counters.bytes_held == world.file("*/*/*").stat().st_size
+    spool.give_back(rest)
+    check_sum(spool)
+    assert drain(world.restart()) == [7, 17, 27, 37, 47]
+
+
+def test_ones_own_and_recovered_entries_are_not_mixed(world: World) -> None:
+    world.open().store(entries(0, 3))
+    spool = world.restart()
+    spool.store(entries(3, 3))
+    chunk = spool.take()
+    assert chunk is not None
+    spool.give_back(chunk)
+    later = spool.take(), spool.take()
+    assert [(numbers(one), one.recovered) for one in later if one] == [
+        ([0, 1, 2], True),
+        ([3, 4, 5], False),
+    ]
+
+
 def test_replace_keeps_the_rest_on_disk(world: World) -> None:
     spool = world.open()
     spool.store(entries(0, 100))
@@ -227,7 +300,7 @@ def test_its_repr_tells_where_and_how_much(world: World) -> None:
 
 
 @pytest.mark.parametrize("caps", [{"max_bytes": 0}, {"max_age": 0}, {"max_age": -1.0}])
-def test_caps_must_be_above_zero(world: World, caps: dict[str, float]) -> None:
+def test_caps_must_be_above_zero(world: World, caps: dict[str, Any]) -> None:
     with pytest.raises(SpoolError, match="above zero"):
         world.open(**caps)
 
@@ -261,5 +334,3 @@ def test_entries_are_not_altered_whatever_they_hold(world: World) -> None:
     chunk = spool.take()
     assert chunk is not None
     assert chunk.entries == odd
-
-

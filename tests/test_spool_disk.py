@@ -8,6 +8,8 @@ import resource
 from typing import TYPE_CHECKING
 
 import pytest
+
+from logwell_otel.spool import SpoolCounters, SpoolError, SpoolWriteError, paths
 from spool_support import (
     Child,
     FailingDisk,
@@ -19,8 +21,6 @@ from spool_support import (
     numbers,
     say,
 )
-
-from logwell_otel.spool import SpoolCounters, SpoolError, SpoolWriteError, paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,9 +102,7 @@ def test_a_file_begun_in_vain_that_cannot_be_deleted_is_deleted_later(
 def test_a_disk_gone_read_only_is_told_and_heals(world: World, disk: FailingDisk) -> None:
     spool = world.open(disk=disk)
     spool.store(entries(0, 100))
-    disk.failing = dict.fromkeys(
-        ["create", "write", "truncate", "rename", "unlink"], errno.EROFS
-    )
+    disk.failing = dict.fromkeys(["create", "write", "truncate", "rename", "unlink"], errno.EROFS)
     with pytest.raises(SpoolWriteError, match="Read-only file system"):
         spool.store(entries(100, 50))
     # Delivering goes on; what cannot be deleted is at least not sent again.
@@ -178,6 +176,77 @@ def test_a_rest_kept_in_memory_is_written_down_when_there_is_room_again(
     disk.failing.clear()
     rest = spool.replace(rest, rest.entries[10:])
     assert drain(world.restart()) == list(range(90, 100))
+
+
+def test_a_rest_of_several_files_is_safe_in_them_until_it_is_written_down(
+    world: World, disk: FailingDisk
+) -> None:
+    for number in range(3):
+        spool = world.open()
+        spool.store(entries(number * 10, 10))
+        spool.close()
+        world.sleep(1)
+    spool = world.open(disk=disk)
+    spool.adopt()
+    chunk = spool.take()
+    assert chunk is not None
+    disk.failing["write"] = errno.ENOSPC
+    rest = spool.replace(chunk, chunk.entries[5:])
+    spool.give_back(rest)
+    again = spool.take()
+    assert numbers(again) == list(range(5, 30))
+    assert again is not None
+    assert len(world.files()) == 3
+    assert spool.counters.bytes_held == sum(path.stat().st_size for path in world.files())
+    disk.failing.clear()
+    rest = spool.replace(again, again.entries[20:])
+    assert spool.counters.bytes_held == world.file("*/*/*").stat().st_size
+    spool.done(rest)
+    assert world.files() == []
+    assert spool.counters == SpoolCounters(adopted=30, done=30)
+
+
+def test_a_rest_in_several_files_is_dropped_with_all_of_them(
+    world: World, disk: FailingDisk
+) -> None:
+    for number in range(3):
+        spool = world.open()
+        spool.store(entries(number * 10, 10))
+        spool.close()
+    spool = world.open(disk=disk)
+    spool.adopt()
+    chunk = spool.take()
+    assert chunk is not None
+    disk.failing["create"] = errno.ENOSPC
+    spool.give_back(spool.replace(chunk, chunk.entries[5:]))
+    world.sleep(200_000)
+    assert spool.expire() == 25
+    assert world.files() == []
+    assert spool.counters == SpoolCounters(adopted=30, done=5, dropped_age=25)
+
+
+def test_a_file_that_cannot_be_read_now_does_not_keep_back_those_before_it(
+    world: World,
+) -> None:
+    class Moody(FailingDisk):
+        def read(self, path: Path, limit: int) -> bytes:
+            if path.name.startswith("1800000001000-"):
+                self._ask("second")
+            return super().read(path, limit)
+
+    for number in range(3):
+        spool = world.open()
+        spool.store(entries(number * 10, 10))
+        spool.close()
+        world.sleep(1)
+    disk = Moody()
+    spool = world.open(disk=disk)
+    spool.adopt()
+    disk.failing["second"] = errno.EMFILE
+    assert numbers(spool.take()) == list(range(10))
+    assert spool.last_error is None
+    disk.failing.clear()
+    assert numbers(spool.take()) == list(range(10, 30))
 
 
 @pytest.mark.parametrize("operation", ["create", "write"])
@@ -262,9 +331,7 @@ def test_a_real_limit_of_the_system(world: World) -> None:
             spool.store(entries(1000, 100))
         except SpoolWriteError as error:
             say(out, error.__cause__ and error.__cause__.args[0])
-        resource.setrlimit(
-            resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        )
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         spool.store(entries(50, 100))
         check_sum(spool)
 

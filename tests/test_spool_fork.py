@@ -8,6 +8,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+
+from logwell_otel.spool import SpoolCounters
 from spool_support import (
     Child,
     FailingDisk,
@@ -19,8 +21,6 @@ from spool_support import (
     numbers,
     say,
 )
-
-from logwell_otel.spool import SpoolCounters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,10 +90,13 @@ def test_a_living_child_does_not_keep_the_dead_parents_lock(world: World) -> Non
     # that never logs must still let go of its copy.
     wait, go = os.pipe()
 
+    def sleep(out: int) -> None:
+        os.read(wait, 1)
+
     def parent(out: int) -> None:
         spool = world.open()
         spool.store(entries(0, 3))
-        Child(lambda _: os.read(wait, 1) and None)
+        Child(sleep)
         say(out, "forked")
         os.read(wait, 1)
 

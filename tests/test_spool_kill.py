@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from spool_support import Child, World, check_sum, drain, entries, entry, numbers, say
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from spool_support import ENDPOINT, World, check_sum, drain, entries, entry, numbers
 
 from logwell_otel.spool import Spool, SpoolCounters
+from spool_support import ENDPOINT, World, check_sum, drain, entries, entry, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import re
 import stat
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from spool_support import ENDPOINT, World, drain, entries, entry
 
 from logwell_otel.spool import Spool, SpoolError, paths
+from spool_support import ENDPOINT, World, drain, entries, entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,6 +189,12 @@ def test_credentials_are_nowhere_on_disk(world: World) -> None:
     spool.close()
 
 
+def test_a_service_name_from_a_broken_environment_is_no_obstacle(world: World) -> None:
+    spool = world.open(service="caf\udce9")
+    spool.store([entry(0)])
+    assert drain(spool) == [0]
+
+
 def test_the_name_is_the_same_at_every_start() -> None:
     # Entries must be found again after an upgrade: this name may never change.
     assert paths.pool_name(ENDPOINT, "checkout") == "logs.example.com-checkout-31a62e8035d9"
@@ -218,5 +225,5 @@ def test_a_directory_that_a_restart_empties_is_known(directory: str, volatile: b
 def test_the_spool_tells_that_a_restart_empties_it(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(paths.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     assert world.open().emptied_at_restart

@@ -5,6 +5,7 @@ from __future__ import annotations
 from logwell_otel.spool.counters import SpoolCounters
 from logwell_otel.spool.disk import Disk
 from logwell_otel.spool.errors import SpoolError, SpoolWriteError
+from logwell_otel.spool.hands import SpooledChunk
 from logwell_otel.spool.report import (
     InstanceReport,
     PoolReport,
@@ -12,7 +13,6 @@ from logwell_otel.spool.report import (
     list_spools,
     purge,
 )
-from logwell_otel.spool.shelf import SpooledChunk
 from logwell_otel.spool.store import DEFAULT_MAX_AGE, DEFAULT_MAX_BYTES, Spool
 
 __all__ = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from logwell_otel.spool.hands import Hands
     from logwell_otel.spool.remover import Remover
     from logwell_otel.spool.segment import Segment
     from logwell_otel.spool.shelf import Fate, Shelf
@@ -17,8 +18,9 @@ class Dropper:
     Never a chunk in hand: it is on its way to the server.
     """
 
-    def __init__(self, shelf: Shelf, writer: Writer, remover: Remover) -> None:
+    def __init__(self, shelf: Shelf, hands: Hands, writer: Writer, remover: Remover) -> None:
         self._shelf = shelf
+        self._hands = hands
         self._writer = writer
         self._remover = remover
 
@@ -28,7 +30,7 @@ class Dropper:
         Returns:
             False if that cannot be; nothing was dropped in vain then.
         """
-        if self._shelf.bytes_in_hand() + need > allowance:
+        if self._hands.size + need > allowance:
             return False
         counters = self._shelf.counters
         while counters.bytes_used + need > allowance:
@@ -57,4 +59,4 @@ class Dropper:
 
     def _drop(self, segment: Segment, fate: Fate) -> None:
         self._shelf.close(segment, fate)
-        self._remover.delete(segment.path)
+        self._remover.delete_segment(segment)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from logwell_otel.spool.dropping import Dropper
+from logwell_otel.spool.hands import Hands, SpooledChunk
 from logwell_otel.spool.home import Home
 from logwell_otel.spool.neighbours import Neighbours
 from logwell_otel.spool.reader import Reader
 from logwell_otel.spool.remover import Remover
 from logwell_otel.spool.segment import HEADER, Segment
-from logwell_otel.spool.shelf import Shelf, SpooledChunk
+from logwell_otel.spool.shelf import Shelf
 from logwell_otel.spool.writer import Writer
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ class Holdings:
         self._now = settings.monotonic
         self._remover = Remover(settings.disk)
         self._writer = Writer(settings.disk, self._remover, self._begin)
-        self._reader = Reader(self.shelf, settings.disk, self._remover)
-        self._dropper = Dropper(self.shelf, self._writer, self._remover)
+        reader = Reader(self.shelf, settings.disk, self._remover)
+        self._hands = Hands(self.shelf, reader, self._remover)
+        self._dropper = Dropper(self.shelf, self._hands, self._writer, self._remover)
         self._neighbours = Neighbours(settings.pool, settings.max_bytes)
         self._scanned: float | None = None
 
@@ -101,52 +103,38 @@ class Holdings:
     def take(self) -> SpooledChunk | None:
         """See `Spool.take`."""
         self._look_after_home()
-        while self.home is not None:
-            segment = self.shelf.pop()
-            if segment is None:
+        if self.home is None:
+            return None
+        try:
+            chunk = self._hands.take(self.home)
+            if chunk is None:
                 self._seal()
-                if self.shelf.oldest() is None:
-                    return None
-                continue
-            try:
-                chunk = self._reader.hand_out(segment, self.home)
-            except OSError as error:
-                # The directory's trouble or the process', not this file's:
-                # later is better than setting all of them aside.
-                self.last_error = f"reading {segment.path}: {error}"
-                self.shelf.wait(segment)
-                return None
-            if chunk is not None:
-                return chunk
-        return None
+                chunk = self._hands.take(self.home)
+        except OSError as error:
+            # The directory's trouble or the process', not the files': later
+            # is better than setting all of them aside.
+            self.last_error = f"reading what lies in {self.home.directory}: {error}"
+            return None
+        return chunk
 
     def done(self, chunk: SpooledChunk) -> None:
         """See `Spool.done`."""
-        segment = self._hand_back(chunk)
-        if segment is not None:
-            self.shelf.close(segment, "done")
-            if self._ours(segment):
-                self._remover.delete(segment.path)
+        self._look_after_home()
+        if not self.closed:
+            self._hands.done(chunk, self.home)
 
     def give_back(self, chunk: SpooledChunk) -> None:
         """See `Spool.give_back`."""
-        segment = self._hand_back(chunk)
-        if segment is None:
-            return
-        if self._ours(segment):
-            self.shelf.wait(segment)
-        else:
-            self.shelf.close(segment, "gone")
+        self._look_after_home()
+        if not self.closed:
+            self._hands.give_back(chunk, self.home)
 
     def replace(self, chunk: SpooledChunk, entries: list[bytes]) -> SpooledChunk:
         """See `Spool.replace`."""
-        segment = self._hand_back(chunk)
-        if segment is None:
+        self._look_after_home()
+        if self.closed:
             return SpooledChunk(entries, chunk.recovered)
-        self.shelf.out(segment, "done", segment.entries - len(entries))
-        if self.home is not None and self._ours(segment):
-            self._reader.rewrite(segment, entries, self.home)
-        return self.shelf.hand_out(segment, entries)
+        return self._hands.replace(chunk, entries, self.home)
 
     def expire(self) -> int:
         """See `Spool.expire`."""
@@ -222,13 +210,6 @@ class Holdings:
     def _collect(self) -> None:
         for segment in self._writer.collect():
             self.shelf.wait(segment)
-
-    def _hand_back(self, chunk: SpooledChunk) -> Segment | None:
-        self._look_after_home()
-        return None if self.closed else self.shelf.hand_back(chunk)
-
-    def _ours(self, segment: Segment) -> bool:
-        return self.home is not None and segment.path.parent == self.home.directory
 
     def _look_after_home(self) -> None:
         """Before anything is touched: is it still ours? Also shows that we live."""

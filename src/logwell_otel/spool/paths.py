@@ -49,6 +49,11 @@ def canonical_endpoint(endpoint: str) -> str:
     return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
 
 
+def canonical_service(service: str) -> str:
+    """Returns `service` as it can be encoded: the environment may give lone surrogates."""
+    return service.encode("utf-8", "replace").decode()
+
+
 def pool_name(endpoint: str, service: str) -> str:
     """Returns the directory name shared by all processes of `service` at `endpoint`.
 
@@ -56,7 +61,7 @@ def pool_name(endpoint: str, service: str) -> str:
     The same from one start to the next, and not dependent on the key: keys are
     rotated, and entries must find their way after that.
     """
-    endpoint = canonical_endpoint(endpoint)
+    endpoint, service = canonical_endpoint(endpoint), canonical_service(service)
     host = urlsplit(endpoint).netloc
     slug = re.sub(r"[^a-z0-9.]+", "-", f"{host}-{service}".lower()).strip("-.")[:60].strip("-.")
     digest = hashlib.sha256(msgspec.json.encode([endpoint, service])).hexdigest()[:12]

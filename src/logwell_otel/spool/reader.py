@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 
     from logwell_otel.spool.home import Home
     from logwell_otel.spool.remover import Remover
-    from logwell_otel.spool.shelf import Shelf, SpooledChunk
+    from logwell_otel.spool.shelf import Shelf
 
 
 class Reader:
-    """Turns segments into chunks; sets aside what cannot be read."""
+    """Turns segments into entries; sets aside what cannot be read."""
 
     def __init__(self, shelf: Shelf, disk: Disk, remover: Remover) -> None:
         self._shelf = shelf
         self._disk = disk
         self._remover = remover
 
-    def hand_out(self, segment: Segment, home: Home) -> SpooledChunk | None:
+    def read(self, segment: Segment, home: Home) -> list[bytes] | None:
         """Reads a segment.
 
         A damaged file is never an error and never tried twice: its whole
         entries are delivered, the rest is set aside and counted.
 
         Returns:
-            Its entries, None if there are none to deliver.
+            Its entries, None if there are none to deliver; it is no longer held then.
 
         Raises:
             OSError: The trouble is not this file's alone; it was left as it is.
         """
         if segment.rest is not None:
-            return self._shelf.hand_out(segment, segment.rest)
+            return segment.rest
         try:
             data = self._disk.read(segment.path, MAX_FILE_BYTES + 1)
         except FileNotFoundError:
@@ -68,10 +68,10 @@ class Reader:
             # loses nothing.
             self._keep(content.bad, segment, home)
             self.rewrite(segment, content.entries, home)
-        return self._shelf.hand_out(segment, content.entries)
+        return content.entries
 
     def rewrite(self, segment: Segment, entries: list[bytes], home: Home) -> None:
-        """Replaces a segment's file by one with only `entries`. Never raises.
+        """Replaces a segment's files by one with only `entries`. Never raises.
 
         Where the disk refuses, they are kept in memory instead: the next
         process would then see the whole file again, and send some twice.
@@ -95,6 +95,9 @@ class Reader:
             return
         segment.rest = None
         self._shelf.resized(segment, len(data))
+        for covered in segment.covers:
+            self._remover.delete(covered)
+        segment.covers = []
 
     def _set_aside(self, segment: Segment, home: Home) -> None:
         name = home.name(segment.name.created_ms, "corrupt")

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from logwell_otel.spool.disk import Disk
+    from logwell_otel.spool.segment import Segment
 
 
 class Remover:
@@ -34,6 +35,11 @@ class Remover:
             self.pending.add(path)
         else:
             self.pending.discard(path)
+
+    def delete_segment(self, segment: Segment) -> None:
+        """Deletes a segment's file and those that it covers. Never raises."""
+        for path in (segment.path, *segment.covers):
+            self.delete(path)
 
     def retry(self) -> None:
         """Tries again to delete what is pending. Never raises."""

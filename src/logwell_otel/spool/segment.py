@@ -78,6 +78,7 @@ class Segment:
         recovered: True if another process wrote it.
         rest: What is left of it after a part was settled, where that could not
             be written down; None while the file says it all.
+        covers: Other files with entries of `rest`, which go when this one goes.
     """
 
     path: Path
@@ -87,6 +88,7 @@ class Segment:
     size: int
     recovered: bool = False
     rest: list[bytes] | None = None
+    covers: list[Path] = field(default_factory=list)
 
     def __lt__(self, other: Segment) -> bool:
         return (self.born, self.name.sequence) < (other.born, other.name.sequence)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from logwell_otel.spool.counters import SpoolCounters
@@ -14,34 +13,8 @@ if TYPE_CHECKING:
 Fate = Literal["done", "dropped_overflow", "dropped_age", "set_aside", "gone"]
 
 
-@dataclass(frozen=True, eq=False)
-class SpooledChunk:
-    """Entries taken from the spool: one request's worth.
-
-    It is in the caller's hands until `Spool.done`, `Spool.give_back` or
-    `Spool.replace` has it; settling it twice does nothing.
-
-    Attributes:
-        entries: 1 to 100 entries, JSON, in the order they were stored.
-        recovered: True if another process stored them, in most cases one before a restart.
-    """
-
-    entries: list[bytes] = field(repr=False)
-    recovered: bool
-
-    @property
-    def count(self) -> int:
-        """How many entries."""
-        return len(self.entries)
-
-    @property
-    def size(self) -> int:
-        """Bytes of a request with these entries as a JSON array."""
-        return sum(map(len, self.entries)) + len(self.entries) + 1
-
-
 class Shelf:
-    """The sealed segments of one process: waiting, in hand or set aside.
+    """The sealed segments of one process, waiting or set aside.
 
     Attributes:
         counters: Always true, as nobody else changes them.
@@ -51,7 +24,6 @@ class Shelf:
         self.counters = SpoolCounters()
         self._waiting: list[Segment] = []
         self._aside: list[Segment] = []
-        self._in_hand: dict[SpooledChunk, Segment] = {}
 
     def stored(self, entries: int, size: int) -> None:
         """Counts entries that were written."""
@@ -83,20 +55,6 @@ class Shelf:
         """Returns the oldest segment waiting."""
         return self._waiting[0] if self._waiting else None
 
-    def hand_out(self, segment: Segment, entries: list[bytes]) -> SpooledChunk:
-        """Makes a chunk of a segment; the segment is in hand then."""
-        chunk = SpooledChunk(entries, segment.recovered)
-        self._in_hand[chunk] = segment
-        return chunk
-
-    def hand_back(self, chunk: SpooledChunk) -> Segment | None:
-        """Returns the segment of a chunk, None if the chunk is not in hand (any more)."""
-        return self._in_hand.pop(chunk, None)
-
-    def bytes_in_hand(self) -> int:
-        """Bytes that nobody may drop just now."""
-        return sum(segment.size for segment in self._in_hand.values())
-
     def found(self, segment: Segment, entries: int) -> None:
         """Corrects a segment's count to what reading it gave, entries that are bad included."""
         more = entries - segment.entries
@@ -111,6 +69,16 @@ class Shelf:
         """Notes that a segment's file was written anew."""
         self.counters.bytes_held += size - segment.size
         segment.size = size
+
+    def join(self, segments: list[Segment]) -> Segment:
+        """Makes one segment of several: the first then covers the files of the others."""
+        first, *others = segments
+        for other in others:
+            first.entries += other.entries
+            first.size += other.size
+            first.covers += [other.path, *other.covers]
+            other.entries = other.size = 0
+        return first
 
     def out(self, segment: Segment, fate: Fate, entries: int) -> None:
         """Counts `entries` of a segment as gone from it by `fate`."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from logwell_otel.spool import paths, rescue
 from logwell_otel.spool.disk import Disk
 from logwell_otel.spool.errors import SpoolError, SpoolWriteError
+from logwell_otel.spool.hands import SpooledChunk
 from logwell_otel.spool.holdings import Holdings, Settings
 from logwell_otel.spool.segment import MAX_BODY_BYTES
-from logwell_otel.spool.shelf import SpooledChunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ class Spool:
     ) -> None:
         if max_bytes <= 0 or max_age <= 0:
             raise SpoolError("The caps of a spool, max_bytes and max_age, must be above zero.")
-        about = paths.About(paths.canonical_endpoint(endpoint), service)
+        about = paths.About(paths.canonical_endpoint(endpoint), paths.canonical_service(service))
         self.path = paths.prepare_root(directory) / paths.pool_name(endpoint, service)
         try:
             paths.prepare_below(self.path)
