@@ -258,6 +258,19 @@ def test_success_brings_the_pace_back_fast_then_slowly_then_faster() -> None:
     assert minutes == pytest.approx([3.9, 3.2, 12.5, 8.2, 41.6], abs=0.5)
 
 
+def test_a_second_429_on_the_way_back_halves_the_pace_but_is_soon_made_good() -> None:
+    clock = Clock()
+    pace = limited_to_six(clock, steady=True)
+    send(pace, clock)
+    pace.accepted()
+    refuse(pace, clock)
+    assert pace.rate == pytest.approx(3.0, abs=0.1)
+    clock.advance(pace.paused_for)
+    # The plateau is 7.1, seven tenths of the old one; from half of six alone it would be 5.1,
+    # and the way to 7 take 17 minutes.
+    assert minutes_until(pace, clock, 7.0) == pytest.approx(7.5, abs=0.5)
+
+
 def test_after_a_refused_burst_the_pace_comes_back_five_times_faster() -> None:
     clock = Clock()
     slow = minutes_until(limited_to_six(clock, steady=True), clock, 600.0)

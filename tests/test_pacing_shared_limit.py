@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
-from logwell_otel.pacing import Pace
 from simulation import scenarios
-from simulation.clock import Clock
-from simulation.load import Records, Saturated
-from simulation.run import Limit, simulate
-from simulation.server import Server
 
 SEEDS = range(1, 6)
 MINUTE = 60.0
 END = scenarios.MINUTES_30
 LAST_20 = END - 20 * MINUTE
 FIRST_BURST = 600
-
-
-def paces(count: int, clock: Clock, rng: random.Random) -> list[Pace]:
-    return [Pace(clock=clock, rng=random.Random(rng.random())) for _ in range(count)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -31,8 +20,9 @@ def test_50_processes_with_as_much_to_send_as_they_can_use_the_bucket_and_share_
     outcome = scenarios.saturated(seed)
     assert outcome.accepted(0, END) >= 0.95 * (FIRST_BURST + END * 10)
     assert outcome.accepted(LAST_20, END) >= 0.95 * (END - LAST_20) * 10
-    assert min(outcome.shares()) >= 0.25
-    assert max(outcome.shares()) <= 4
+    assert min(outcome.shares(0, END)) >= 0.25
+    assert min(outcome.shares(LAST_20, END)) >= 0.25
+    assert max(outcome.shares(LAST_20, END)) <= 4
     assert outcome.refused_share(LAST_20) <= 0.01
 
 
@@ -67,10 +57,7 @@ def test_one_process_has_its_burst_and_then_the_whole_limit_without_a_429() -> N
 
 
 def test_one_process_delivers_20_000_records_as_fast_as_the_server_answers() -> None:
-    clock, rng = Clock(), random.Random(1)
-    outcome = simulate(
-        [Records([0.0] * 20_000)], paces(1, clock, rng), server=Server(), clock=clock, rng=rng
-    )
+    outcome = scenarios.backlog(1, 20_000, server_limit=600)
     assert len(outcome.arrivals) == 20_000
     assert len(outcome.requests) == 200
     assert outcome.age(1.0) < 200 * 0.05
@@ -78,26 +65,16 @@ def test_one_process_delivers_20_000_records_as_fast_as_the_server_answers() -> 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_process_that_joins_late_gets_a_share(seed: int) -> None:
-    clock, rng = Clock(), random.Random(seed)
     joins, end = 20 * MINUTE, 50 * MINUTE
-    outcome = simulate(
-        [Saturated(end=end)] * 50 + [Saturated(begin=joins, end=end)],
-        paces(51, clock, rng),
-        server=Server(),
-        clock=clock,
-        rng=rng,
-    )
-    assert outcome.shares(joins)[50] >= 0.25
+    outcome = scenarios.late_joiner(seed, joins=joins, end=end)
+    assert outcome.shares(joins, end)[50] >= 0.25
     assert outcome.shares(joins, joins + 10 * MINUTE)[50] >= 0.25
     assert outcome.accepted(joins, end) >= 0.95 * (end - joins) * 10
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_server_with_a_tenth_of_the_limit_believed_in_costs_a_handful_of_429(seed: int) -> None:
-    clock, rng = Clock(), random.Random(seed)
-    outcome = simulate(
-        [Records([0.0] * 10_000)], paces(1, clock, rng), server=Server(60), clock=clock, rng=rng
-    )
+    outcome = scenarios.backlog(seed, 10_000, server_limit=60)
     assert len(outcome.arrivals) == 10_000
     assert outcome.refused() <= 2
     assert len(outcome.requests) == 100 + outcome.refused()
@@ -106,32 +83,18 @@ def test_a_server_with_a_tenth_of_the_limit_believed_in_costs_a_handful_of_429(s
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_process_follows_a_limit_that_is_raised(seed: int) -> None:
-    clock, rng = Clock(), random.Random(seed)
-    raised = 30 * MINUTE
-    outcome = simulate(
-        [Saturated(end=150 * MINUTE)],
-        paces(1, clock, rng),
-        server=Server(60),
-        clock=clock,
-        rng=rng,
-        limits=[Limit(raised, 600)],
-    )
+    raised, end = 30 * MINUTE, 150 * MINUTE
+    outcome = scenarios.changed_limit(seed, processes=1, before=60, after=600, at=raised, end=end)
     assert outcome.accepted(10 * MINUTE, raised) >= 0.75 * 20 * 60
-    assert outcome.accepted(raised + 90 * MINUTE) == pytest.approx(30 * 600, rel=0.01)
+    assert outcome.accepted(raised + 90 * MINUTE, end) == pytest.approx(30 * 600, rel=0.01)
     assert outcome.refused(raised + MINUTE) == 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_processes_follow_a_limit_that_is_lowered(seed: int) -> None:
-    clock, rng = Clock(), random.Random(seed)
     lowered, end = 20 * MINUTE, 60 * MINUTE
-    outcome = simulate(
-        [Saturated(end=end)] * 10,
-        paces(10, clock, rng),
-        server=Server(600),
-        clock=clock,
-        rng=rng,
-        limits=[Limit(lowered, 120)],
+    outcome = scenarios.changed_limit(
+        seed, processes=10, before=600, after=120, at=lowered, end=end
     )
     settled = lowered + 10 * MINUTE
     assert outcome.accepted(settled, end) >= 0.9 * (end - settled) * 2

@@ -40,6 +40,10 @@ _CURVE = 5e-6
 # the plateau is _CURVE * t**3. A process with a fiftieth of the bucket is back on its
 # plateau after 11 minutes and tries 20 % more after 20.
 
+_MEMORY = 0.7
+# Of the plateau that stays when a 429 comes before it was reached again. Refusals hit at
+# random: without it, two close together would set an unlucky process back by twenty minutes.
+
 _HASTE = 5.0
 # How many times faster the curve runs while our share is still unknown.
 
@@ -188,11 +192,14 @@ class Pace:
         # what there is to have.
         spread_out = bool(self._sent) and now - self._sent[0] >= _STEADY_SECONDS
         known = spread_out or (self._curve is not None and 2 * share >= self._rate)
+        plateau = _PLATEAU * share
+        if self._curve is not None and not self._curve.is_back(self._curve_seconds):
+            plateau = max(plateau, _MEMORY * self._curve.plateau)
         slowest = min(_SLOWEST, self._max_rate)
         self._set_rate(min(self._rate, max(slowest, share / 2)), now)
         self._curve = _Curve(
             start=self._rate,
-            plateau=max(self._rate, _PLATEAU * share),
+            plateau=max(self._rate, plateau),
             steepness=_CURVE * self._max_rate * (1.0 if known else _HASTE**3),
         )
         self._curve_seconds = 0.0
@@ -226,13 +233,16 @@ class _Curve:
     """
 
     def __init__(self, *, start: float, plateau: float, steepness: float) -> None:
-        self._plateau = plateau
+        self.plateau = plateau
         self._steepness = steepness
         self._minutes_to_plateau: float = ((plateau - start) / steepness) ** (1 / 3)
 
     def rate_at(self, seconds: float) -> float:
         minutes: float = seconds / 60 - self._minutes_to_plateau
-        return self._plateau + self._steepness * minutes**3
+        return self.plateau + self._steepness * minutes**3
+
+    def is_back(self, seconds: float) -> bool:
+        return seconds / 60 >= self._minutes_to_plateau
 
 
 class _Bucket:

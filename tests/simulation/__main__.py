@@ -55,6 +55,33 @@ def trickle_row(make_pace: MakePace, unevenness: float) -> str:
     )
 
 
+def long_run_row(make_pace: MakePace) -> str:
+    hour, end = 3600.0, 3 * 3600.0
+    outcomes = [scenarios.saturated(seed, seconds=end, make_pace=make_pace) for seed in SEEDS]
+    return (
+        f"{max(o.refused_share(hour) for o in outcomes):8.2%}"
+        f" {min(min(o.shares(hour, end)) for o in outcomes):8.2f}"
+        f" {max(max(o.shares(hour, end)) for o in outcomes):8.2f}"
+    )
+
+
+def change_row(make_pace: MakePace) -> str:
+    joins, end = 20 * 60.0, 50 * 60.0
+    late = [scenarios.late_joiner(s, joins=joins, end=end, make_pace=make_pace) for s in SEEDS]
+    shares = [outcome.shares(joins, end)[50] for outcome in late]
+    small = [scenarios.backlog(s, 10_000, server_limit=60, make_pace=make_pace) for s in SEEDS]
+    raised = scenarios.changed_limit(
+        1, processes=1, before=60, after=600, at=1800, end=4 * 3600.0, make_pace=make_pace
+    )
+    minute = next(
+        (m for m in range(209) if raised.accepted(1800 + m * 60, 1860 + m * 60) >= 570), None
+    )
+    return (
+        f"{min(shares):8.2f} {max(shares):8.2f} {max(o.refused() for o in small):8}"
+        f" {max(o.age(1.0) for o in small):8.0f} {'never' if minute is None else minute:>8}"
+    )
+
+
 def main() -> None:
     write = sys.stdout.write
     began = time.perf_counter()
@@ -66,6 +93,12 @@ def main() -> None:
     for unevenness, rhythm in ((0.5, "uneven"), (0.0, "even")):
         for name, make_pace in PACES.items():
             write(f"{rhythm:15s} {name:16s} {trickle_row(make_pace, unevenness)}\n")
+    write("\n50 processes, hours 2 and 3              429    least     most\n")
+    for name, make_pace in PACES.items():
+        write(f"{'':15s} {name:16s} {long_run_row(make_pace)}\n")
+    write("\nWhen things change               a 51st: least     most   60: 429  seconds   raised\n")
+    for name, make_pace in PACES.items():
+        write(f"{'':15s} {name:16s} {change_row(make_pace)}\n")
     write(f"\nworst of {len(SEEDS)} seeds; {time.perf_counter() - began:.0f} s\n")
 
 
