@@ -89,7 +89,12 @@ class Ingest:
             answer, stored = self._work(request, body, document, refused)
         delay_ms = self._faults.settings.delay_ms
         if delay_ms:
-            await asyncio.sleep(delay_ms / 1000)
+            try:
+                await asyncio.sleep(delay_ms / 1000)
+            except asyncio.CancelledError:
+                # The receiver stopped before the delay was over and has cut the connection.
+                self._journal.finish(noted, "closed", None, stored)
+                return _GONE
         return await self._finish(request, noted, outcome, answer, stored)
 
     def _work(

@@ -144,9 +144,9 @@ class Receiver:
     ) -> None:
         self.close()
 
-    def entries(self) -> list[Entry]:
-        """Everything stored, in the order of storing."""
-        return self._store.entries()
+    def entries(self, skip: int = 0) -> list[Entry]:
+        """Everything stored, in the order of storing, without the first `skip` entries."""
+        return self._store.entries(skip)
 
     def count(self) -> int:
         """Number of entries stored."""
