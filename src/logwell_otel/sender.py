@@ -201,7 +201,11 @@ class Sender:
                 self._sleep(min(wait, remaining))
 
     def _give_up(self) -> None:
-        lost = self._outbox.give_up("shutdown")
+        lost, left = self._outbox.give_up("shutdown")
+        if left:
+            self._notices.say(
+                f"{left} entries are left in the spool at shutdown, for the next process."
+            )
         if lost:
             self._notices.say(
                 f"{lost} entries were dropped at shutdown, since the server did not take them in "

@@ -94,7 +94,7 @@ class Hands:
             taken.append(segment)
             entries = entries + found
             size = grown
-        return self._hand_out(entries, taken) if taken else None
+        return self.hold(entries, taken) if taken else None
 
     def done(self, chunk: SpooledChunk, home: Home | None) -> None:
         """Deletes a chunk's files; those that are not in `home` are not ours to delete."""
@@ -120,9 +120,10 @@ class Hands:
         self._shelf.out(first, "done", first.entries - len(entries))
         if home is not None and _lies_in(first, home):
             self._reader.rewrite(first, entries, home)
-        return self._hand_out(entries, [first])
+        return self.hold(entries, [first])
 
-    def _hand_out(self, entries: list[bytes], taken: list[Segment]) -> SpooledChunk:
+    def hold(self, entries: list[bytes], taken: list[Segment]) -> SpooledChunk:
+        """A chunk of `taken`, in hand from now on."""
         chunk = SpooledChunk(entries, taken[0].recovered)
         self._taken[chunk] = taken
         return chunk

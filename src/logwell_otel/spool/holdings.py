@@ -82,6 +82,19 @@ class Holdings:
 
     def store(self, entries: Sequence[bytes]) -> None:
         """See `Spool.store`. Raises `SpoolError` or `OSError`; nothing was kept then."""
+        if not self._write(entries):
+            self.shelf.refused(len(entries))
+
+    def keep(self, entries: list[bytes]) -> SpooledChunk | None:
+        """See `Spool.keep`; None if there is no room. Raises like `store`."""
+        self._look_after_home()
+        self._seal()  # its file holds nothing else, and so can be deleted with it
+        if not self._write(entries):
+            return None
+        self._writer.seal()
+        return self._hands.hold(entries, self._writer.collect())
+
+    def _write(self, entries: Sequence[bytes]) -> bool:
         self._look_after_home()
         home = self.settle_in()
         current = self._writer.current
@@ -91,14 +104,14 @@ class Holdings:
         need += len(HEADER) * len(self._writer.parts(entries))
         self._neighbours.writing(need, home.directory)
         if not self._dropper.make_room(need, self._neighbours.allowance()):
-            self.shelf.refused(len(entries))
-            return
+            return False
         try:
             # Cut again: making room may have cost the open segment.
             grown = self._writer.append(self._writer.parts(entries))
         finally:
             self._collect()
         self.shelf.stored(len(entries), grown)
+        return True
 
     def take(self) -> SpooledChunk | None:
         """See `Spool.take`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from logwell_otel.spool import paths, rescue
 from logwell_otel.spool.disk import Disk
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from logwell_otel.spool.counters import SpoolCounters
+
+_T = TypeVar("_T")
 
 DEFAULT_MAX_BYTES = 256 * 1024 * 1024
 DEFAULT_MAX_AGE = 48 * 3600.0
@@ -116,6 +118,30 @@ class Spool:
                 the entries was kept; they are still the caller's.
             ValueError: An entry that could not be read back as what it is.
         """
+        if entries:
+            self._write(lambda mine: mine.store(entries), entries)
+
+    def keep(self, entries: Sequence[bytes]) -> SpooledChunk:
+        """Puts entries on disk that are in the caller's hands, and stay there.
+
+        For a request under way: should the process die now, the next one sends it.
+
+        Args:
+            entries: As for `store`; at most 100, and together small enough for one request.
+
+        Returns:
+            The chunk, to be settled or given back like one that was taken.
+
+        Raises:
+            SpoolWriteError: As for `store`, and when there is no room.
+            ValueError: As for `store`.
+        """
+        chunk = self._write(lambda mine: mine.keep(list(entries)), entries)
+        if chunk is None:
+            raise SpoolWriteError(f"{self.path} is full of entries that are being sent.")
+        return chunk
+
+    def _write(self, write: Callable[[Holdings], _T], entries: Sequence[bytes]) -> _T:
         for entry in entries:
             if not entry or b"\n" in entry or len(entry) >= MAX_BODY_BYTES:
                 raise ValueError(
@@ -126,10 +152,8 @@ class Spool:
         with mine.lock:
             if mine.closed:
                 raise SpoolWriteError("The spool is closed.")
-            if not entries:
-                return
             try:
-                mine.store(entries)
+                return write(mine)
             except SpoolError as error:
                 raise SpoolWriteError(str(error)) from error
             except OSError as error:
