@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from logwell_otel.backoff import Breaker
-from logwell_otel.config import Config
 from logwell_otel.delivery import Delivery
 from logwell_otel.health import NEARLY_FULL, Health, Status
 from logwell_otel.keeper import Keeper
@@ -25,6 +23,9 @@ from logwell_otel.transport import HttpxTransport, Transport
 from logwell_otel.trouble import Trouble
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from logwell_otel.config import Config
     from logwell_otel.encoder import Encoded
     from logwell_otel.outcome import Outcome
     from logwell_otel.spool import Spool
