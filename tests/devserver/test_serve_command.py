@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +91,19 @@ def test_a_port_that_needs_more_rights(
     monkeypatch.setattr("logwell_otel.devserver.receiver.listen", refuse)
     assert serve(port=80) == 1
     assert "not allowed to listen on port 80" in capsys.readouterr().err
+
+
+def test_what_is_said_without_the_extra() -> None:
+    program = "import sys; sys.modules['uvicorn'] = None; import logwell_otel.devserver"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environ
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "ModuleNotFoundError: the development receiver needs starlette and uvicorn: "
+        "pip install 'logwell-otel[devserver]'"
+    )
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "x"])
