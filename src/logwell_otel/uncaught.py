@@ -65,8 +65,8 @@ class UncaughtCapture:
         self._sys_before(kind, error, traceback)
 
     def _on_thread(self, args: threading.ExceptHookArgs) -> None:
-        name = args.thread.name if args.thread is not None else None
-        self._record(args.exc_value, SeverityNumber.ERROR, "ERROR", {"thread.name": name})
+        attributes = {} if args.thread is None else {"thread.name": args.thread.name}
+        self._record(args.exc_value, SeverityNumber.ERROR, "ERROR", attributes)
         self._threading_before(args)
 
     def _record(
