@@ -62,3 +62,8 @@ def provider_with(*processors: LogRecordProcessor) -> LoggerProvider:
 
 def attributes_of(record: LogRecord) -> dict[str, Any]:
     return dict(record.attributes or {})
+
+
+def body_of(record: LogRecord) -> str:
+    assert isinstance(record.body, str)
+    return record.body

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,7 @@ pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 
 
 from opentelemetry._logs import NoOpLoggerProvider, SeverityNumber
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, InMemoryLogRecordExporter
 
 from logwell_otel.context import ContextLogRecordProcessor, log_context
 from logwell_otel.exception_attributes import mark_recorded
@@ -165,6 +166,21 @@ def test_context_is_added_once_with_and_without_the_processor(with_processor: bo
     }
 
 
+def test_80000_records_through_a_tiny_batch_that_was_there_first_all_have_their_context() -> None:
+    exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
+    batch = BatchLogRecordProcessor(
+        exporter, max_queue_size=100_000, max_export_batch_size=2, schedule_delay_millis=1
+    )
+    logger, _ = logging_to(batch)
+    with log_context(request_id="r-1"):
+        for _ in range(80_000):
+            logger.info("x")
+    batch.shutdown()
+    exported = exporter.get_finished_logs()
+    assert len(exported) == 80_000
+    assert all(attributes_of(data.log_record)["request_id"] == "r-1" for data in exported)
+
+
 def test_context_never_mixes_between_threads() -> None:
     recorder = Recorder()
     logger, _ = logging_to(recorder)
@@ -279,3 +295,14 @@ def test_what_stands_before_the_provider_answers_as_the_provider_does() -> None:
     logger.emit(body="by name", attributes={"a": 1})
     assert (recorder.only.body, attributes_of(recorder.only)) == ("by name", {"a": 1})
     assert logger.enabled()
+
+
+def test_a_logger_of_an_older_api_is_enabled() -> None:
+    class Older:
+        emit = None
+
+    class Provider(NoOpLoggerProvider):
+        def get_logger(self, *_: Any, **__: Any) -> Any:
+            return Older()
+
+    assert _SafeProvider(Provider(), HandlerCounts()).get_logger("x").enabled()

@@ -39,9 +39,9 @@ def log_context(attributes: Mapping[str, object] | None = None, /, **named: obje
         async def bill(order): ...
 
     They follow the code across `await`, into tasks, into `asyncio.to_thread` and into
-    whatever else copies the context; a bare `threading.Thread` does not copy it before
-    Python 3.14. Values are taken as they are when this is called. A value that cannot be
-    turned into an attribute is replaced by a placeholder that says why.
+    whatever else copies the context, which a bare `threading.Thread` by default does not.
+    Values are taken as they are when this is called. A value that cannot be turned into an
+    attribute is replaced by a placeholder that says why.
 
     Args:
         attributes: Values by name, for names that are no Python identifiers.

@@ -224,4 +224,6 @@ class _SafeLogger(Logger):
         self._logger.emit(record)
 
     def enabled(self, **question: Any) -> bool:
-        return self._logger.enabled(**question)
+        # Not in the interface before OpenTelemetry 1.45; there, every logger is.
+        ask = getattr(self._logger, "enabled", None)
+        return True if ask is None else bool(ask(**question))

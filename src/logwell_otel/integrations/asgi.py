@@ -187,10 +187,11 @@ def _means_disconnect(request: RequestLog, error: BaseException) -> bool:
 def _route(scope: Scope, known: str | None) -> str | None:
     """The route's template, from what Starlette and FastAPI leave in the scope."""
     route = scope.get("route")
-    if known is not None or route is None:
+    # A mount has no endpoint: what it is mounted for has not told which route it took.
+    if known is not None or not hasattr(route, "endpoint"):
         return known
     path = getattr(route, "path", None)
-    # Since 0.13x FastAPI keeps the prefix of an included router apart from the route.
+    # FastAPI (0.165, not yet 0.115) keeps an included router's prefix apart from the route.
     effective = (scope.get("fastapi") or {}).get("effective_route_context")
     if getattr(effective, "original_route", None) is route:
         path = getattr(effective, "path", path)
