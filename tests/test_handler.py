@@ -175,7 +175,7 @@ def test_80000_records_through_a_tiny_batch_that_was_there_first_all_have_their_
     with log_context(request_id="r-1"):
         for _ in range(80_000):
             logger.info("x")
-    batch.shutdown()
+    batch.shutdown()  # type: ignore[no-untyped-call]
     exported = exporter.get_finished_logs()
     assert len(exported) == 80_000
     assert all(attributes_of(data.log_record)["request_id"] == "r-1" for data in exported)
