@@ -165,8 +165,10 @@ class RequestLog:
         us, and again when the response starts, which finds a span that an instrumentation
         inside the application has opened and will have closed by the end.
         """
-        if self._context is None and trace.get_current_span().get_span_context().is_valid:
-            self._context = get_current()
+        if self._context is None:
+            context = get_current()
+            if trace.get_current_span(context).get_span_context().is_valid:
+                self._context = context
 
     def note_end(self) -> int:
         """The last byte has been handed over: the time that counts, by the monotonic clock."""

@@ -147,6 +147,8 @@ def _note_start(
 
 def _text(latin1: str) -> str:
     """WSGI strings are bytes read as Latin-1 (PEP 3333); paths are UTF-8."""
+    if latin1.isascii():
+        return latin1
     return latin1.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
