@@ -33,6 +33,7 @@ HOLD_SECONDS: Final = 30.0
 """Pause after a refused key or a redirect: the server refuses an unknown key for 30 s
 even once it exists."""
 
+_DISK_RETRY_SECONDS: Final = 1.0
 _HEALTH_INTERVAL: Final = 5.0
 _HEALTH_TIMEOUT: Final = 2.0
 _SMALLEST_ENTRY: Final = 4096
@@ -133,7 +134,9 @@ class Delivery:
         if wait > 0:
             return wait
         chunk = self._outbox.take() if suspect is None else self._bisected(suspect)
-        if chunk is not None and not self._split_to_limits(chunk):
+        if chunk is None:
+            return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
+        if not self._split_to_limits(chunk):
             self._send(chunk)
         return 0.0
 
@@ -217,7 +220,9 @@ class Delivery:
         self._breaker.failed(outcome.error.retry_after if outcome.error else None, down=down)
         if down:
             self._return(chunk)  # a failure that says nothing about the chunk
-        elif self._quarantine.failed(chunk):
+            return
+        self._outbox.spill()
+        if self._quarantine.failed(chunk):
             error = report.poison(chunk, self._config.secrets.mask)
             if self._outbox.settle(chunk, dropped="poison"):
                 self._notices.error(error)
@@ -264,6 +269,7 @@ class Delivery:
             self._notices.say(error.message, about="refused entries")
 
     def _return(self, chunk: Chunk) -> None:
+        self._outbox.spill()
         if chunk.suspicion is None:
             self._outbox.put_back([chunk])
         else:
