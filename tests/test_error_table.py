@@ -17,7 +17,7 @@ from logwell_otel.outcome import Action, Outcome, outcome_of
 from logwell_otel.transport import Answer, NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TABLE = Path(__file__).parent.parent / "docs" / "errors.md"
 VECTORS = Path(__file__).parent / "contract" / "ingest_vectors.json"
@@ -378,11 +378,10 @@ def test_recorded_answers(name: str, reply: Answer) -> None:
 # What has no answer of its own comes from what delivery makes of several.
 
 
-def told_by(reply: Answer | None, entries: int = 2, **options: object) -> list[LogwellError]:
-    bench = Bench(**options)
-    if reply is not None:
-        bench.server.replies = [reply]
-    bench.exporter.export(records(entries))
+def told_by(reply: Answer) -> list[LogwellError]:
+    bench = Bench()
+    bench.server.replies = [reply]
+    bench.exporter.export(records(2))
     bench.run()
     return bench.errors
 
@@ -436,7 +435,7 @@ def do_not_add_up() -> None:
     ]
 
 
-OTHERS = {
+OTHERS: dict[str, Callable[[], LogwellError | None]] = {
     "2xx with entries refused one by one": refused_one_by_one,
     "2xx whose counts do not add up": do_not_add_up,
     "an entry with which every request is answered 500 while others are accepted": poison,
@@ -464,7 +463,7 @@ def test_the_page_says_what_the_code_does() -> None:
 
 @pytest.mark.parametrize("outcome", OTHERS)
 def test_the_page_says_what_delivery_does(outcome: str) -> None:
-    error = OTHERS[outcome]()  # type: ignore[func-returns-value]
+    error = OTHERS[outcome]()
     code, retryable = documented()[outcome]
     assert retryable == "no"
     if error is None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel.credentials import ApiKey, Secrets, config_error, hide_keys, key_problem
 from logwell_otel.endpoint import INGEST_PATH, base_url, is_insecure
@@ -16,6 +15,9 @@ from logwell_otel.proxy import Proxy, proxy_of, proxy_secrets
 from logwell_otel.settings import Settings, shown_text
 from logwell_otel.severity import LEVELS
 from logwell_otel.wire import MAX_SERVICE_BYTES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ErrorCallback = Callable[[LogwellError], object]
 FlushCallback = Callable[[int], object]
