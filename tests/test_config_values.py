@@ -184,8 +184,19 @@ def test_a_service_without_characters_that_the_server_fails_for(value: str) -> N
     check_refused("service", value, expected, "one with such characters")
 
 
+def test_a_service_is_no_api_key() -> None:
+    key = "lw_" + "s" * 32
+    message = refused({"LOGWELL_SERVICE": key})
+    assert message == (
+        "service (LOGWELL_SERVICE): expected no API key: this is shown, got what looks like one "
+        "from the variable LOGWELL_SERVICE."
+    )
+
+
 @pytest.mark.parametrize("setting", ["endpoint", "api_key", "service"])
-@pytest.mark.parametrize("value", [True, [], {}, b"text", object()])
+@pytest.mark.parametrize(
+    "value", [True, [], {}, b"text", object(), pytest.param(10**5000, id="5,001 digits")]
+)
 def test_texts_are_texts(setting: str, value: object) -> None:
     check_refused(setting, value, "a text", type(value).__name__)
 

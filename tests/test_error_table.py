@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit import Bench, answer, records
-from logwell_otel import LogwellError, LogwellErrorCode
+from logwell_otel import LogwellError, LogwellErrorCode, report
 from logwell_otel.outcome import Action, Outcome, outcome_of
 from logwell_otel.transport import Answer, NoAnswer
 
@@ -378,10 +380,10 @@ def test_recorded_answers(name: str, reply: Answer) -> None:
 # What has no answer of its own comes from what delivery makes of several.
 
 
-def told_by(reply: Answer) -> list[LogwellError]:
+def told_by(reply: Answer, entries: int = 2) -> list[LogwellError]:
     bench = Bench()
     bench.server.replies = [reply]
-    bench.exporter.export(records(2))
+    bench.exporter.export(records(entries))
     bench.run()
     return bench.errors
 
@@ -394,6 +396,74 @@ def refused_one_by_one() -> LogwellError:
         "required)."
     )
     return error
+
+
+def test_refusals_are_named_up_to_five() -> None:
+    reasons = ["level is required", "x\n" * 200, *[f"reason {number}" for number in range(2, 9)]]
+    body = {
+        "accepted": 1,
+        "rejected": 9,
+        "errors": [f"Entry at index {number}: {text}" for number, text in enumerate(reasons)],
+    }
+    (error,) = told_by(answer(200, body), 10)
+    assert error.message.startswith(
+        "The server refused 9 of 10 entries, which are not sent again: info 'message 0' (level is "
+        "required); info 'message 1' (x x x"
+    )
+    assert error.message.endswith(
+        "; info 'message 2' (reason 2); info 'message 3' (reason 3); info 'message 4' (reason 4); "
+        "and 4 more."
+    )
+    assert len(error.message) < 600
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "something else",
+        "Entry at index 7: x",
+        "Entry at index -1: x",
+        f"Entry at index {'9' * 5000}",
+    ],
+)
+def test_a_refusal_that_names_no_entry_of_ours_is_quoted(text: str) -> None:
+    (error,) = told_by(answer(200, {"accepted": 1, "rejected": 1, "errors": [text]}))
+    assert text[:150] in error.message
+    assert "message 1" not in error.message
+
+
+def test_an_entry_that_is_refused_even_alone_is_named() -> None:
+    reply = answer(400, own("validation_error", "no"))
+    bench = Bench()
+    bench.server.always = lambda entries: reply
+    bench.exporter.export(records(1))
+    bench.run()
+    first, last = bench.errors
+    assert first.message.startswith("The server refuses the request")
+    assert last.message == f"One entry was refused and is not sent again: info 'message 0'. {first}"
+
+
+def test_an_entry_is_named_whatever_it_holds() -> None:
+    assert report.name(b'{"level":"info","message":"' + b"x" * 300 + b'"}', str) == (
+        f"info '{'x' * 119}…'"
+    )
+    assert report.name(b'{"message":"a\\u001b[31m\\nb"}', str) == (
+        "? 'a\N{REPLACEMENT CHARACTER}[31m b'"
+    )
+    assert report.name(b"not JSON", str) == "an entry that cannot be read"
+
+
+def test_an_error_crosses_process_borders_whole() -> None:
+    error = LogwellError(
+        "slow down", LogwellErrorCode.RATE_LIMITED, status_code=429, retryable=True, retry_after=60
+    )
+    for copied in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert vars(copied) == vars(error)
+        assert (type(copied), str(copied)) == (LogwellError, "slow down")
+    assert repr(error) == (
+        "LogwellError(RATE_LIMITED: 'slow down', status_code=429, retryable=True)"
+    )
+    assert f"{error.code}" == error.code == "RATE_LIMITED"
 
 
 def poison() -> LogwellError:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit import KEY
+from kit import KEY, Clock
 from logwell_otel import transport as transport_module
 from logwell_otel.config import Config
+from logwell_otel.deadline import Deadline
 from logwell_otel.outcome import Action, outcome_of
 from logwell_otel.transport import Answer, HttpxTransport, NoAnswer
 from socket_kit import Connection, SocketServer, answer_all, closed_port, response
@@ -107,6 +108,19 @@ def test_a_trickle_ends_at_the_deadline(data: bytes) -> None:
         reply = post_within(SHORT, server.url)
     assert isinstance(reply, NoAnswer)
     assert reply.reason in ("TimeoutError: not over within 0.3 s", "ReadTimeout: timed out")
+
+
+def test_a_deadline_is_over_when_the_clock_says_so() -> None:
+    clock = Clock()
+    deadline = Deadline(clock)
+    deadline.start(10)
+    clock.sleep(4)
+    assert deadline.left() == 6
+    clock.sleep(6)
+    with pytest.raises(TimeoutError, match=r"^not over within 10 s$"):
+        deadline.left()
+    deadline.start(0.5)
+    assert deadline.left() == 0.5
 
 
 def test_a_server_that_does_not_read() -> None:
