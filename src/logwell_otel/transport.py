@@ -135,6 +135,8 @@ class HttpxTransport:
                 "Accept-Encoding": "identity",
             },
             content=body,
+            # For each step; the deadline is for all of them together.
+            extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)},
         )
         self._deadline.start(timeout)
         response = self._transport.handle_request(request)
