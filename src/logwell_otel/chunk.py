@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from logwell_otel.quarantine import Suspicion
+    from logwell_otel.spool import SpooledChunk
 
 RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -32,6 +33,7 @@ class Chunk:
         size: Bytes of the request body at most.
         generation: Which flush it belongs to (see `outbox`).
         entered: Monotonic seconds when its oldest entry was handed over.
+        spooled: Its file in the spool, None while it is in memory only.
         suspicion: What `quarantine` knows of it, None for a chunk that never failed.
     """
 
@@ -44,7 +46,7 @@ class Chunk:
         self.entered = entered
         self.generation = 0
         self.suspicion: Suspicion | None = None
-        self.spooled: object | None = None
+        self.spooled: SpooledChunk | None = None
 
     @classmethod
     def of_entries(cls, entries: Sequence[bytes | msgspec.Raw], *, entered: float = 0.0) -> Chunk:

@@ -33,6 +33,7 @@ HOLD_SECONDS: Final = 30.0
 """Pause after a refused key or a redirect: the server refuses an unknown key for 30 s
 even once it exists."""
 
+_DISK_RETRY_SECONDS: Final = 1.0
 _HEALTH_INTERVAL: Final = 5.0
 _HEALTH_TIMEOUT: Final = 2.0
 _SMALLEST_ENTRY: Final = 4096
@@ -133,7 +134,9 @@ class Delivery:
         if wait > 0:
             return wait
         chunk = self._outbox.take() if suspect is None else self._bisected(suspect)
-        if chunk is not None and not self._split_to_limits(chunk):
+        if chunk is None:
+            return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
+        if not self._split_to_limits(chunk):
             self._send(chunk)
         return 0.0
 
@@ -141,8 +144,8 @@ class Delivery:
         """The suspect whose turn it is and the seconds until then; None: a fresh chunk's turn."""
         if (chunk := self._quarantine.with_evidence()) is not None:
             return chunk, 0.0
-        if not self._outbox.waiting and (due := self._quarantine.next_due()) is not None:
-            return due
+        if self._quarantine.full or not self._outbox.waiting:
+            return self._quarantine.next_due() or (None, 0.0)
         return None, 0.0
 
     def _bisected(self, chunk: Chunk) -> Chunk | None:
@@ -215,11 +218,11 @@ class Delivery:
     def _suspected(self, chunk: Chunk, outcome: Outcome) -> None:
         down = self._server_is_down()
         self._breaker.failed(outcome.error.retry_after if outcome.error else None, down=down)
-        fresh = chunk.suspicion is None
-        if down or (fresh and (self._quarantine.full or self._breaker.state != "closed")):
-            # While nothing is accepted, no failure says anything about a chunk.
-            self._return(chunk)
-        elif self._quarantine.failed(chunk):
+        if down:
+            self._return(chunk)  # a failure that says nothing about the chunk
+            return
+        self._outbox.spill()
+        if self._quarantine.failed(chunk):
             error = report.poison(chunk, self._config.secrets.mask)
             if self._outbox.settle(chunk, dropped="poison"):
                 self._notices.error(error)
@@ -266,6 +269,7 @@ class Delivery:
             self._notices.say(error.message, about="refused entries")
 
     def _return(self, chunk: Chunk) -> None:
+        self._outbox.spill()
         if chunk.suspicion is None:
             self._outbox.put_back([chunk])
         else:

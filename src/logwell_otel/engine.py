@@ -5,26 +5,30 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from logwell_otel.backoff import Breaker
-from logwell_otel.config import Config
 from logwell_otel.delivery import Delivery
 from logwell_otel.health import NEARLY_FULL, Health, Status
+from logwell_otel.keeper import Keeper
 from logwell_otel.losses import LossReport
 from logwell_otel.notices import Notices
 from logwell_otel.outbox import Outbox
 from logwell_otel.pacing import Pace
 from logwell_otel.quarantine import Quarantine
+from logwell_otel.reserve import Reserve
 from logwell_otel.sender import Sender
 from logwell_otel.transport import HttpxTransport, Transport
 from logwell_otel.trouble import Trouble
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from logwell_otel.config import Config
     from logwell_otel.encoder import Encoded
     from logwell_otel.outcome import Outcome
+    from logwell_otel.spool import Spool
 
 
 @dataclass(frozen=True)
@@ -57,17 +61,23 @@ class Engine:
         config: The settings.
         observe: Called with every outcome and the seconds its request took.
         seams: What tests replace.
+        spool: Where entries go that cannot be delivered now; None for memory only.
     """
 
     def __init__(
-        self, config: Config, observe: Callable[[Outcome, float], None], seams: Seams
+        self,
+        config: Config,
+        observe: Callable[[Outcome, float], None],
+        seams: Seams,
+        spool: Spool | None = None,
     ) -> None:
         clock, wall = seams.clock, seams.wall
         self.pid = os.getpid()
         self._config = config
         self._clock = clock
         self.notices = Notices(config.on_error, config.on_flush, clock=clock, say=seams.say)
-        self.outbox = Outbox(config.max_queue_bytes, clock=clock)
+        reserve = None if spool is None else Reserve(spool, say=self.notices.say, clock=clock)
+        self.outbox = Outbox(config.max_queue_bytes, reserve, clock=clock)
         self._trouble = Trouble(self.notices, clock=clock, wall=wall)
         self._pace = Pace(
             config.requests_per_minute, config.requests_per_hour, clock=clock, rng=seams.rng
@@ -98,6 +108,9 @@ class Engine:
             sleep=seams.sleep,
             threads=seams.threads,
         )
+        self._keeper: Keeper | None = None
+        if spool is not None and seams.threads:
+            self._keeper = Keeper(self.outbox, self.sender.wake)
 
     def hand_over(self, encoded: Encoded) -> bool:
         """Hold what was encoded and let the sender know; False if entries were dropped."""
@@ -106,7 +119,15 @@ class Engine:
             self._losses.overflow(lost, self.notices)
         if encoded.chunks:
             self.sender.wake()
+            if self._keeper is not None:
+                self._keeper.wake()
         return not lost
+
+    def shutdown(self, timeout: float) -> None:
+        """Deliver what is held within `timeout` seconds; leave the rest to the spool."""
+        if self._keeper is not None:
+            self._keeper.stop()
+        self.sender.shutdown(timeout)
 
     def failed(self, count: int, error: Exception) -> None:
         """A batch of `count` records could not be encoded or handed over."""
@@ -120,9 +141,11 @@ class Engine:
 
     def health(self) -> Health:
         """A snapshot."""
-        ledger, held, size = self.outbox.snapshot()
-        share = size / self._config.max_queue_bytes
-        status, reasons = self._status(share, held)
+        held = self.outbox.holdings()
+        ledger = held.ledger
+        memory_share = held.bytes_in_memory / self._config.max_queue_bytes
+        disk_share = held.bytes_on_disk / self._config.spool_max_bytes
+        status, reasons = self._status(memory_share, disk_share)
         return Health(
             status=status,
             reasons=tuple(reasons),
@@ -131,13 +154,13 @@ class Engine:
             accepted=ledger.accepted,
             refused=ledger.refused,
             dropped=dict(ledger.dropped),
-            held=held,
-            held_in_memory=held,
-            bytes_in_memory=size,
-            memory_share=share,
-            held_on_disk=0,
-            bytes_on_disk=0,
-            disk_share=0.0,
+            held=held.entries,
+            held_in_memory=held.entries_in_memory,
+            bytes_in_memory=held.bytes_in_memory,
+            memory_share=memory_share,
+            held_on_disk=held.entries_on_disk,
+            bytes_on_disk=held.bytes_on_disk,
+            disk_share=disk_share,
             consecutive_failures=self._trouble.consecutive_failures,
             breaker=self._breaker.state,
             requests_per_minute=self._pace.rate,
@@ -147,7 +170,7 @@ class Engine:
             last_success_at=self._trouble.last_success_at,
         )
 
-    def _status(self, share: float, held: int) -> tuple[Status, list[str]]:
+    def _status(self, memory_share: float, disk_share: float) -> tuple[Status, list[str]]:
         unhealthy: list[str] = []
         degraded: list[str] = []
         error = self._trouble.last_error
@@ -160,8 +183,10 @@ class Engine:
             degraded.append(f"the last request failed{said}")
         if self._pace.paused_for > 0:
             degraded.append(f"paused for {self._pace.paused_for:.0f} s by the server's rate limit")
-        if share >= NEARLY_FULL:
-            degraded.append(f"{held} entries fill {share:.0%} of max_queue_bytes")
+        if memory_share >= NEARLY_FULL:
+            degraded.append(f"held entries fill {memory_share:.0%} of max_queue_bytes")
+        if disk_share >= NEARLY_FULL:
+            degraded.append(f"spooled entries fill {disk_share:.0%} of spool_max_bytes")
         if recent := self._losses.recent():
             degraded.append(f"{recent} entries were dropped in the last five minutes")
         status: Status = "unhealthy" if unhealthy else "degraded" if degraded else "healthy"

@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from logwell_otel.config import Config
 from logwell_otel.credentials import config_error
@@ -16,6 +17,7 @@ from logwell_otel.metrics import Metrics
 from logwell_otel.notices import warn
 from logwell_otel.otel import LogRecordExporter, LogRecordExportResult
 from logwell_otel.severity import LEVELS
+from logwell_otel.spool import Spool, SpoolError
 from logwell_otel.transport import tls_context
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
     from logwell_otel.config import ErrorCallback, FlushCallback
     from logwell_otel.health import Health
+    from logwell_otel.ledger import Ledger
     from logwell_otel.otel import ReadableLogRecord
-    from logwell_otel.outbox import Ledger
 
 DEFAULT_FLUSH_MILLIS: Final = 30_000
 # A forked child drops the parent's engine without closing anything of it: a finaliser that
@@ -67,6 +69,11 @@ class LogwellLogExporter(LogRecordExporter):
         requests_per_minute: Requests sent a minute at most; default 600, the server's own
             limit. The pace adapts when the server answers 429.
         requests_per_hour: The same for an hour; default no such limit.
+        spool_dir: Directory for what cannot be delivered now. Entries there outlive the
+            process, `kill -9` included; several processes may share it. Default: none.
+        spool_max_bytes: Size of the spool at most; default 256 MiB. Beyond it the oldest
+            are dropped, counted and said.
+        spool_max_age: Seconds an entry may wait in the spool; default 48 hours.
         on_error: Called with every `LogwellError`, on the exporter's thread. What it raises
             is contained.
         on_flush: Called with the number of entries each time some were stored.
@@ -94,6 +101,9 @@ class LogwellLogExporter(LogRecordExporter):
         max_queue_bytes: int | None = None,
         requests_per_minute: float | None = None,
         requests_per_hour: float | None = None,
+        spool_dir: str | os.PathLike[str] | None = None,
+        spool_max_bytes: int | None = None,
+        spool_max_age: float | None = None,
         on_error: ErrorCallback | None = None,
         on_flush: FlushCallback | None = None,
         meter_provider: MeterProvider | None = None,
@@ -114,6 +124,9 @@ class LogwellLogExporter(LogRecordExporter):
             max_queue_bytes=max_queue_bytes,
             requests_per_minute=requests_per_minute,
             requests_per_hour=requests_per_hour,
+            spool_dir=None if spool_dir is None else os.fspath(spool_dir),
+            spool_max_bytes=spool_max_bytes,
+            spool_max_age=spool_max_age,
             on_error=on_error,
             on_flush=on_flush,
         )
@@ -129,6 +142,7 @@ class LogwellLogExporter(LogRecordExporter):
         self._metrics = Metrics(
             self._config.endpoint, lambda: _counts(this()), meter_provider=meter_provider
         )
+        self._spool = open_spool(self._config)
         self._engine = self._new_engine()
         if self._config.insecure:
             (self._seams.say or warn)(
@@ -180,7 +194,7 @@ class LogwellLogExporter(LogRecordExporter):
         A server that is well is given the whole time-out. With one that refuses
         connections this returns within 1.5 s, with one that never answers within 5 s;
         during a rate-limit pause or with a refused key one attempt is made. What is left
-        then is dropped, counted and said.
+        then goes to the spool, or without one is dropped, counted and said.
 
         Args:
             timeout_millis: Milliseconds to wait at most. OpenTelemetry's processor looks
@@ -189,14 +203,14 @@ class LogwellLogExporter(LogRecordExporter):
         if self._closed:
             return
         self._closed = True
-        self._own_engine().sender.shutdown(max(0.0, timeout_millis / 1000))
+        self._own_engine().shutdown(max(0.0, timeout_millis / 1000))
 
     def health(self) -> Health:
         """How delivery is going."""
         return self._own_engine().health()
 
     def _new_engine(self) -> Engine:
-        return Engine(self._config, self._metrics.observe, self._seams)
+        return Engine(self._config, self._metrics.observe, self._seams, self._spool)
 
     def _own_engine(self) -> Engine:
         engine = self._engine
@@ -225,8 +239,39 @@ def _forked(exporter: LogwellLogExporter | None) -> None:
 def _counts(exporter: LogwellLogExporter | None) -> tuple[Ledger, int] | None:
     if exporter is None:
         return None
-    ledger, held, _ = exporter._engine.outbox.snapshot()  # noqa: SLF001 - our own class
-    return ledger, held
+    held = exporter._engine.outbox.holdings()  # noqa: SLF001 - our own class
+    return held.ledger, held.entries
+
+
+def open_spool(config: Config) -> Spool | None:
+    """The spool that the settings ask for.
+
+    Raises:
+        LogwellError: `INVALID_CONFIG` when the directory cannot be used.
+    """
+    if config.spool_dir is None:
+        return None
+    try:
+        return Spool(
+            config.spool_dir,
+            endpoint=config.endpoint,
+            service=config.service or service_from_environment(),
+            max_bytes=config.spool_max_bytes,
+            max_age=config.spool_max_age,
+        )
+    except SpoolError as error:
+        raise config_error(f"spool_dir ({config.origins['spool_dir']}): {error}") from None
+
+
+def service_from_environment() -> str:
+    """The service that OpenTelemetry's resource variables name: whose entries the spool holds."""
+    if name := os.environ.get("OTEL_SERVICE_NAME", "").strip():
+        return name
+    for pair in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
+        key, _, value = pair.partition("=")
+        if key.strip() == "service.name":
+            return unquote(value.strip())
+    return "unknown_service"
 
 
 def _check_certificates(config: Config) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping  # noqa: TC003 - annotations of a public class can be read
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from logwell_otel.errors import LogwellError
+from logwell_otel.errors import LogwellError  # noqa: TC001
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 

@@ -30,6 +30,7 @@ UNAVOIDED: Final = frozenset(
 """Reasons that nobody chose; sampled, filtered and redacted records are no losses."""
 
 _INTERVAL: Final = 60.0
+_LOOK_INTERVAL: Final = 1.0
 _RECENT: Final = 300.0
 
 
@@ -58,7 +59,7 @@ class LossReport:
         self._lock = threading.Lock()
         self._reported: dict[str, int] = {}
         self._since = wall()
-        self._reported_at = float("-inf")
+        self._reported_at = self._looked_at = float("-inf")
         self._seen: deque[tuple[float, int]] = deque(maxlen=256)
 
     def overflow(self, count: int, notices: Notices) -> None:
@@ -82,11 +83,12 @@ class LossReport:
     def report(self) -> None:
         """Put an entry about new losses into the outbox; at most one a minute."""
         now = self._clock()
-        if now - self._reported_at < _INTERVAL:
+        if now - self._reported_at < _INTERVAL or now - self._looked_at < _LOOK_INTERVAL:
             return
+        self._looked_at = now
         dropped = {
             reason: count
-            for reason, count in self._outbox.snapshot()[0].dropped.items()
+            for reason, count in self._outbox.holdings().ledger.dropped.items()
             if reason in UNAVOIDED and count > self._reported.get(reason, 0)
         }
         if not dropped:

@@ -24,7 +24,7 @@ from logwell_otel._version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from logwell_otel.outbox import Ledger
+    from logwell_otel.ledger import Ledger
     from logwell_otel.outcome import Outcome
 
 ENABLED_BY: Final = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"

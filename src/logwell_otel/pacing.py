@@ -40,6 +40,10 @@ _CURVE = 5e-6
 # the plateau is _CURVE * t**3. A process with a fiftieth of the bucket is back on its
 # plateau after 11 minutes and tries 20 % more after 20.
 
+_MEMORY = 0.7
+# Of the plateau that stays when a 429 comes before it was reached again. Refusals hit at
+# random: without it, two close together would set an unlucky process back by twenty minutes.
+
 _HASTE = 5.0
 # How many times faster the curve runs while our share is still unknown.
 
@@ -116,7 +120,7 @@ class Pace:
     def ready_in(self) -> float:
         """Seconds until the next request may go; 0.0 when it may go now."""
         now = self._clock()
-        wait = max(self._resume_at - now, self._minute.ready_in(now))
+        wait = self._minute.ready_in(now)  # knows of a pause: it is empty until its end
         return wait if self._hour is None else max(wait, self._hour.ready_in(now))
 
     def take(self) -> None:
@@ -187,12 +191,15 @@ class Pace:
         # bucket; a minute at an even pace, or at the pace set after an earlier 429, shows
         # what there is to have.
         spread_out = bool(self._sent) and now - self._sent[0] >= _STEADY_SECONDS
-        known = spread_out or 2 * share >= self._rate
+        known = spread_out or (self._curve is not None and 2 * share >= self._rate)
+        plateau = _PLATEAU * share
+        if self._curve is not None and not self._curve.is_back(self._curve_seconds):
+            plateau = max(plateau, _MEMORY * self._curve.plateau)
         slowest = min(_SLOWEST, self._max_rate)
         self._set_rate(min(self._rate, max(slowest, share / 2)), now)
         self._curve = _Curve(
             start=self._rate,
-            plateau=max(self._rate, _PLATEAU * share),
+            plateau=max(self._rate, plateau),
             steepness=_CURVE * self._max_rate * (1.0 if known else _HASTE**3),
         )
         self._curve_seconds = 0.0
@@ -226,12 +233,16 @@ class _Curve:
     """
 
     def __init__(self, *, start: float, plateau: float, steepness: float) -> None:
-        self._plateau = plateau
+        self.plateau = plateau
         self._steepness = steepness
-        self._minutes_to_plateau = ((plateau - start) / steepness) ** (1 / 3)
+        self._minutes_to_plateau: float = ((plateau - start) / steepness) ** (1 / 3)
 
     def rate_at(self, seconds: float) -> float:
-        return self._plateau + self._steepness * (seconds / 60 - self._minutes_to_plateau) ** 3
+        minutes: float = seconds / 60 - self._minutes_to_plateau
+        return self.plateau + self._steepness * minutes**3
+
+    def is_back(self, seconds: float) -> bool:
+        return seconds / 60 >= self._minutes_to_plateau
 
 
 class _Bucket:
@@ -245,9 +256,10 @@ class _Bucket:
 
     def ready_in(self, now: float) -> float:
         self._fill(now)
+        begins_in = max(0.0, self._filled_at - now)
         missing = 1.0 - self._tokens
         # Rounding: waiting for exactly what is missing must not leave a rest to wait for.
-        return missing / self._per_second if missing > 1e-9 else 0.0
+        return begins_in + (missing / self._per_second if missing > 1e-9 else 0.0)
 
     def take(self, now: float) -> None:
         self._fill(now)

@@ -7,16 +7,17 @@ happens to *other* requests meanwhile tells them apart, so that is what is count
 A chunk that was answered 500 waits here while others are sent. Once something else was
 accepted after it failed, it is sent again; failing then, it is bisected. An entry that
 fails alone is called poison when an innocent one would hardly have failed so often:
-with a share `p` of other requests failing, an innocent entry fails `n` times with
-probability p^n, and below one in a hundred thousand the entry is dropped. While nothing
-is accepted, no failure counts at all and everything is kept.
+with a share `p` of other requests failing at their first try, an innocent entry fails
+`n` times with probability p^n. While nothing is accepted, no failure counts at all and
+everything is kept; while failed requests succeed when they are sent again, so that
+failing says little, the proof must be a thousand times stronger.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel.chunk import Chunk
@@ -27,10 +28,28 @@ if TYPE_CHECKING:
 MAX_CHUNKS: Final = 16
 """Suspects at a time. More than a few at once are not poison but a server in trouble."""
 
-_INNOCENT: Final = 1e-5
-_ALONE: Final = 2
+_INNOCENT: Final = 3e-3
+_INNOCENT_WHILE_FLAKY: Final = 1e-6
+_ALONE: Final = 3
 _FIRST_DELAY: Final = 0.2
 _LONGEST_DELAY: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What happened to requests so far.
+
+    Attributes:
+        accepted: Accepted.
+        first_accepted: Accepted at the first try.
+        first_failed: Answered 500 at the first try.
+        recovered: Accepted after having been answered 500, unchanged.
+    """
+
+    accepted: int = 0
+    first_accepted: int = 0
+    first_failed: int = 0
+    recovered: int = 0
 
 
 @dataclass
@@ -42,33 +61,29 @@ class Suspicion:
         failures: Failures, those of the chunk it was a part of included.
         attempts: Failures of just this chunk.
         alone: Failures as a single entry.
+        first_failures: First tries that failed with it, as a part of larger chunks too.
         accepted_before: Requests accepted before its latest failure.
-        accepted_first: Requests accepted before its first failure.
-        fresh_failed_first: Other chunks' first failures before its own.
+        since: The counts when it first failed.
         not_before: When it is sent again at the earliest, monotonic seconds.
-        implied: It holds the poison, since the rest of the chunk it came from was accepted.
-        sibling: The other half, while this one is sent for the first time.
     """
 
     strikes: int = 0
     failures: int = 0
     attempts: int = 0
     alone: int = 0
+    first_failures: int = 0
     accepted_before: int = 0
-    accepted_first: int = 0
-    fresh_failed_first: int = 0
+    since: Counts = field(default_factory=Counts)
     not_before: float = 0.0
-    implied: bool = False
-    sibling: Chunk | None = None
 
     def heir(self) -> Suspicion:
         """The suspicion against a part of the same chunk."""
         return Suspicion(
             strikes=self.strikes,
             failures=self.failures,
+            first_failures=self.first_failures,
             accepted_before=self.accepted_before,
-            accepted_first=self.accepted_first,
-            fresh_failed_first=self.fresh_failed_first,
+            since=self.since,
         )
 
     def __str__(self) -> str:
@@ -92,26 +107,26 @@ class Quarantine:
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._suspects: list[Chunk] = []
-        self._accepted = 0
-        self._fresh_failed = 0
+        self._counts = Counts()
 
     def __len__(self) -> int:
         return len(self._suspects)
 
     @property
     def full(self) -> bool:
-        """True if no fresh suspect is taken."""
+        """True if suspects are to be tried before another chunk is suspected."""
         return len(self._suspects) >= MAX_CHUNKS
 
     def accepted(self, chunk: Chunk) -> None:
-        """A request was accepted."""
-        self._accepted += 1
+        """The request with `chunk` was accepted."""
         suspicion = chunk.suspicion
-        if suspicion is None or suspicion.sibling is None:
-            return
-        if suspicion.strikes and suspicion.sibling in self._suspects:
-            # There is evidence against the whole, and this half was not it.
-            _of(suspicion.sibling).implied = True
+        recovered = suspicion is not None and suspicion.attempts > 0
+        self._counts = replace(
+            self._counts,
+            accepted=self._counts.accepted + 1,
+            first_accepted=self._counts.first_accepted + (not recovered),
+            recovered=self._counts.recovered + recovered,
+        )
 
     def failed(self, chunk: Chunk) -> bool:
         """`chunk` was answered 500. Keeps it, unless it is poison.
@@ -121,14 +136,13 @@ class Quarantine:
         """
         suspicion = chunk.suspicion
         if suspicion is None:
-            self._fresh_failed += 1
-            suspicion = chunk.suspicion = Suspicion(
-                accepted_first=self._accepted, fresh_failed_first=self._fresh_failed
-            )
-        elif self._accepted > suspicion.accepted_before:
+            suspicion = chunk.suspicion = Suspicion(since=self._counts)
+        elif self._counts.accepted > suspicion.accepted_before:
             suspicion.strikes += 1
-        suspicion.accepted_before = self._accepted
-        suspicion.sibling = None
+        if suspicion.attempts == 0:
+            suspicion.first_failures += 1
+            self._counts = replace(self._counts, first_failed=self._counts.first_failed + 1)
+        suspicion.accepted_before = self._counts.accepted
         suspicion.failures += 1
         suspicion.attempts += 1
         if chunk.count == 1:
@@ -141,19 +155,22 @@ class Quarantine:
         return False
 
     def _certain(self, suspicion: Suspicion) -> bool:
-        accepted = self._accepted - suspicion.accepted_first
-        failed = self._fresh_failed - suspicion.fresh_failed_first
+        accepted = self._counts.first_accepted - suspicion.since.first_accepted
+        failed = self._counts.first_failed - suspicion.since.first_failed
+        others_failed = max(0, failed - suspicion.first_failures)
         # Half a failure is added so that no experience does not mean certainty
         # (the Jeffreys prior of a proportion).
-        share = (failed + 0.5) / (accepted + failed + 1)
-        return suspicion.strikes > 0 and share**suspicion.strikes < _INNOCENT
+        share = (others_failed + 0.5) / (accepted + others_failed + 1)
+        flaky = self._counts.recovered > suspicion.since.recovered
+        limit = _INNOCENT_WHILE_FLAKY if flaky else _INNOCENT
+        return suspicion.strikes > 0 and share**suspicion.strikes < limit
 
     def with_evidence(self) -> Chunk | None:
         """A suspect that is due, and after whose failure something else was accepted."""
         now = self._clock()
         for chunk in self._suspects:
             suspicion = _of(chunk)
-            if suspicion.not_before <= now and self._accepted > suspicion.accepted_before:
+            if suspicion.not_before <= now and self._counts.accepted > suspicion.accepted_before:
                 return chunk
         return None
 
@@ -181,17 +198,14 @@ class Quarantine:
         middle = len(entries) // 2
         first, second = Chunk.of_entries(entries[:middle]), Chunk.of_entries(entries[middle:])
         first.suspicion, second.suspicion = _of(chunk).heir(), _of(chunk).heir()
-        first.suspicion.sibling = second
         return first, second
 
     def _to_bisect(self, suspicion: Suspicion) -> bool:
-        if suspicion.implied:
-            return True
         if suspicion.attempts == 0:
             return False  # a half that may well be innocent is sent whole first
         if suspicion.strikes > 0:
             return True
-        nothing_accepted = self._accepted == suspicion.accepted_before
+        nothing_accepted = self._counts.accepted == suspicion.accepted_before
         at_the_bottom = any(suspect.count == 1 for suspect in self._suspects)
         return nothing_accepted and suspicion.failures >= 2 and not at_the_bottom
 

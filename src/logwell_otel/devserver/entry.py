@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True)
-class Entry:
+
+class Entry(msgspec.Struct, frozen=True):
     """One entry as the server stores it.
 
     Attributes:

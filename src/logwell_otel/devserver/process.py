@@ -146,12 +146,12 @@ class ReceiverProcess:
     ) -> None:
         self.close()
 
-    def entries(self) -> list[Entry]:
-        """Everything stored, in the order of storing; also while it does not run."""
+    def entries(self, skip: int = 0) -> list[Entry]:
+        """As `Receiver.entries`; also while it does not run."""
         if not self._db.exists():
             return []
         with contextlib.closing(Store(self._db)) as store:
-            return store.entries()
+            return store.entries(skip)
 
     def set_faults(self, settings: FaultSettings) -> None:
         """Sets all fault switches."""

@@ -126,7 +126,11 @@ def _fault(item: Any) -> str | None:
         return "missing required field 'level'"
     level = item["level"]
     if not (isinstance(level, str) and level in LEVELS):
-        shown = javascript.to_string(level)
+        try:
+            shown = javascript.to_string(level)
+        except RecursionError:
+            # Nested lists; String(level) overflows JavaScript's stack likewise.
+            raise PoisonError("level nested too deep") from None
         return f"invalid level '{shown}' (must be one of: {', '.join(LEVELS)})"
     if "message" not in item:
         return "missing required field 'message'"
@@ -138,7 +142,7 @@ def _fault(item: Any) -> str | None:
 
 def _entry(item: dict[str, Any], now_ms: int) -> Entry:
     metadata = item.get("metadata")
-    metadata = _jsonb(metadata, 1) if isinstance(metadata, (dict, list)) and metadata else None
+    metadata = _jsonb(metadata) if isinstance(metadata, (dict, list)) and metadata else None
     columns = metadata if isinstance(metadata, dict) else {}
     return Entry(
         level=item["level"],
@@ -172,19 +176,24 @@ def _jsonb_text(text: str) -> str:
     return text
 
 
-def _jsonb(value: Any, depth: int) -> Any:
-    if isinstance(value, str):
-        return _jsonb_text(value)
-    if isinstance(value, dict):
+def _jsonb(document: dict[str, Any] | list[Any]) -> Any:
+    """Checks and adapts parsed JSON, in place and without recursion: it may be deep."""
+    containers: list[tuple[Any, int]] = [(document, 1)]
+    while containers:
+        container, depth = containers.pop()
         if depth > MAX_METADATA_DEPTH:
             raise PoisonError("metadata nested too deep")
-        return {_jsonb_text(key): _jsonb(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        if depth > MAX_METADATA_DEPTH:
-            raise PoisonError("metadata nested too deep")
-        return [_jsonb(item, depth + 1) for item in value]
-    # JSON.stringify has no infinity.
-    return None if isinstance(value, float) and math.isinf(value) else value
+        pairs = container.items() if isinstance(container, dict) else enumerate(container)
+        for key, value in pairs:
+            if isinstance(key, str):
+                _jsonb_text(key)
+            if isinstance(value, str):
+                _jsonb_text(value)
+            elif isinstance(value, (dict, list)):
+                containers.append((value, depth + 1))
+            elif isinstance(value, float) and math.isinf(value):
+                container[key] = None  # JSON.stringify has no infinity.
+    return document
 
 
 def _timestamp(value: Any, now_ms: int) -> str:

@@ -31,7 +31,7 @@ def listen(host: str, port: int) -> socket.socket:
     for _ in range(_TRIES):
         try:
             return _open(host, secrets.choice(_FREE_PORTS))
-        except OSError as error:  # noqa: PERF203 - a few tries, not a hot loop
+        except OSError as error:
             if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
                 raise
     return _open(host, 0)

@@ -102,10 +102,13 @@ class Store:
         with self._changed:
             return int(self._connection.execute("SELECT count(*) FROM log").fetchone()[0])
 
-    def entries(self) -> list[Entry]:
-        """All entries in the order in which they were stored."""
+    def entries(self, skip: int = 0) -> list[Entry]:
+        """All entries in the order in which they were stored, without the first `skip`."""
         with self._changed:
-            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM log ORDER BY id").fetchall()  # noqa: S608
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM log ORDER BY id LIMIT -1 OFFSET ?",  # noqa: S608
+                [skip],
+            ).fetchall()
         return [_entry(row) for row in rows]
 
     def newest(self, limit: int, level: str | None, words: list[str]) -> tuple[list[Entry], int]:
