@@ -140,17 +140,18 @@ class Mapper:
     def salvage(self, record: ReadableLogRecord, error: Exception) -> LogEntry:
         """An entry for a record that `entry` could not read: what can be read of it."""
         problem = f"{type(error).__name__}: {sanitize.safe_str(error)}"
-        entry = LogEntry(
-            level="warn", message=_NO_MESSAGE, metadata={"logwell.mapping_error": problem}
-        )
-        log: Any = record
         # Each part on its own: any of them may be what cannot be read.
+        log: Any = None
         with suppress(Exception):
             log = record.log_record
+        entry = LogEntry(
+            level="warn",
+            message=_NO_MESSAGE,
+            timestamp=self._timestamp(log),
+            metadata={"logwell.mapping_error": problem},
+        )
         with suppress(Exception):
             entry.level = self.severity(log).level
-        with suppress(Exception):
-            entry.timestamp = self._timestamp(log)
         with suppress(Exception):
             entry.message = _message(log, entry.metadata)
         with suppress(Exception):
@@ -206,7 +207,7 @@ def _take(metadata: dict[str, Any], keys: Iterable[str], fits: Callable[[object]
 def _own_service(metadata: dict[str, Any]) -> str | None:
     """The service that the record itself names. What does not fit the field whole stays."""
     given = metadata.get("service.name")
-    name = service_name(sanitize.plain(given))
+    name = service_name(given)
     if name is not None and name == given:
         del metadata["service.name"]
     return name
@@ -216,6 +217,8 @@ def _convert(metadata: dict[str, Any]) -> bool:
     """Make values that are not plain so, each on its own; True if something was cut."""
     cut = False
     for key, value in metadata.items():
+        if type(value) is str:
+            continue
         conversion = Conversion()
         metadata[key] = conversion.value(value)
         cut |= conversion.cut

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from logwell_otel import sanitize
 from logwell_otel.wire import JS_BLANK, MAX_SERVICE_BYTES, LogEntry
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
     from logwell_otel.otel import ReadableLogRecord
 
 OWN_SCOPE: Final = "logwell_otel"
@@ -90,11 +91,13 @@ class Origins:
         attributes = sanitize.plain_metadata({} if resource is None else resource.attributes)
         service = self._service
         if service is None:
-            service = service_name(attributes.get("service.name"))
+            given = None if resource is None else resource.attributes.get("service.name")
+            service = service_name(given)
         kept = {
             key: value
             for key, value in attributes.items()
-            if key != "service.name" and not key.startswith("telemetry.sdk.")
+            if not (key == "service.name" and type(value) is str)
+            and not key.startswith("telemetry.sdk.")
         }
         ready = _json(kept, _MAX_RESOURCE_BYTES) if kept else None
         if len(self._resources) >= _MAX_RESOURCES:
@@ -105,7 +108,7 @@ class Origins:
 
 def service_name(value: object) -> str | None:
     """`value` as a service name that the server's index takes, None where it is blank."""
-    if not isinstance(value, str):
+    if not issubclass(type(value), str):  # isinstance() would believe a proxy
         return None
     name = sanitize.cut(sanitize.text(str.__str__(value)), MAX_SERVICE_BYTES)
     return name if name.strip(JS_BLANK) else None
@@ -119,8 +122,7 @@ def _scope(scope: InstrumentationScope) -> dict[str, Any]:
         found["otel.scope.version"] = sanitize.cut(
             sanitize.safe_str(scope.version), _MAX_NAME_BYTES
         )
-    # Part of InstrumentationScope since SDK 1.27 only; other SDKs' scopes may lack it.
-    if attributes := getattr(scope, "attributes", None):
+    if attributes := scope.attributes:
         found["otel.scope.attributes"] = _json(
             sanitize.plain_metadata(attributes), _MAX_SCOPE_BYTES
         )

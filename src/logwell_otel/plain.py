@@ -85,17 +85,26 @@ class Conversion:
         self._path: set[int] = set()
         self.cut = False
 
-    def value(self, value: object, depth: int = 0) -> Any:
+    def value(self, value: Any, depth: int = 0) -> Any:
         """`value` as plain values."""
         self._values -= 1
-        if value is None or value is True or value is False:
+        kind = type(value)
+        if kind is str:
+            return self._string(value)
+        if kind is bool or value is None:
             return value
+        if kind is int:
+            return self._integer(value)
+        if kind is float:
+            return _float(value)
         try:
-            return self._converted(value, depth)
+            if kind is dict or kind is list or kind is tuple:
+                return self._structure(value, depth)
+            return self._unusual(value, depth)
         except Exception:  # noqa: BLE001 - even isinstance() runs an object's own code
             return self._string(safe_str(value))
 
-    def _converted(self, value: object, depth: int) -> Any:
+    def _unusual(self, value: object, depth: int) -> Any:
         if isinstance(value, str):
             return self._string(str.__str__(value))
         if isinstance(value, enum.Enum) and depth < MAX_DEPTH:
@@ -131,9 +140,7 @@ class Conversion:
             str(value) if value.bit_length() <= _MAX_DECIMAL_BITS else f"{value:#x}"
         )
 
-    def _structure(
-        self, value: Mapping[Any, Any] | Sequence[Any] | AbstractSet[Any], depth: int
-    ) -> Any:
+    def _structure(self, value: Any, depth: int) -> Any:
         if id(value) in self._path:
             return _CYCLE
         if depth >= MAX_DEPTH:
@@ -141,7 +148,7 @@ class Conversion:
             return _TOO_DEEP
         self._path.add(id(value))
         try:
-            if isinstance(value, Mapping):
+            if type(value) is dict or isinstance(value, Mapping):
                 return self._mapping(value, depth)
             return self._list(value, depth)
         finally:
@@ -153,7 +160,8 @@ class Conversion:
             if self._exhausted():
                 result.add(CUT, CUT)
                 break
-            result.add(self._string(name(key)), self.value(item, depth + 1))
+            label = self._string(key if type(key) is str else name(key))
+            result.add(label, self.value(item, depth + 1))
         return result.values
 
     def _list(self, items: Iterable[Any], depth: int) -> list[Any]:

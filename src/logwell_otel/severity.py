@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel.plain import plain, safe_str
-from logwell_otel.wire import Level
 
 if TYPE_CHECKING:
     from logwell_otel.otel import LogRecord
+    from logwell_otel.wire import Level
 
 LEVELS: Final[tuple[Level, ...]] = ("debug", "info", "warn", "error", "fatal")
 """Least severe first."""

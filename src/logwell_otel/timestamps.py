@@ -34,8 +34,11 @@ class Timestamps:
         Clamped to the years 1 to 9999: the server's database has no others, and would
         refuse the whole request.
         """
-        nanoseconds = log.timestamp or log.observed_timestamp
-        if type(nanoseconds) is not int:
+        try:
+            nanoseconds = log.timestamp or log.observed_timestamp
+        except Exception:  # noqa: BLE001 - somebody's record without these fields
+            nanoseconds = None
+        if type(nanoseconds) is not int or nanoseconds == 0:
             nanoseconds = _usable(log)
         start, prefix = self._second
         rest = nanoseconds - start
@@ -50,10 +53,10 @@ class Timestamps:
 
 def _usable(log: LogRecord) -> int:
     """The first of the record's two times that can be read as a number, else now."""
-    for value in (log.timestamp, log.observed_timestamp):
+    for name in ("timestamp", "observed_timestamp"):
         try:
-            if nanoseconds := int(value):  # type: ignore[arg-type]
+            if nanoseconds := int(getattr(log, name)):
                 return nanoseconds
-        except (TypeError, ValueError, OverflowError):
+        except Exception:  # noqa: BLE001 - neither a number nor anything like one
             continue
     return time.time_ns()
