@@ -13,6 +13,7 @@ import msgspec
 
 from logwell_otel import sanitize
 from logwell_otel.chunk import RAW_LIST, Chunk
+from logwell_otel.mapping import unreadable
 from logwell_otel.wire import MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_REQUEST_BYTES, LogEntry
 
 if TYPE_CHECKING:
@@ -105,11 +106,14 @@ class Encoder:
             encoded = self._json.encode(entry)
         except Exception:  # noqa: BLE001 - what cannot be encoded is cleaned below
             encoded = None
-        if encoded is None or _has_nul(encoded):
-            sanitize.clean(entry)
-        elif len(encoded) <= MAX_ENTRY_BYTES:
-            return encoded
-        return sanitize.fit(entry)
+        try:
+            if encoded is None or _has_nul(encoded):
+                sanitize.clean(entry)
+            elif len(encoded) <= MAX_ENTRY_BYTES:
+                return encoded
+            return sanitize.fit(entry)
+        except Exception as error:  # noqa: BLE001 - a defect of ours; the entry says so
+            return self._json.encode(unreadable(error, entry.timestamp))
 
 
 def _has_nul(encoded: bytes) -> bool:

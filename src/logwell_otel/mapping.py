@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from opentelemetry.attributes import BoundedAttributes
 
 from logwell_otel import names, sanitize
+from logwell_otel.message import NO_MESSAGE, message_of
 from logwell_otel.origin import Origin, Origins, service_name
 from logwell_otel.plain import Conversion
 from logwell_otel.severity import Severities, Severity
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from logwell_otel.otel import LogRecord, ReadableLogRecord
 
 _BLANK: Final = frozenset(JS_BLANK)
-_NO_MESSAGE: Final = "(no message)"
 _FLAGS: Final = tuple(f"{flags:02x}" for flags in range(256))
 _MIN_INTEGER: Final = -MAX_SAFE_INTEGER
 _ABSENT: Final = object()
@@ -123,7 +122,7 @@ class Mapper:
         message = log.body
         # The first character decides for nearly every message.
         if type(message) is not str or not message or message[0] in _BLANK:
-            message = _message(log, metadata)
+            message = message_of(log, metadata)
         metadata |= origin.shared
         if aside:
             names.put_back(metadata, aside)
@@ -139,21 +138,15 @@ class Mapper:
 
     def salvage(self, record: ReadableLogRecord, error: Exception) -> LogEntry:
         """An entry for a record that `entry` could not read: what can be read of it."""
-        problem = f"{type(error).__name__}: {sanitize.safe_str(error)}"
         # Each part on its own: any of them may be what cannot be read.
         log: Any = None
         with suppress(Exception):
             log = record.log_record
-        entry = LogEntry(
-            level="warn",
-            message=_NO_MESSAGE,
-            timestamp=self._timestamp(log),
-            metadata={"logwell.mapping_error": problem},
-        )
+        entry = unreadable(error, self._timestamp(log))
         with suppress(Exception):
             entry.level = self.severity(log).level
         with suppress(Exception):
-            entry.message = _message(log, entry.metadata)
+            entry.message = message_of(log, entry.metadata)
         with suppress(Exception):
             _add_trace_context(entry.metadata, log)
         with suppress(Exception):
@@ -176,6 +169,17 @@ class Mapper:
             for name in _FILE_NAMES + _LINE_NAMES:
                 metadata.pop(name, None)
         return _take(metadata, _FILE_NAMES, _fits_file), _take(metadata, _LINE_NAMES, _fits_line)
+
+
+def unreadable(error: Exception, timestamp: str | None) -> LogEntry:
+    """An entry in the place of one that cannot be made: it says why."""
+    problem = f"{type(error).__name__}: {sanitize.safe_str(error)}"
+    return LogEntry(
+        level="warn",
+        message=NO_MESSAGE,
+        timestamp=timestamp,
+        metadata={"logwell.mapping_error": problem},
+    )
 
 
 def _foreign_attributes(attributes: Any) -> tuple[dict[str, Any], int]:
@@ -246,25 +250,3 @@ def _hex_id(value: object, size: int) -> str | None:
     if isinstance(value, int) and 0 < value < 1 << (8 * size):
         return value.to_bytes(size, "big").hex()
     return None
-
-
-def _message(log: LogRecord, metadata: dict[str, Any]) -> str:
-    """The body as text; the event's name or the exception where it says nothing."""
-    if log.body is not None:
-        conversion = Conversion()
-        body = conversion.value(log.body)
-        if isinstance(body, str):
-            message = body
-        else:
-            message = msgspec.json.encode(body).decode("utf-8")
-            metadata["body"] = body
-        if conversion.cut:
-            metadata[names.TRUNCATED] = True
-        if message.strip(JS_BLANK):
-            return message
-    kind, reason = metadata.get("exception.type"), metadata.get("exception.message")
-    exception = f"{kind}: {reason}" if kind and reason else kind or reason
-    for candidate in (metadata.get("otel.event.name"), exception):
-        if isinstance(candidate, str) and candidate.strip(JS_BLANK):
-            return candidate
-    return _NO_MESSAGE

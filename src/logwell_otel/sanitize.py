@@ -31,9 +31,10 @@ __all__ = [
 
 # The body stands in the message too.
 _LEFT_OUT_LAST: Final = OWN - {"body"}
+_JSON: Final = msgspec.json.Encoder()
 _MAX_NAME_BYTES: Final = 128
 _BYTES_PER_ITEM: Final = 8
-_JSON: Final = msgspec.json.Encoder()
+_OVERHEAD: Final = len(_JSON.encode(CUT))
 _ENTRY: Final = msgspec.json.Decoder(LogEntry)
 
 
@@ -122,7 +123,7 @@ def _shorten(value: str, allowed: int) -> str:
     size = len(_JSON.encode(value))
     if size <= allowed:
         return value
-    share = len(value.encode("utf-8")) * allowed // size
+    share = len(value.encode("utf-8")) * (allowed - _OVERHEAD) // size
     return cut(value, max(1, share)) + CUT
 
 

@@ -57,6 +57,6 @@ def _usable(log: LogRecord) -> int:
         try:
             if nanoseconds := int(getattr(log, name)):
                 return nanoseconds
-        except Exception:  # noqa: BLE001 - neither a number nor anything like one
+        except Exception:  # noqa: BLE001, S112 - neither a number nor like one
             continue
     return time.time_ns()
