@@ -124,7 +124,7 @@ class LogwellLogExporter(LogRecordExporter):
             max_queue_bytes=max_queue_bytes,
             requests_per_minute=requests_per_minute,
             requests_per_hour=requests_per_hour,
-            spool_dir=None if spool_dir is None else os.fspath(spool_dir),
+            spool_dir=spool_dir,
             spool_max_bytes=spool_max_bytes,
             spool_max_age=spool_max_age,
             on_error=on_error,
