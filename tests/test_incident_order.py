@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any
 
 import msgspec
@@ -220,12 +221,8 @@ def test_any_message_has_a_group(message: str) -> None:
     assert group(encoded(message=message)).startswith("unknown-service|unknown-source|0|")
 
 
-def test_a_long_message_takes_no_quadratic_time() -> None:
-    for message in (
-        "a" * 120_000,
-        "0x" * 60_000,
-        "1." * 60_000,
-        "0123456789ab-" * 9_000,
-        " " * 120_000,
-    ):
-        group(encoded(message=unit * (120_000 // len(unit))))
+@pytest.mark.parametrize("unit", ["a", "0x", "1.", "0123456789ab-", " ", "01234567-0123-"])
+def test_a_long_message_takes_no_quadratic_time(unit: str) -> None:
+    started = time.monotonic()
+    group(encoded(message="x" + unit * (120_000 // len(unit))))
+    assert time.monotonic() - started < 5
