@@ -50,7 +50,6 @@ def _entry(entry: Any) -> list[str]:
         "sourceFile is ignored": isinstance(entry.get("sourceFile", "none"), str),
         f"lineNumber {entry.get('lineNumber')!r}": _is_line_number(entry.get("lineNumber", 1)),
         "metadata is ignored": isinstance(metadata, dict),
-        "the resource is too large": len(_json(metadata.get("resource"))) <= 33 * 1024,
         # Within a hundredth: numbers can be written in more than one way.
         f"an entry of {len(_json(entry))} bytes": len(_json(entry)) <= 128 * 1024 * 1.01,
     }
