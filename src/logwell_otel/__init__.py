@@ -1,1 +1,18 @@
-"""OpenTelemetry logs exporter for Logwell."""
+"""OpenTelemetry logs exporter for Logwell: nothing lost on the way, the application never waits."""
+
+from logwell_otel._version import __version__
+from logwell_otel.errors import LogwellError, LogwellErrorCode
+from logwell_otel.exporter import LogwellLogExporter
+from logwell_otel.health import Health
+from logwell_otel.processor import LogwellBatchLogRecordProcessor
+from logwell_otel.wire import LogEntry
+
+__all__ = [
+    "Health",
+    "LogEntry",
+    "LogwellBatchLogRecordProcessor",
+    "LogwellError",
+    "LogwellErrorCode",
+    "LogwellLogExporter",
+    "__version__",
+]

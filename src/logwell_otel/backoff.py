@@ -1,0 +1,168 @@
+"""How long to wait after a failure: exponential backoff with full jitter, and the breaker.
+
+After a few failures in a row the breaker opens: a server that is down costs one probe an
+interval from then on. Full jitter, because delays drawn from the whole range collide least
+(https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BreakerState = Literal["closed", "open", "half-open"]
+
+BASE_DELAY = 0.5
+"""Seconds: the longest wait after the first failure. It doubles with each one."""
+
+MAX_DELAY = 30.0
+"""Seconds: the longest wait while the breaker is closed."""
+
+MIN_DELAY = 0.05
+"""Seconds: the shortest wait. Full jitter alone may draw 0, time and again."""
+
+MAX_RETRY_AFTER = 3600.0
+"""Seconds a `Retry-After` can stop us for. A proxy that answers with next year's date
+would otherwise end delivery until the process restarts."""
+
+_JITTER = 0.1
+# Of a wait that is the same for everybody, and at least a second: without it all processes
+# would come back in the same instant.
+
+
+def full_jitter(failures: int, rng: random.Random) -> float:
+    """Seconds to wait after that many failures in a row.
+
+    Args:
+        failures: At least 1.
+        rng: Source of the jitter.
+
+    Returns:
+        Anything from `MIN_DELAY` to `BASE_DELAY` doubled with each failure, at most
+        `MAX_DELAY`.
+    """
+    # ldexp overflows at about 1,000 failures, which an outage of a day can reach.
+    longest = min(MAX_DELAY, math.ldexp(BASE_DELAY, min(failures - 1, 64)))
+    return max(MIN_DELAY, rng.uniform(0.0, longest))
+
+
+def spread(seconds: float, rng: random.Random) -> float:
+    """A wait of at least `seconds`, and up to a tenth (at least 1 s) longer."""
+    return seconds + rng.uniform(0.0, max(1.0, _JITTER * seconds))
+
+
+def valid_retry_after(seconds: float | None) -> float | None:
+    """What a server's `Retry-After` asks for, as far as it makes sense.
+
+    Args:
+        seconds: As parsed; None where the server gave none.
+
+    Returns:
+        At most `MAX_RETRY_AFTER`; None for nothing, negative numbers and NaN.
+    """
+    if seconds is None or not seconds >= 0:
+        return None
+    return min(seconds, MAX_RETRY_AFTER)
+
+
+class Breaker:
+    """Says when to try again after failures, and how often to knock at a dead server.
+
+    - `closed`: the server is believed well. Failures are retried with backoff.
+    - `open`: `threshold` failures in a row. Nothing is sent until the next probe is due.
+    - `half-open`: one request may go, as the probe. It closes the breaker or opens it again.
+
+    It never sleeps and takes no lock: one thread calls `failed`, `succeeded` and
+    `expedite`. The properties may be read from any thread.
+
+    Args:
+        threshold: Failures in a row that open the breaker.
+        probe_interval: Least seconds between two probes; jitter adds up to a tenth.
+        clock: Seconds, monotonic.
+        rng: Source of the jitter.
+
+    Raises:
+        ValueError: `threshold` is below 1 or `probe_interval` not a positive number.
+    """
+
+    def __init__(
+        self,
+        *,
+        threshold: int = 5,
+        probe_interval: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        if threshold < 1:
+            raise ValueError(f"a breaker needs a threshold of at least 1, not {threshold!r}")
+        if not 0 < probe_interval < math.inf:
+            raise ValueError(
+                f"a breaker needs a positive, finite probe interval, not {probe_interval!r}"
+            )
+        self._threshold = threshold
+        self._probe_interval = probe_interval
+        self._clock = clock
+        # Spreads load; nothing secret depends on it.
+        self._rng = rng if rng is not None else random.Random()  # noqa: S311
+        self._failures = 0
+        self._open = False
+        self._ready_at: float | None = None
+
+    @property
+    def state(self) -> BreakerState:
+        """`closed`, `open` or `half-open`."""
+        if not self._open:
+            return "closed"
+        return "open" if self.ready_in() > 0 else "half-open"
+
+    @property
+    def consecutive_failures(self) -> int:
+        """Failures since the last success."""
+        return self._failures
+
+    def ready_in(self) -> float:
+        """Seconds until the next request may go; 0.0 when it may go now."""
+        ready_at = self._ready_at  # read once: health() asks from another thread
+        return 0.0 if ready_at is None else max(0.0, ready_at - self._clock())
+
+    def failed(self, retry_after: float | None = None, *, down: bool = False) -> None:
+        """A request got no answer, or one that says the server is in trouble.
+
+        Args:
+            retry_after: Seconds the server asked to wait: the least wait, up to
+                `MAX_RETRY_AFTER`. None where it did not say.
+            down: The server is known to be down; the breaker opens at once.
+        """
+        self._failures += 1
+        self._open = self._open or down or self._failures >= self._threshold
+        if self._open:
+            wait = spread(self._probe_interval, self._rng)
+        else:
+            wait = full_jitter(self._failures, self._rng)
+        asked = valid_retry_after(retry_after)
+        if asked is not None:
+            wait = max(wait, spread(asked, self._rng))
+        self._ready_at = self._clock() + wait
+
+    def succeeded(self) -> None:
+        """The server took a request: nothing to wait for."""
+        self._failures = 0
+        self._open = False
+        self._ready_at = None
+
+    def expedite(self) -> None:
+        """Skip the wait once, a `Retry-After` included.
+
+        For a flush or a shutdown, which may make one attempt whatever the state. If it
+        fails, the next wait is as long as any other.
+        """
+        self._ready_at = None
+
+    def __repr__(self) -> str:
+        waits = f", next try in {self.ready_in():.1f} s" if self.ready_in() else ""
+        return f"<Breaker {self.state}, {self._failures} failures in a row{waits}>"

@@ -1,0 +1,91 @@
+"""A chunk: entries that travel in one request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from logwell_otel.wire import MAX_ENTRIES, MAX_REQUEST_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from logwell_otel.quarantine import Suspicion
+    from logwell_otel.spool import SpooledChunk
+
+_RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+PART_OVERHEAD: Final = 64
+"""Bytes of memory a part costs beside its payload: the object's header and its place in a list."""
+
+
+class Chunk:
+    """Ready-made JSON of up to 100 entries, as one or more parts.
+
+    A part is a JSON array. Parts are kept apart until the chunk is sent, so that joining
+    a trickle of small parts does not copy what is there again and again.
+
+    Attributes:
+        count: Entries.
+        size: Bytes of the request body at most.
+        generation: Which flush it belongs to (see `outbox`).
+        entered: Monotonic seconds when its oldest entry was handed over.
+        spooled: Its file in the spool, None while it is in memory only.
+        suspicion: What `quarantine` knows of it, None for a chunk that never failed.
+    """
+
+    __slots__ = ("_parts", "count", "entered", "generation", "size", "spooled", "suspicion")
+
+    def __init__(self, part: bytes, count: int, *, entered: float = 0.0) -> None:
+        self._parts = [part]
+        self.count = count
+        self.size = len(part)
+        self.entered = entered
+        self.generation = 0
+        self.suspicion: Suspicion | None = None
+        self.spooled: SpooledChunk | None = None
+
+    @classmethod
+    def of_entries(cls, entries: Sequence[bytes | msgspec.Raw], *, entered: float = 0.0) -> Chunk:
+        """A chunk of single entries."""
+        return cls(b"[" + b",".join(map(bytes, entries)) + b"]", len(entries), entered=entered)
+
+    @property
+    def memory(self) -> int:
+        """Bytes it holds in memory, overhead counted."""
+        return self.size + PART_OVERHEAD * (len(self._parts) + 2)
+
+    def takes(self, other: Chunk) -> bool:
+        """True if `other` fits into the same request."""
+        return (
+            self.count + other.count <= MAX_ENTRIES
+            and self.size + other.size <= MAX_REQUEST_BYTES
+            and self.generation == other.generation
+        )
+
+    def join(self, other: Chunk) -> None:
+        """Append the entries of `other`."""
+        self._parts += other._parts
+        self.count += other.count
+        self.size += other.size
+
+    def body(self) -> bytes:
+        """The request body: one JSON array."""
+        if len(self._parts) == 1:
+            return self._parts[0]
+        return b"[" + b",".join([part[1:-1] for part in self._parts]) + b"]"
+
+    def entries(self) -> list[bytes]:
+        """Each entry's JSON. Costs a scan of the body: for the rare paths."""
+        return [bytes(raw) for raw in _RAW_LIST.decode(self.body())]
+
+    def replace(self, entries: Sequence[bytes]) -> None:
+        """Hold `entries` instead, which are the same ones in another order or fewer."""
+        self._parts = [b"[" + b",".join(entries) + b"]"]
+        self.count = len(entries)
+        self.size = len(self._parts[0])
+
+    def __repr__(self) -> str:
+        suspect = "" if self.suspicion is None else f", {self.suspicion}"
+        return f"<Chunk {self.count} entries, {self.size} bytes{suspect}>"

@@ -1,0 +1,137 @@
+"""The API key and other secrets: where they come from, and that they are shown nowhere."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies
+
+from logwell_otel.errors import LogwellError, LogwellErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_KEY: Final = re.compile(r"lw_[A-Za-z0-9_-]{32}")
+_KEY_LIKE: Final = re.compile(r"lw_[A-Za-z0-9_-]{8,}")
+_SHORTEST_SECRET: Final = 4
+_MASK: Final = "***"
+
+
+def key_problem(key: str) -> str | None:
+    """What is wrong with the form of `key`, without showing any of it; None if nothing is."""
+    if _KEY.fullmatch(key):
+        return None
+    if not key.startswith("lw_"):
+        return f"{len(key)} characters that do not begin with 'lw_'"
+    if len(key) != 35:
+        return f"{len(key)} characters"
+    return "a character outside A-Z, a-z, 0-9, '_' and '-'"
+
+
+class ApiKey:
+    """The key that requests carry.
+
+    A key from a file is read again when the server refuses it: secrets mounted into a
+    container are rotated while the program runs.
+
+    Args:
+        value: The key.
+        path: The file it came from, None when it was given as text.
+    """
+
+    __slots__ = ("_path", "_value")
+
+    def __init__(self, value: str, path: Path | None = None) -> None:
+        self._value = value
+        self._path = path
+
+    @classmethod
+    def from_file(cls, path: Path) -> ApiKey:
+        """Read the key in `path`.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It holds no key of the right form; the text says why.
+        """
+        key = path.read_text(encoding="utf-8", errors="replace").strip()
+        if problem := key_problem(key):
+            raise ValueError(problem)
+        return cls(key, path)
+
+    @property
+    def path(self) -> Path | None:
+        """The file the key is read from."""
+        return self._path
+
+    def reveal(self) -> str:
+        """The key itself: for the Authorization header only."""
+        return self._value
+
+    def hint(self) -> str:
+        """The last four characters, for people who must tell two keys apart."""
+        return f"lw_…{self._value[-4:]}"
+
+    def reload(self) -> bool:
+        """Read the file again; True if it holds another key now."""
+        if self._path is None:
+            return False
+        try:
+            fresh = ApiKey.from_file(self._path)
+        except (OSError, ValueError):
+            # Seen in the middle of a rotation: the old key stays, the next refusal looks again.
+            return False
+        changed = fresh._value != self._value  # noqa: SLF001 - our own class
+        self._value = fresh._value  # noqa: SLF001
+        return changed
+
+    def __repr__(self) -> str:
+        return "<ApiKey from file>" if self._path else "<ApiKey>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A pickle is where a secret is least expected.
+        raise TypeError("an ApiKey is not pickled: it would leave the process in clear text")
+
+
+class Secrets:
+    """Takes secrets out of texts that somebody else wrote: exceptions, servers' answers.
+
+    Args:
+        key: The API key, also after it was reloaded.
+        others: Further texts to hide, such as header values.
+    """
+
+    def __init__(self, key: ApiKey, others: Iterable[str] = ()) -> None:
+        self._key = key
+        self._others = [*others, *_proxy_secrets()]
+
+    def mask(self, text: str) -> str:
+        """`text` with every secret replaced by `***`."""
+        for secret in (self._key.reveal(), *self._others):
+            if len(secret) >= _SHORTEST_SECRET:
+                text = text.replace(secret, _MASK)
+        return text
+
+    def __repr__(self) -> str:
+        return "<Secrets>"
+
+
+def _proxy_secrets() -> list[str]:
+    """User names and passwords in the proxy variables (HTTPS_PROXY=http://user:password@host)."""
+    found: list[str] = []
+    for url in getproxies().values():
+        userinfo = urlsplit(url if "//" in url else f"//{url}").netloc.rpartition("@")[0]
+        for part in (userinfo, *userinfo.split(":", 1)):
+            found += [part, unquote(part)]
+    return [part for part in found if part]
+
+
+def hide_keys(text: str) -> str:
+    """`text` without anything that could be a key: people swap two variables."""
+    return _KEY_LIKE.sub(_MASK, text)
+
+
+def config_error(message: str) -> LogwellError:
+    """An `INVALID_CONFIG` error, not retryable."""
+    return LogwellError(message, LogwellErrorCode.INVALID_CONFIG)

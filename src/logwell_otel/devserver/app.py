@@ -1,0 +1,181 @@
+"""The receiver's routes."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from . import answers, control
+from .ingest import Ingest, cut, hang
+from .rules import LEVELS, MAX_BODY_BYTES
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from .entry import Entry
+    from .faults import Faults
+    from .journal import Journal
+    from .store import Store
+
+INGEST_PATH = "/v1/ingest"
+_VERSION = "1.1.3 (logwell-otel development receiver)"
+_DEFAULT_LIMIT = 100
+_MAX_LIMIT = 100_000
+_SMALL_NUMBER = re.compile("[1-9][0-9]{0,5}")
+_INDEX = """\
+Logwell development receiver: for developing and testing, not for production.
+
+POST /v1/ingest                         takes entries (needs the key)
+GET  /api/health                        health
+GET  /api/logs?limit=&level=&search=    what was stored, newest first
+"""
+
+
+def create_app(
+    ingest: Ingest, store: Store, faults: Faults, journal: Journal, *, with_control: bool
+) -> ASGIApp:
+    """Puts the receiver together.
+
+    Args:
+        ingest: The ingest route.
+        store: What `/api/logs` and the health check read.
+        faults: The switches.
+        journal: Where requests are noted.
+        with_control: Whether `/_control` is there.
+    """
+
+    async def index(_: Request) -> Response:
+        return PlainTextResponse(_INDEX)
+
+    routes = [
+        Route("/", index, methods=["GET"]),
+        Route(INGEST_PATH, ingest.post, methods=["POST"]),
+        Route("/api/health", _Health(store, faults, journal).get, methods=["GET"]),
+        Route("/api/logs", _Logs(store).get, methods=["GET"]),
+    ]
+    if with_control:
+        routes += control.routes(faults, journal)
+    app = Starlette(routes=routes)
+    # The real server's redirect is our own business: see _FrontDoor.
+    app.router.redirect_slashes = False
+    return _FrontDoor(app, journal)
+
+
+class _FrontDoor:
+    """What the server decides from path and headers alone, on every path."""
+
+    def __init__(self, app: ASGIApp, journal: Journal) -> None:
+        self._app = app
+        self._journal = journal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return  # Neither lifespan nor websockets: uvicorn is told to offer none.
+        request = Request(scope)
+        answer = _decide(request)
+        if answer is None:
+            await self._app(scope, receive, send)
+            return
+        if request.method == "POST" and request.url.path == INGEST_PATH:
+            port = 0 if request.client is None else request.client.port
+            noted = self._journal.open(
+                request.state.connection.number, port, _content_length(request), None
+            )
+            self._journal.finish(noted, "answered", answer.status_code, 0)
+        await answer(scope, receive, send)
+
+
+def _content_length(request: Request) -> int:
+    # h11 has refused a request whose value is not a number.
+    return int(request.headers.get("content-length", 0))
+
+
+def _decide(request: Request) -> Response | None:
+    if _content_length(request) > MAX_BODY_BYTES:
+        return answers.too_large()
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method in {"POST", "PUT", "PATCH", "DELETE"} and media_type in answers.FORM_TYPES:
+        return answers.forbidden_form()
+    path = request.url.path
+    if path != "/" and path.endswith("/"):
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"/{path.strip('/')}{query}", 308)
+    return None
+
+
+class _Health:
+    """`GET /api/health`: 503 while the database is down, or the switch says so."""
+
+    def __init__(self, store: Store, faults: Faults, journal: Journal) -> None:
+        self._store = store
+        self._faults = faults
+        self._journal = journal
+        self._started = time.monotonic()
+
+    async def get(self, request: Request) -> Response:
+        self._journal.note_health()
+        state = self._faults.settings.health
+        if state == "hang":
+            await hang(request, self._faults)
+            await cut(request)
+            return Response()
+        up = state == "up" and self._store.is_up()
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        content: dict[str, Any] = {
+            "status": "healthy" if up else "unhealthy",
+            "database": "connected" if up else "disconnected",
+            "timestamp": now.replace("+00:00", "Z"),
+            "uptime": int(time.monotonic() - self._started),
+            "version": _VERSION,
+        }
+        if not up:
+            content["error"] = "database unavailable"
+        return answers.json_answer(
+            content,
+            200 if up else 503,
+            {"Cache-Control": "no-cache, no-store, must-revalidate"},
+        )
+
+
+class _Logs:
+    """`GET /api/logs`: what was stored, newest first."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def get(self, request: Request) -> Response:
+        query = request.query_params
+        limit = query.get("limit") or str(_DEFAULT_LIMIT)
+        if not (_SMALL_NUMBER.fullmatch(limit) and int(limit) <= _MAX_LIMIT):
+            return answers.error(
+                400, "validation_error", f"limit must be 1 to {_MAX_LIMIT}, got {limit}"
+            )
+        level = query.get("level") or None
+        if level is not None and level not in LEVELS:
+            return answers.error(
+                400, "validation_error", f"level must be one of {', '.join(LEVELS)}, got {level}"
+            )
+        entries, total = self._store.newest(int(limit), level, query.get("search", "").split())
+        return answers.json_answer({"logs": [_log(entry) for entry in entries], "total": total})
+
+
+def _log(entry: Entry) -> dict[str, Any]:
+    return {
+        "level": entry.level,
+        "message": entry.message,
+        "timestamp": entry.timestamp,
+        "serviceName": entry.service,
+        "metadata": entry.metadata,
+        "sourceFile": entry.source_file,
+        "lineNumber": entry.line_number,
+        "requestId": entry.request_id,
+        "userId": entry.user_id,
+        "ipAddress": entry.ip_address,
+    }

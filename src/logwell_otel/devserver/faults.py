@@ -1,0 +1,162 @@
+"""Switches that make the receiver misbehave, for tests of what a client makes of it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Literal
+
+import msgspec
+
+
+class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What happens to ingest requests instead of the right answer.
+
+    Attributes:
+        kind: `answer` with the fields below, `hang` (never answer) or `close` (cut the
+            connection without an answer).
+        times: For that many requests; None until cleared.
+        stored: Whether the request is worked on first, its entries stored and only the
+            answer lost or replaced. Without, the server never sees the request: no token of
+            the rate limit is taken, nothing is checked.
+        status: The answer's status.
+        body: The answer's body; None for what Logwell (401, 429, 500) or a proxy (any other
+            status) would write.
+        headers: Additional headers. `Content-Type` is text/html unless given here.
+    """
+
+    kind: Literal["answer", "hang", "close"]
+    times: int | None = None
+    stored: bool = False
+    status: int = 503
+    body: str | None = None
+    headers: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        if not 200 <= self.status <= 599:
+            raise ValueError(f"status must be 200 to 599, got {self.status}")
+        if self.times is not None and self.times < 1:
+            raise ValueError(f"times must be at least 1, got {self.times}")
+
+
+class FaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All switches at one moment; as JSON the body of `PUT /_control/faults`.
+
+    Attributes:
+        outcome: What happens to ingest requests, None for the right thing.
+        delay_ms: Milliseconds between an ingest request's work and its answer.
+        poison_marker: A batch whose text contains this is answered 500, nothing stored.
+        inserts_fail: Every batch with something to store is answered 500, as with a full
+            disk, while the health answer stays what it is.
+        health: `up`, `down` (503) or `hang`.
+    """
+
+    outcome: Outcome | None = None
+    delay_ms: float = 0.0
+    poison_marker: str | None = None
+    inserts_fail: bool = False
+    health: Literal["up", "down", "hang"] = "up"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.delay_ms <= 600_000:
+            raise ValueError(f"delay_ms must be 0 to 600,000, got {self.delay_ms}")
+        if self.poison_marker == "":
+            raise ValueError("poison_marker must not be empty: it would be in every batch")
+
+
+class Faults:
+    """The switches of a running receiver. Safe to use from any thread.
+
+    Changes hold for requests that arrive afterwards. Requests left hanging are cut off when
+    the switches change again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._settings = FaultSettings()
+        self._generation = 0
+
+    @property
+    def settings(self) -> FaultSettings:
+        """The switches as they are; `outcome.times` counts down."""
+        return self._settings
+
+    @property
+    def generation(self) -> int:
+        """Goes up whenever somebody changes a switch."""
+        return self._generation
+
+    def apply(self, settings: FaultSettings) -> None:
+        """Sets all switches at once."""
+        with self._lock:
+            self._settings = settings
+            self._generation += 1
+
+    def clear(self) -> None:
+        """Everything works again; what hangs is cut off."""
+        self.apply(FaultSettings())
+
+    def answer(
+        self,
+        status: int,
+        *,
+        body: str | None = None,
+        headers: dict[str, str] | None = None,
+        times: int | None = None,
+        stored: bool = False,
+    ) -> None:
+        """Answers ingest requests with this; see `Outcome`."""
+        self._set_outcome(
+            Outcome(
+                kind="answer",
+                status=status,
+                body=body,
+                headers=headers or {},
+                times=times,
+                stored=stored,
+            )
+        )
+
+    def hang(self, *, times: int | None = None, stored: bool = False) -> None:
+        """Takes ingest requests and never answers."""
+        self._set_outcome(Outcome(kind="hang", times=times, stored=stored))
+
+    def close(self, *, times: int | None = None, stored: bool = False) -> None:
+        """Cuts the connection of ingest requests; with `stored`, after storing."""
+        self._set_outcome(Outcome(kind="close", times=times, stored=stored))
+
+    def delay(self, milliseconds: float) -> None:
+        """Delays every ingest answer; 0 stops that."""
+        self._change(delay_ms=milliseconds)
+
+    def poison(self, marker: str | None) -> None:
+        """Answers 500 to batches whose text contains the marker; None stops that."""
+        self._change(poison_marker=marker)
+
+    def fail_inserts(self, failing: bool = True) -> None:
+        """Answers 500 to every batch while the health answer stays as it is."""
+        self._change(inserts_fail=failing)
+
+    def health(self, state: Literal["up", "down", "hang"]) -> None:
+        """Sets the health answer, whatever ingest does."""
+        self._change(health=state)
+
+    def take_outcome(self) -> Outcome | None:
+        """The outcome for one more request; counts `times` down."""
+        with self._lock:
+            outcome = self._settings.outcome
+            if outcome is not None and outcome.times is not None:
+                left = (
+                    msgspec.structs.replace(outcome, times=outcome.times - 1)
+                    if outcome.times > 1
+                    else None
+                )
+                self._settings = msgspec.structs.replace(self._settings, outcome=left)
+        return outcome
+
+    def _set_outcome(self, outcome: Outcome) -> None:
+        self._change(outcome=outcome)
+
+    def _change(self, **fields: object) -> None:
+        with self._lock:
+            self._settings = msgspec.structs.replace(self._settings, **fields)
+            self._generation += 1

@@ -1,0 +1,202 @@
+"""`POST /v1/ingest`."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import re
+import sqlite3
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from . import answers, rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .entry import Entry
+    from .faults import Faults, Outcome
+    from .journal import Ending, IngestRequest, Journal
+    from .limits import TokenBucket
+    from .store import Store
+
+KEY_FORMAT = re.compile(r"lw_[A-Za-z0-9_-]{32}")
+
+_BEARER = "Bearer "
+_GONE = Response()
+"""Returned where nobody is left to read it."""
+
+
+def _now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Ingest:
+    """Takes entries as the real server does, and misbehaves as the switches say.
+
+    Args:
+        store: Where entries go.
+        api_key: The one key.
+        bucket: The rate limit, None for no limit.
+        faults: The switches.
+        journal: Where requests are noted.
+        on_stored: Called with the entries of each batch once they are committed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        api_key: str,
+        *,
+        bucket: TokenBucket | None,
+        faults: Faults,
+        journal: Journal,
+        on_stored: Callable[[Sequence[Entry]], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._api_key = api_key
+        self._bucket = bucket
+        self._faults = faults
+        self._journal = journal
+        self._on_stored = on_stored
+
+    async def post(self, request: Request) -> Response:
+        """The route's handler."""
+        try:
+            body = await _read(request)
+        except ClientDisconnect:
+            return _GONE
+        if body is None:
+            return answers.too_large()
+        document: Any = None
+        refused: rules.RefusedError | None = None
+        try:
+            document = rules.parse(body)
+        except rules.RefusedError as refusal:
+            refused = refusal
+        noted = self._journal.open(*_peer(request), len(body), document)
+        outcome = self._faults.take_outcome()
+        answer, stored = _GONE, 0
+        if outcome is None or outcome.stored:
+            answer, stored = self._work(request, body, document, refused)
+        delay_ms = self._faults.settings.delay_ms
+        if delay_ms:
+            try:
+                await asyncio.sleep(delay_ms / 1000)
+            except asyncio.CancelledError:
+                # The receiver stopped before the delay was over and has cut the connection.
+                self._journal.finish(noted, "closed", None, stored)
+                return _GONE
+        return await self._finish(request, noted, outcome, answer, stored)
+
+    def _work(
+        self, request: Request, body: bytes, document: Any, refused: rules.RefusedError | None
+    ) -> tuple[Response, int]:
+        """The right answer, and how many entries were stored."""
+        turned_away = self._turn_away(request)
+        if turned_away is not None:
+            return turned_away, 0
+        if refused is not None:
+            return answers.error(400, refused.error, refused.message), 0
+        try:
+            batch = rules.read_batch(document, len(body), _now_ms())
+            if batch.entries:
+                self._check_faults(body)
+                self._store.add(batch.entries)
+        except rules.RefusedError as refusal:
+            return answers.error(400, refusal.error, refusal.message), 0
+        except rules.PoisonError:
+            return answers.server_error(request.headers.get("accept")), 0
+        except sqlite3.Error as failure:
+            print(f"database: {failure}", file=sys.stderr)
+            return answers.server_error(request.headers.get("accept")), 0
+        if self._on_stored is not None and batch.entries:
+            self._on_stored(batch.entries)
+        result: dict[str, Any] = {"accepted": len(batch.entries)}
+        if batch.errors:
+            result |= {"rejected": len(batch.errors), "errors": batch.errors}
+        return answers.json_answer(result), len(batch.entries)
+
+    def _turn_away(self, request: Request) -> Response | None:
+        """415, 401 and 429: what the server checks before it reads the body."""
+        media_type = request.headers.get("content-type", "").partition(";")[0]
+        if media_type.strip().lower() != "application/json":
+            return answers.unsupported_media_type()
+        authorization = request.headers.get("authorization", "")
+        if not authorization.startswith(_BEARER):
+            return answers.unauthorized("Missing or invalid authorization header")
+        key = authorization.removeprefix(_BEARER)
+        if not KEY_FORMAT.fullmatch(key):
+            return answers.unauthorized("Invalid API key format")
+        if not hmac.compare_digest(key, self._api_key):
+            return answers.unauthorized("Invalid API key")
+        if self._bucket is not None and not self._bucket.take():
+            return answers.rate_limited()
+        return None
+
+    def _check_faults(self, body: bytes) -> None:
+        settings = self._faults.settings
+        if settings.inserts_fail:
+            raise rules.PoisonError("switched to fail")
+        if settings.poison_marker is not None and settings.poison_marker.encode() in body:
+            raise rules.PoisonError("marked")
+
+    async def _finish(
+        self,
+        request: Request,
+        noted: IngestRequest,
+        outcome: Outcome | None,
+        answer: Response,
+        stored: int,
+    ) -> Response:
+        if outcome is not None and outcome.kind != "answer":
+            if outcome.kind == "hang":
+                await hang(request, self._faults)
+            # Noted first: who sees the connection end finds the request finished.
+            ended: Ending = "hung" if outcome.kind == "hang" else "closed"
+            self._journal.finish(noted, ended, None, stored)
+            await cut(request)
+            return _GONE
+        if outcome is not None:
+            answer = answers.fault_answer(outcome, request.headers.get("accept"))
+        self._journal.finish(noted, "answered", answer.status_code, stored)
+        return answer
+
+
+async def _read(request: Request) -> bytes | None:
+    """The body; None where it is longer than it may be (sent without a length)."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > rules.MAX_BODY_BYTES:
+            return None
+    return b"".join(chunks)
+
+
+def _peer(request: Request) -> tuple[int, int]:
+    port = 0 if request.client is None else request.client.port
+    return request.state.connection.number, port
+
+
+async def hang(request: Request, faults: Faults) -> None:
+    """Waits until the client goes away or the switches change."""
+    generation = faults.generation
+    # The switches are changed from any thread: a look every 10 ms is simpler than an event
+    # that belongs to this loop.
+    while faults.generation == generation and not await request.is_disconnected():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def cut(request: Request) -> None:
+    """Ends the request's connection without an answer."""
+    request.state.connection.cut()
+    # One turn of the loop until uvicorn knows; before that it would try to answer.
+    while not await request.is_disconnected():  # noqa: ASYNC110
+        await asyncio.sleep(0)

@@ -1,0 +1,192 @@
+"""The entries in SQLite: what is answered 200 has been committed."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from .entry import Entry
+
+_SCHEMA_VERSION = 1
+_COLUMNS = (
+    "level, message, timestamp, service, metadata, source_file, line_number, "
+    "request_id, user_id, ip_address"
+)
+_SCHEMA = f"""
+CREATE TABLE log (
+    id INTEGER PRIMARY KEY,
+    level TEXT NOT NULL,
+    message TEXT NOT NULL,
+    timestamp TEXT NOT NULL,
+    service TEXT,
+    metadata TEXT,
+    source_file TEXT,
+    line_number INTEGER,
+    request_id TEXT,
+    user_id TEXT,
+    ip_address TEXT
+);
+CREATE INDEX log_by_time ON log (timestamp, id);
+PRAGMA user_version = {_SCHEMA_VERSION};
+"""
+_INSERT = f"INSERT INTO log ({_COLUMNS}) VALUES ({', '.join('?' * 10)})"  # noqa: S608 - constants only
+
+
+class StoreError(Exception):
+    """The file cannot be used as the receiver's database; the text says why."""
+
+
+class Store:
+    """The receiver's database. Safe to use from several threads.
+
+    Args:
+        path: The file, made where it is missing; None keeps everything in memory.
+
+    Raises:
+        StoreError: The file cannot be opened, or is something else.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = None if path is None else Path(path)
+        self._changed = threading.Condition()
+        try:
+            self._connection = sqlite3.connect(
+                ":memory:" if path is None else str(path), check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open the database {path}: {error}") from error
+        try:
+            self._prepare()
+        except (sqlite3.Error, StoreError) as error:
+            self._connection.close()
+            raise StoreError(f"cannot use {path} as the database: {error}") from error
+
+    def _prepare(self) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and version != _SCHEMA_VERSION:
+            raise StoreError("it holds other data")
+        # Write-ahead logging with synchronous=NORMAL: a commit survives the process being
+        # killed, not the machine losing power, and costs no wait for the disk.
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        if not tables:
+            self._connection.executescript(_SCHEMA)
+
+    def add(self, entries: list[Entry]) -> None:
+        """Stores all of these or, when it raises, none.
+
+        Raises:
+            sqlite3.Error: Disk full, file read-only, database gone.
+        """
+        rows = [_row(entry) for entry in entries]
+        with self._changed, self._connection:
+            self._connection.executemany(_INSERT, rows)
+            self._changed.notify_all()
+
+    def is_up(self) -> bool:
+        """Whether the database answers at all (`SELECT 1`, as the real health check)."""
+        try:
+            with self._changed:
+                self._connection.execute("SELECT 1")
+        except sqlite3.Error:
+            return False
+        return True
+
+    def count(self) -> int:
+        """Number of entries."""
+        with self._changed:
+            return int(self._connection.execute("SELECT count(*) FROM log").fetchone()[0])
+
+    def entries(self, skip: int = 0) -> list[Entry]:
+        """All entries in the order in which they were stored, without the first `skip`."""
+        with self._changed:
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM log ORDER BY id LIMIT -1 OFFSET ?",  # noqa: S608
+                [skip],
+            ).fetchall()
+        return [_entry(row) for row in rows]
+
+    def newest(self, limit: int, level: str | None, words: list[str]) -> tuple[list[Entry], int]:
+        """The newest entries first, and how many there are in all.
+
+        Args:
+            limit: At most that many.
+            level: Only this one.
+            words: Each must occur in message, metadata or service; case is ignored (ASCII).
+        """
+        conditions = ["1"]
+        values: list[Any] = []
+        if level is not None:
+            conditions.append("level = ?")
+            values.append(level)
+        for word in words:
+            conditions.append(
+                "(message || ' ' || coalesce(metadata, '') || ' ' || coalesce(service, ''))"
+                " LIKE ? ESCAPE '\\'"
+            )
+            values.append(f"%{_literal(word)}%")
+        where = " AND ".join(conditions)
+        with self._changed:
+            (total,) = self._connection.execute(
+                f"SELECT count(*) FROM log WHERE {where}",  # noqa: S608 - values are bound
+                values,
+            ).fetchone()
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM log WHERE {where} ORDER BY timestamp DESC, id DESC LIMIT ?",  # noqa: S608, E501
+                [*values, limit],
+            ).fetchall()
+        return [_entry(row) for row in rows], int(total)
+
+    def wait_for(self, count: int, timeout: float) -> bool:
+        """Waits until at least `count` entries are stored; False after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while self.count() < count:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0 or not self._changed.wait(remaining):
+                    return self.count() >= count
+        return True
+
+    def close(self) -> None:
+        """Closes the file. Closing twice does no harm."""
+        with self._changed:
+            self._connection.close()
+
+
+def _row(entry: Entry) -> tuple[Any, ...]:
+    metadata = entry.metadata
+    return (
+        entry.level,
+        entry.message,
+        entry.timestamp,
+        entry.service,
+        None
+        if metadata is None
+        else json.dumps(metadata, ensure_ascii=False, separators=(",", ":")),
+        entry.source_file,
+        entry.line_number,
+        entry.request_id,
+        entry.user_id,
+        entry.ip_address,
+    )
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    level, message, timestamp, service, metadata, *rest = row
+    return Entry(
+        level,
+        message,
+        timestamp,
+        service,
+        None if metadata is None else json.loads(metadata),
+        *rest,
+    )
+
+
+def _literal(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,196 @@
+"""Everything of an exporter that belongs to one process: built anew in a forked child."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from logwell_otel.backoff import Breaker
+from logwell_otel.delivery import Delivery
+from logwell_otel.health import NEARLY_FULL, Health, Status
+from logwell_otel.keeper import Keeper
+from logwell_otel.losses import LossReport
+from logwell_otel.notices import Notices
+from logwell_otel.outbox import Outbox
+from logwell_otel.pacing import Pace
+from logwell_otel.quarantine import Quarantine
+from logwell_otel.reserve import Reserve
+from logwell_otel.sender import Sender
+from logwell_otel.transport import HttpxTransport, Transport
+from logwell_otel.trouble import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from logwell_otel.config import Config
+    from logwell_otel.encoder import Encoded
+    from logwell_otel.outcome import Outcome
+    from logwell_otel.spool import Spool
+
+
+@dataclass(frozen=True)
+class Seams:
+    """What tests replace.
+
+    Attributes:
+        clock: Monotonic clock, in seconds.
+        wall: Wall clock, in seconds since 1970.
+        rng: Source of jitter.
+        transport: Makes the transport.
+        threads: False never starts the sender's thread: flush and shutdown do the work.
+        sleep: Waits that many seconds during shutdown; None waits for real.
+        say: Writes a warning; None writes it where people see it.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    rng: random.Random = field(default_factory=random.Random)
+    transport: Callable[[Config], Transport] = HttpxTransport
+    threads: bool = True
+    sleep: Callable[[float], object] | None = None
+    say: Callable[[str], None] | None = None
+
+
+class Engine:
+    """Outbox, sender and all between them.
+
+    Args:
+        config: The settings.
+        observe: Called with every outcome and the seconds its request took.
+        seams: What tests replace.
+        spool: Where entries go that cannot be delivered now; None for memory only.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        observe: Callable[[Outcome, float], None],
+        seams: Seams,
+        spool: Spool | None = None,
+    ) -> None:
+        clock, wall = seams.clock, seams.wall
+        self.pid = os.getpid()
+        self._config = config
+        self._clock = clock
+        self.notices = Notices(config.on_error, config.on_flush, clock=clock, say=seams.say)
+        reserve = None if spool is None else Reserve(spool, say=self.notices.say, clock=clock)
+        self.outbox = Outbox(config.max_queue_bytes, reserve, clock=clock)
+        self._trouble = Trouble(self.notices, clock=clock, wall=wall)
+        self._pace = Pace(
+            config.requests_per_minute, config.requests_per_hour, clock=clock, rng=seams.rng
+        )
+        self._breaker = Breaker(clock=clock, rng=seams.rng)
+        self._losses = LossReport(self.outbox, service=config.service, clock=clock, wall=wall)
+        transport = seams.transport(config)
+        self.delivery = Delivery(
+            config,
+            self.outbox,
+            transport,
+            pace=self._pace,
+            breaker=self._breaker,
+            quarantine=Quarantine(clock=clock, rng=seams.rng),
+            trouble=self._trouble,
+            losses=self._losses,
+            notices=self.notices,
+            observe=observe,
+            clock=clock,
+            wall=wall,
+        )
+        self.sender = Sender(
+            self.delivery,
+            self.outbox,
+            self.notices,
+            close=transport.close,
+            clock=clock,
+            sleep=seams.sleep,
+            threads=seams.threads,
+        )
+        self._keeper: Keeper | None = None
+        if spool is not None and seams.threads:
+            self._keeper = Keeper(self.outbox, self.sender.wake)
+
+    def hand_over(self, encoded: Encoded) -> bool:
+        """Hold what was encoded and let the sender know; False if entries were dropped."""
+        lost = self.outbox.put(encoded.chunks, encoded.left_out)
+        if lost:
+            self._losses.overflow(lost, self.notices)
+        if encoded.chunks:
+            self.sender.wake()
+            if self._keeper is not None:
+                self._keeper.wake()
+        return not lost
+
+    def shutdown(self, timeout: float) -> None:
+        """Deliver what is held within `timeout` seconds; leave the rest to the spool."""
+        if self._keeper is not None:
+            self._keeper.stop()
+        self.sender.shutdown(timeout)
+
+    def failed(self, count: int, error: Exception) -> None:
+        """A batch of `count` records could not be encoded or handed over."""
+        self.outbox.put([], {"internal_error": count})
+        self.notices.say(
+            f"{count} records were dropped: {type(error).__name__}: {error}. This is a defect of "
+            "logwell-otel; please report it.",
+            about="internal error",
+        )
+        self.sender.wake()
+
+    def health(self) -> Health:
+        """A snapshot."""
+        held = self.outbox.holdings()
+        ledger = held.ledger
+        memory_share = held.bytes_in_memory / self._config.max_queue_bytes
+        disk_share = held.bytes_on_disk / self._config.spool_max_bytes
+        status, reasons = self._status(memory_share, disk_share)
+        return Health(
+            status=status,
+            reasons=tuple(reasons),
+            handed_over=ledger.handed_over,
+            recovered=ledger.recovered,
+            accepted=ledger.accepted,
+            refused=ledger.refused,
+            dropped=dict(ledger.dropped),
+            held=held.entries,
+            held_in_memory=held.entries_in_memory,
+            bytes_in_memory=held.bytes_in_memory,
+            memory_share=memory_share,
+            held_on_disk=held.entries_on_disk,
+            bytes_on_disk=held.bytes_on_disk,
+            disk_share=disk_share,
+            consecutive_failures=self._trouble.consecutive_failures,
+            breaker=self._breaker.state,
+            requests_per_minute=self._pace.rate,
+            paused_for=self._pace.paused_for,
+            last_error=self._trouble.last_error,
+            last_error_at=self._trouble.last_error_at,
+            last_success_at=self._trouble.last_success_at,
+        )
+
+    def _status(self, memory_share: float, disk_share: float) -> tuple[Status, list[str]]:
+        unhealthy: list[str] = []
+        degraded: list[str] = []
+        error = self._trouble.last_error
+        said = f": {error.message}" if error is not None else ""
+        if self.delivery.held_for > 0:
+            unhealthy.append(f"nothing is sent for {self.delivery.held_for:.0f} s{said}")
+        elif self._breaker.state != "closed":
+            unhealthy.append(f"{self._trouble.consecutive_failures} requests failed in a row{said}")
+        elif self._trouble.lasts:
+            degraded.append(f"the last request failed{said}")
+        if self._pace.paused_for > 0:
+            degraded.append(f"paused for {self._pace.paused_for:.0f} s by the server's rate limit")
+        if memory_share >= NEARLY_FULL:
+            degraded.append(f"held entries fill {memory_share:.0%} of max_queue_bytes")
+        if disk_share >= NEARLY_FULL:
+            degraded.append(f"spooled entries fill {disk_share:.0%} of spool_max_bytes")
+        if recent := self._losses.recent():
+            degraded.append(f"{recent} entries were dropped in the last five minutes")
+        status: Status = "unhealthy" if unhealthy else "degraded" if degraded else "healthy"
+        return status, unhealthy + degraded
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.outbox!r}, {self.sender!r}, {self.delivery!r}>"

@@ -1,0 +1,290 @@
+"""`LogwellLogExporter`: OpenTelemetry's log exporter interface over the stages of this package."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+from logwell_otel.config import Config
+from logwell_otel.credentials import config_error
+from logwell_otel.encoder import Encoder
+from logwell_otel.engine import Engine, Seams
+from logwell_otel.mapping import Mapper
+from logwell_otel.metrics import Metrics
+from logwell_otel.notices import warn
+from logwell_otel.otel import LogRecordExporter, LogRecordExportResult
+from logwell_otel.severity import LEVELS
+from logwell_otel.spool import Spool, SpoolError
+from logwell_otel.transport import tls_context
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from opentelemetry.metrics import MeterProvider
+
+    from logwell_otel.config import ErrorCallback, FlushCallback
+    from logwell_otel.health import Health
+    from logwell_otel.ledger import Ledger
+    from logwell_otel.otel import ReadableLogRecord
+
+DEFAULT_FLUSH_MILLIS: Final = 30_000
+# A forked child drops the parent's engine without closing anything of it: a finaliser that
+# closes a TLS connection would end the parent's session.
+_parents_engines: Final[list[Engine]] = []
+
+
+class LogwellLogExporter(LogRecordExporter):
+    """Sends OpenTelemetry log records to a Logwell server.
+
+    `export()` maps and encodes, hands over and returns: it never waits for the network,
+    whatever thread calls it. A thread of the exporter's own, started by the first batch,
+    delivers. Every setting can be given as a `LOGWELL_*` variable instead.
+
+    As OpenTelemetry's logs SDK asks of exporters, `export` may be called from several
+    threads at once, as `SimpleLogRecordProcessor` does, and `force_flush` and `shutdown`
+    beside it (https://opentelemetry.io/docs/specs/otel/logs/sdk/#concurrency-requirements).
+
+    Args:
+        endpoint: Base URL of the server, such as `https://logs.example.com`. A path prefix,
+            a trailing slash and a full `…/v1/ingest` are fine.
+        api_key: The project's API key: `lw_` and 32 characters.
+        api_key_file: A file that holds the key instead. It is read again when the server
+            refuses the key, so that a rotated one is picked up.
+        service: Service name of every entry; by default the resource's `service.name`. A
+            record's own `service.name` attribute wins over both.
+        headers: Further headers of every request, as a mapping or `name=value,name=value`.
+        timeout: Seconds one request may take; 0.1 to 300, default 10.
+        certificate_file: CA certificates to trust, PEM; by default those of httpx.
+        client_certificate_file: Certificate to show to the server, PEM.
+        client_key_file: Its private key, PEM, where it is not in the same file.
+        level: Least severe level that is sent: `debug` (default), `info`, `warn`, `error`,
+            `fatal`.
+        source_location: False leaves source file and line out of entries.
+        max_queue_bytes: Memory that undelivered entries may take; default 32 MiB. Beyond
+            it the oldest are dropped, counted and said.
+        requests_per_minute: Requests sent a minute at most; default 600, the server's own
+            limit. The pace adapts when the server answers 429.
+        requests_per_hour: The same for an hour; default no such limit.
+        spool_dir: Directory for what cannot be delivered now. Entries there outlive the
+            process, `kill -9` included; several processes may share it. Default: none.
+        spool_max_bytes: Size of the spool at most; default 256 MiB. Beyond it the oldest
+            are dropped, counted and said.
+        spool_max_age: Seconds an entry may wait in the spool; default 48 hours.
+        on_error: Called with every `LogwellError`, on the exporter's thread. What it raises
+            is contained.
+        on_flush: Called with the number of entries each time some were stored.
+        meter_provider: Where the exporter's own metrics go; default the global one.
+
+    Raises:
+        LogwellError: `INVALID_CONFIG`, naming the argument and the variable, when a setting
+            is missing or wrong. Nothing is raised after construction.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        api_key: str | None = None,
+        *,
+        api_key_file: str | os.PathLike[str] | None = None,
+        service: str | None = None,
+        headers: Mapping[str, str] | str | None = None,
+        timeout: float | None = None,
+        certificate_file: str | Path | None = None,
+        client_certificate_file: str | Path | None = None,
+        client_key_file: str | Path | None = None,
+        level: str | None = None,
+        source_location: bool | None = None,
+        max_queue_bytes: int | None = None,
+        requests_per_minute: float | None = None,
+        requests_per_hour: float | None = None,
+        spool_dir: str | os.PathLike[str] | None = None,
+        spool_max_bytes: int | None = None,
+        spool_max_age: float | None = None,
+        on_error: ErrorCallback | None = None,
+        on_flush: FlushCallback | None = None,
+        meter_provider: MeterProvider | None = None,
+        _seams: Seams | None = None,
+    ) -> None:
+        self._config = Config.resolve(
+            endpoint=endpoint,
+            api_key=api_key,
+            api_key_file=api_key_file,
+            service=service,
+            headers=headers,
+            timeout=timeout,
+            certificate_file=certificate_file,
+            client_certificate_file=client_certificate_file,
+            client_key_file=client_key_file,
+            level=level,
+            source_location=source_location,
+            max_queue_bytes=max_queue_bytes,
+            requests_per_minute=requests_per_minute,
+            requests_per_hour=requests_per_hour,
+            spool_dir=None if spool_dir is None else os.fspath(spool_dir),
+            spool_max_bytes=spool_max_bytes,
+            spool_max_age=spool_max_age,
+            on_error=on_error,
+            on_flush=on_flush,
+        )
+        _check_certificates(self._config)
+        self._seams = _seams or Seams()
+        self._encoder = Encoder(
+            Mapper(self._config.service, source_location=self._config.source_location),
+            minimum_rank=[*LEVELS].index(self._config.level),  # type: ignore[arg-type]
+        )
+        self._closed = False
+        self._replacing = threading.Lock()
+        this = weakref.ref(self)
+        self._metrics = Metrics(
+            self._config.endpoint, lambda: _counts(this()), meter_provider=meter_provider
+        )
+        self._spool = open_spool(self._config)
+        self._engine = self._new_engine()
+        if self._config.insecure:
+            (self._seams.say or warn)(
+                f"The API key travels unencrypted to {self._config.endpoint}. Use https where the "
+                "way to the server is not your own."
+            )
+        if hasattr(os, "register_at_fork"):
+            # Registered here, before the SDK's processor is made, so that the child has its
+            # own engine when the processor restarts its worker there.
+            os.register_at_fork(after_in_child=lambda: _forked(this()))
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Hand over `batch`. Never waits, never raises for an `Exception`.
+
+        Returns:
+            SUCCESS when every entry is stored or held for later; FAILURE when any was
+            dropped, and after `shutdown`.
+        """
+        engine = self._own_engine()
+        try:
+            encoded = self._encoder.encode(batch, room=engine.outbox.room())
+            kept = engine.hand_over(encoded)
+        except Exception as error:  # noqa: BLE001 - counted and said; the application goes on
+            engine.failed(len(batch), error)
+            return LogRecordExportResult.FAILURE
+        if kept and not self._closed:
+            return LogRecordExportResult.SUCCESS
+        return LogRecordExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
+        """Wait until all that was handed over before is stored at the server.
+
+        Exact for what `export` was given. What is still in the queue of OpenTelemetry's
+        own `BatchLogRecordProcessor` was not: use `LogwellBatchLogRecordProcessor`, whose
+        `force_flush` covers both.
+
+        Args:
+            timeout_millis: Milliseconds to wait at most.
+
+        Returns:
+            True if all is stored, or was refused by the server for good. False after the
+            timeout, when some was dropped, or when called from `on_error` or `on_flush`.
+        """
+        return self._own_engine().sender.flush(timeout_millis / 1000)
+
+    def shutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
+        """Deliver what is held, then end. A second call does nothing.
+
+        A server that is well is given the whole time-out. With one that refuses
+        connections this returns within 1.5 s, with one that never answers within 5 s;
+        during a rate-limit pause or with a refused key one attempt is made. What is left
+        then goes to the spool, or without one is dropped, counted and said.
+
+        Args:
+            timeout_millis: Milliseconds to wait at most. OpenTelemetry's processor looks
+                for this very name.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._own_engine().shutdown(max(0.0, timeout_millis / 1000))
+
+    def health(self) -> Health:
+        """How delivery is going."""
+        return self._own_engine().health()
+
+    def _new_engine(self) -> Engine:
+        return Engine(self._config, self._metrics.observe, self._seams, self._spool)
+
+    def _own_engine(self) -> Engine:
+        engine = self._engine
+        # At-fork hooks do not run when C code forks (uWSGI); the pid tells all the same.
+        if engine.pid == os.getpid():
+            return engine
+        with self._replacing:
+            if self._engine.pid != os.getpid():
+                _parents_engines.append(self._engine)
+                self._engine = self._new_engine()
+            return self._engine
+
+    def __repr__(self) -> str:
+        return f"<LogwellLogExporter to {self._config.endpoint}: {self._engine!r}>"
+
+
+def _forked(exporter: LogwellLogExporter | None) -> None:
+    """In the child: never raises, or Python would print a traceback for every fork."""
+    if exporter is None:
+        return
+    # The lock may have been held by a thread that does not exist here.
+    exporter._replacing = threading.Lock()  # noqa: SLF001 - our own class
+    exporter._own_engine()  # noqa: SLF001
+
+
+def _counts(exporter: LogwellLogExporter | None) -> tuple[Ledger, int] | None:
+    if exporter is None:
+        return None
+    held = exporter._engine.outbox.holdings()  # noqa: SLF001 - our own class
+    return held.ledger, held.entries
+
+
+def open_spool(config: Config) -> Spool | None:
+    """The spool that the settings ask for.
+
+    Raises:
+        LogwellError: `INVALID_CONFIG` when the directory cannot be used.
+    """
+    if config.spool_dir is None:
+        return None
+    try:
+        return Spool(
+            config.spool_dir,
+            endpoint=config.endpoint,
+            service=config.service or service_from_environment(),
+            max_bytes=config.spool_max_bytes,
+            max_age=config.spool_max_age,
+        )
+    except SpoolError as error:
+        raise config_error(f"spool_dir ({config.origins['spool_dir']}): {error}") from None
+
+
+def service_from_environment() -> str:
+    """The service that OpenTelemetry's resource variables name: whose entries the spool holds."""
+    if name := os.environ.get("OTEL_SERVICE_NAME", "").strip():
+        return name
+    for pair in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
+        key, _, value = pair.partition("=")
+        if key.strip() == "service.name":
+            return unquote(value.strip())
+    return "unknown_service"
+
+
+def _check_certificates(config: Config) -> None:
+    try:
+        tls_context(config)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        names = [
+            f"{name} ({config.origins[name]})"
+            for name in ("certificate_file", "client_certificate_file", "client_key_file")
+            if getattr(config, name) is not None
+        ]
+        reason: Any = getattr(error, "reason", None) or error
+        raise config_error(
+            f"{', '.join(names)}: expected certificates and an unencrypted private key in PEM "
+            f"form, got files that OpenSSL does not take ({reason})."
+        ) from None

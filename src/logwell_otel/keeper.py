@@ -1,0 +1,77 @@
+"""The thread that looks after the disk while the sender waits for an answer.
+
+Only with a spool. A request may hang for its whole time-out; what is unacknowledged must
+be on disk after a second all the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from logwell_otel.outbox import UNACKNOWLEDGED_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from logwell_otel.outbox import Outbox
+
+THREAD_NAME: Final = "LogwellKeeper"
+_TICK: Final = 0.2
+_IDLE_TICK: Final = 5.0
+
+
+class Keeper:
+    """Spills what waits too long, and takes over what dead processes left.
+
+    Args:
+        outbox: What to look after.
+        found: Called when there is something to send that was not there before.
+    """
+
+    def __init__(self, outbox: Outbox, found: Callable[[], object]) -> None:
+        self._outbox = outbox
+        self._found = found
+        self._stop = threading.Event()
+        self._busy = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def wake(self) -> None:
+        """Something was handed over. Starts the thread if there is none."""
+        self._busy.set()
+        if self._thread is not None and self._thread.is_alive():
+            return
+        with self._lock:
+            if self._stop.is_set() or (self._thread is not None and self._thread.is_alive()):
+                return
+            thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return  # no more threads at interpreter exit: shutdown spills what is left
+            self._thread = thread
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.tick()
+            if self._outbox.in_memory:
+                self._stop.wait(_TICK)
+            else:
+                self._busy.clear()
+                self._busy.wait(_IDLE_TICK)
+
+    def tick(self) -> None:
+        """Look once."""
+        # A tick earlier than promised, so that it is kept between two ticks as well.
+        self._outbox.spill_older_than(UNACKNOWLEDGED_SECONDS - 1.5 * _TICK)
+        self._outbox.look_after_disk()
+        if self._outbox.waiting:
+            self._found()
+
+    def stop(self) -> None:
+        """End the thread, and wait for it."""
+        self._stop.set()
+        self._busy.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(1.0)

@@ -1,0 +1,36 @@
+"""What became of every entry.
+
+    handed over + recovered = accepted + refused + dropped + held
+
+where recovered is what an earlier process had left in the spool.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Ledger:
+    """Every entry is counted once where it came in and once where it ended.
+
+    Attributes:
+        handed_over: Given to the exporter, what was left out on purpose included.
+        recovered: Taken over from the spool of a process that is no more.
+        accepted: Stored by the server.
+        refused: Refused by the server for good.
+        dropped: By reason.
+    """
+
+    handed_over: int = 0
+    recovered: int = 0
+    accepted: int = 0
+    refused: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def copy(self) -> Ledger:
+        """A copy that later events do not change."""
+        return Ledger(
+            self.handed_over, self.recovered, self.accepted, self.refused, Counter(self.dropped)
+        )

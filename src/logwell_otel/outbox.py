@@ -1,0 +1,369 @@
+"""What was handed over and is not settled yet, in memory and, with a spool, on disk.
+
+One lock guards it and the ledger, so that the ledger's sum holds at any moment.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from logwell_otel.flushes import Flushes
+from logwell_otel.ledger import Ledger
+from logwell_otel.wire import MAX_ENTRIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from logwell_otel.chunk import Chunk
+    from logwell_otel.reserve import Reserve
+
+UNACKNOWLEDGED_SECONDS: Final = 1.0
+"""With a spool, what the server has not acknowledged for this long is on disk: the most
+that a `kill -9` can cost."""
+
+
+class Holdings(NamedTuple):
+    """What an outbox holds at one moment."""
+
+    ledger: Ledger
+    entries_in_memory: int
+    bytes_in_memory: int
+    entries_on_disk: int
+    bytes_on_disk: int
+
+    @property
+    def entries(self) -> int:
+        """All of them."""
+        return self.entries_in_memory + self.entries_on_disk
+
+
+class Outbox:
+    """Bounded queue of chunks, and the chunks that delivery has in hand.
+
+    Args:
+        max_bytes: Memory that chunks may take, those in hand included. Beyond it the
+            oldest waiting chunk goes to disk, or is dropped.
+        reserve: The place on disk, None for memory only.
+        clock: Monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int,
+        reserve: Reserve | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._reserve = reserve
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._queue: deque[Chunk] = deque()
+        self._queued_bytes = 0
+        self._in_hand: dict[Chunk, int] = {}
+        self._ledger = Ledger()
+        self._flushes = Flushes()
+        self._closed = False
+        # Trouble: what comes in goes to disk at once, until something is accepted.
+        self._spilling = False
+        self._disk_is_next = True
+
+    # What comes in.
+
+    def room(self) -> int:
+        """Entries that the last waiting chunk still takes."""
+        with self._changed:
+            tail = self._queue[-1] if self._queue else None
+            if tail is None or tail.generation != self._flushes.generation:
+                return 0
+            return MAX_ENTRIES - tail.count
+
+    def put(self, chunks: Iterable[Chunk], left_out: Mapping[str, int] | None = None) -> int:
+        """Take `chunks`; small ones join the last waiting chunk.
+
+        Args:
+            chunks: Oldest first.
+            left_out: Records that became no entry, by reason.
+
+        Returns:
+            How many entries were dropped to make room, or because the outbox is closed.
+        """
+        with self._changed:
+            for reason, count in (left_out or {}).items():
+                self._ledger.handed_over += count
+                self._ledger.dropped[reason] += count
+            refused = 0
+            for chunk in chunks:
+                self._ledger.handed_over += chunk.count
+                if self._closed:
+                    self._ledger.dropped["shutdown"] += chunk.count
+                    refused += chunk.count
+                    continue
+                chunk.generation = self._flushes.generation
+                chunk.entered = self._clock()
+                self._flushes.entered(chunk.generation, chunk.count)
+                if not (self._spilling and self._to_disk(chunk)):
+                    self._append(chunk)
+            self._spill_older_than(UNACKNOWLEDGED_SECONDS)
+            return refused + self._make_room()
+
+    def _append(self, chunk: Chunk) -> None:
+        tail = self._queue[-1] if self._queue else None
+        if tail is not None and tail.takes(chunk):
+            self._queued_bytes -= tail.memory
+            tail.join(chunk)
+            self._queued_bytes += tail.memory
+        else:
+            self._queue.append(chunk)
+            self._queued_bytes += chunk.memory
+
+    def _make_room(self) -> int:
+        lost = 0
+        while self._queue and self._queued_bytes + self._hand_bytes() > self._max_bytes:
+            chunk = self._popleft()
+            if not self._to_disk(chunk):
+                lost += chunk.count
+                self._settle(chunk, dropped="queue_overflow")
+        return lost
+
+    # The disk.
+
+    def spill(self) -> None:
+        """Nothing is being delivered: put everything on disk, and what comes in as well."""
+        with self._changed:
+            self._spill()
+
+    def spill_older_than(self, seconds: float) -> None:
+        """Put everything on disk if anything has waited that long for the server."""
+        with self._changed:
+            self._spill_older_than(seconds)
+
+    def _spill_older_than(self, seconds: float) -> None:
+        if self._reserve is None:
+            return
+        waiting = [self._queue[0].entered] if self._queue else []
+        waiting += [chunk.entered for chunk in self._in_hand if chunk.spooled is None]
+        if waiting and self._clock() - min(waiting) >= seconds:
+            self._spill()
+
+    def _spill(self) -> None:
+        if self._reserve is None:
+            return
+        self._spilling = True
+        for chunk in self._in_hand:
+            if chunk.spooled is None and self._reserve.keep(chunk):
+                self._flushes.left(chunk.generation, chunk.count)
+        while self._queue:
+            chunk = self._popleft()
+            if not self._to_disk(chunk):
+                self._pushleft(chunk)
+                break
+        self._count_disk()
+
+    def _to_disk(self, chunk: Chunk) -> bool:
+        if self._reserve is None or not self._reserve.store(chunk):
+            return False
+        self._flushes.left(chunk.generation, chunk.count)
+        self._count_disk()
+        return True
+
+    def _count_disk(self) -> None:
+        reserve = self._reserve
+        if reserve is None:
+            return
+        if reserve.count_into(self._ledger):
+            self._flushes.lost(reserve.oldest_generation)
+        self._flushes.on_disk = reserve.oldest_generation if reserve.own else None
+        self._changed.notify_all()
+
+    def look_after_disk(self) -> None:
+        """Take over what dead processes left and drop what is too old."""
+        if self._reserve is not None:
+            with self._changed:
+                self._reserve.look_after()
+                self._count_disk()
+
+    # What goes out.
+
+    @property
+    def in_memory(self) -> bool:
+        """True if anything is held that is not on disk."""
+        return bool(self._queue or self._in_hand)
+
+    @property
+    def waiting(self) -> bool:
+        """True if there is something to take."""
+        return bool(self._queue) or (self._reserve is not None and self._reserve.waiting)
+
+    def take(self) -> Chunk | None:
+        """The oldest waiting chunk, in hand from now on; None when none is waiting.
+
+        With chunks waiting in memory and on disk it is one of each in turn: what an
+        outage left behind does not hold up what is logged now.
+        """
+        with self._changed:
+            chunk: Chunk | None = None
+            if self._reserve is not None and (self._disk_is_next or not self._queue):
+                chunk = self._reserve.take() if self._reserve.waiting else None
+                self._count_disk()
+            self._disk_is_next = chunk is None
+            if chunk is None and self._queue:
+                chunk = self._popleft()
+            if chunk is not None:
+                self._in_hand[chunk] = chunk.memory
+            return chunk
+
+    def put_back(self, chunks: Iterable[Chunk]) -> None:
+        """Chunks in hand go back to the front, in their order."""
+        with self._changed:
+            for chunk in reversed(list(chunks)):
+                if self._in_hand.pop(chunk, None) is None:
+                    continue  # given up in a shutdown meanwhile, and counted there
+                if self._reserve is not None and chunk.spooled is not None:
+                    self._reserve.give_back(chunk)
+                    self._count_disk()
+                else:
+                    self._pushleft(chunk)
+
+    def split(self, chunk: Chunk, pieces: Iterable[Chunk]) -> bool:
+        """Have `pieces` in hand in the place of `chunk`; False if it was given up."""
+        with self._changed:
+            if self._in_hand.pop(chunk, None) is None:
+                return False
+            for piece in pieces:
+                piece.generation, piece.entered = chunk.generation, chunk.entered
+                self._in_hand[piece] = piece.memory
+                if self._reserve is not None and chunk.spooled is not None:
+                    if self._reserve.keep(piece):
+                        continue
+                    # In memory then: it is held, if not as safely.
+                    self._flushes.entered(piece.generation, piece.count)
+            if self._reserve is not None and chunk.spooled is not None:
+                self._reserve.done(chunk)
+                self._count_disk()
+            return True
+
+    def settle(
+        self, chunk: Chunk, *, accepted: int = 0, refused: int = 0, dropped: str | None = None
+    ) -> bool:
+        """A chunk in hand is done with.
+
+        Args:
+            chunk: The chunk.
+            accepted: Entries stored.
+            refused: Entries the server refused for good.
+            dropped: Reason why all of it was dropped, instead.
+
+        Returns:
+            False if it had been given up in a shutdown and counted there.
+        """
+        with self._changed:
+            if self._in_hand.pop(chunk, None) is None:
+                return False
+            if accepted:
+                self._spilling = False
+            self._settle(chunk, accepted=accepted, refused=refused, dropped=dropped)
+            return True
+
+    def _settle(
+        self, chunk: Chunk, *, accepted: int = 0, refused: int = 0, dropped: str | None = None
+    ) -> None:
+        self._ledger.accepted += accepted
+        self._ledger.refused += refused
+        if dropped is not None:
+            self._ledger.dropped[dropped] += chunk.count
+            self._flushes.lost(chunk.generation)
+        if self._reserve is not None and chunk.spooled is not None:
+            self._reserve.done(chunk)
+            self._count_disk()
+        else:
+            self._flushes.left(chunk.generation, chunk.count)
+        self._changed.notify_all()
+
+    def _popleft(self) -> Chunk:
+        chunk = self._queue.popleft()
+        self._queued_bytes -= chunk.memory
+        return chunk
+
+    def _pushleft(self, chunk: Chunk) -> None:
+        self._queue.appendleft(chunk)
+        self._queued_bytes += chunk.memory
+
+    def _hand_bytes(self) -> int:
+        return sum(self._in_hand.values())
+
+    # Waiting for it to be empty.
+
+    def mark(self) -> int:
+        """A flush begins: later entries join no chunk that it waits for. Returns its mark."""
+        with self._changed:
+            return self._flushes.mark()
+
+    def is_settled(self, mark: int) -> bool:
+        """True if nothing that was handed over before `mark` is held."""
+        with self._changed:
+            return self._flushes.is_settled(mark)
+
+    def wait_settled(self, mark: int, timeout: float) -> bool:
+        """Wait until nothing that was handed over before `mark` is held.
+
+        Returns:
+            True if that is so within `timeout` seconds and nothing of it was dropped.
+        """
+        with self._changed:
+            settled = self._changed.wait_for(lambda: self._flushes.is_settled(mark), timeout)
+            return settled and not self._flushes.take_losses(mark)
+
+    # The end.
+
+    def close(self) -> None:
+        """Take nothing any more."""
+        with self._changed:
+            self._closed = True
+
+    def give_up(self, reason: str) -> tuple[int, int]:
+        """Leave what is held to the spool, or drop it.
+
+        Returns:
+            Entries dropped, and entries that lie on disk for the next process.
+        """
+        with self._changed:
+            lost = 0
+            for chunk in [*self._in_hand, *self._queue]:
+                if chunk.spooled is None and not self._to_disk(chunk):
+                    lost += chunk.count
+                    self._settle(chunk, dropped=reason)
+            self._in_hand.clear()
+            self._queue.clear()
+            self._queued_bytes = 0
+            left = 0
+            if self._reserve is not None:
+                self._count_disk()
+                left = self._reserve.entries
+                self._reserve.close()
+            return lost, left
+
+    # What there is.
+
+    def holdings(self) -> Holdings:
+        """The ledger and what is held, all of one moment."""
+        with self._changed:
+            self._count_disk()
+            in_hand = sum(chunk.count for chunk in self._in_hand if chunk.spooled is None)
+            return Holdings(
+                self._ledger.copy(),
+                sum(chunk.count for chunk in self._queue) + in_hand,
+                self._queued_bytes + self._hand_bytes(),
+                self._reserve.entries if self._reserve is not None else 0,
+                self._reserve.bytes_held if self._reserve is not None else 0,
+            )
+
+    def __repr__(self) -> str:
+        held = self.holdings()
+        return (
+            f"<Outbox {held.entries} entries held, {held.bytes_in_memory} bytes in memory, "
+            f"{held.ledger.accepted} accepted>"
+        )

@@ -1,0 +1,166 @@
+"""The outbox's place on disk: chunks go there when they cannot be delivered now."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from logwell_otel.chunk import Chunk
+from logwell_otel.spool import Spool, SpoolCounters, SpooledChunk, SpoolWriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from logwell_otel.ledger import Ledger
+
+_RETRY_SECONDS: Final = 10.0
+"""Seconds before a disk that said no is asked again."""
+
+_REASONS: Final = {
+    "dropped_overflow": "spool_overflow",
+    "dropped_age": "spool_expired",
+    "set_aside": "spool_unreadable",
+    "gone": "spool_gone",
+}
+"""What the spool counts as gone, and the ledger's word for it."""
+
+
+class Reserve:
+    """The spool, in terms of chunks and of the outbox's ledger.
+
+    Not thread-safe: the outbox calls it under its own lock, so that the ledger and what
+    is held never disagree.
+
+    Args:
+        spool: Where entries go.
+        say: Told when the disk refuses, and when it takes entries again.
+        clock: Monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spool = spool
+        self._say = say
+        self._clock = clock
+        self._refused_at: float | None = None
+        self._known = SpoolCounters()
+        self._in_hand = 0
+        self.own = 0
+        """Entries held that this process stored, not found."""
+        self.oldest_generation = 0
+        """No entry of ours that is held belongs to an older generation."""
+
+    @property
+    def entries(self) -> int:
+        """Entries held, those in hand included."""
+        return self._known.entries_held
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes on disk."""
+        return self._known.bytes_used
+
+    @property
+    def share(self) -> float:
+        """Share of the size cap in use."""
+        return self._known.bytes_used / self._spool.max_bytes
+
+    @property
+    def waiting(self) -> bool:
+        """True if `take` has something to give."""
+        return self._known.entries_held > self._in_hand
+
+    def store(self, chunk: Chunk) -> bool:
+        """Put a chunk on disk; False if the disk does not take it now."""
+        if not self._try(lambda: self._spool.store(chunk.entries())):
+            return False
+        self._stored(chunk)
+        return True
+
+    def keep(self, chunk: Chunk) -> bool:
+        """Put a chunk in hand on disk as well; False if the disk does not take it now."""
+        kept: list[SpooledChunk] = []
+        if not self._try(lambda: kept.append(self._spool.keep(chunk.entries()))):
+            return False
+        chunk.spooled = kept[0]
+        self._in_hand += chunk.count
+        self._stored(chunk)
+        return True
+
+    def _stored(self, chunk: Chunk) -> None:
+        if self.own == 0:
+            self.oldest_generation = chunk.generation
+        self.own += chunk.count
+
+    def _try(self, write: Callable[[], None]) -> bool:
+        now = self._clock()
+        if self._refused_at is not None and now - self._refused_at < _RETRY_SECONDS:
+            return False
+        try:
+            write()
+        except SpoolWriteError as error:
+            if self._refused_at is None:
+                self._say(f"{error} Entries are held in memory instead.")
+            self._refused_at = now
+            return False
+        if self._refused_at is not None:
+            self._refused_at = None
+            self._say("The spool takes entries again.")
+        return True
+
+    def take(self) -> Chunk | None:
+        """The oldest chunk that is not in hand, in hand from now on."""
+        spooled = self._spool.take()
+        if spooled is None:
+            return None
+        chunk = Chunk.of_entries(spooled.entries, entered=self._clock())
+        chunk.spooled = spooled
+        self._in_hand += chunk.count
+        return chunk
+
+    def done(self, chunk: Chunk) -> None:
+        """A chunk in hand was settled."""
+        spooled = self._release(chunk)
+        self._spool.done(spooled)
+        if not spooled.recovered:
+            self.own -= spooled.count
+
+    def give_back(self, chunk: Chunk) -> None:
+        """A chunk in hand waits again."""
+        self._spool.give_back(self._release(chunk))
+
+    def _release(self, chunk: Chunk) -> SpooledChunk:
+        spooled = chunk.spooled
+        assert spooled is not None  # noqa: S101 - asked for only with one
+        chunk.spooled = None
+        self._in_hand -= spooled.count
+        return spooled
+
+    def look_after(self) -> None:
+        """Take over what dead processes left and drop what is too old: every few seconds."""
+        self._spool.adopt()
+        self._spool.expire()
+
+    def count_into(self, ledger: Ledger) -> int:
+        """Bring the ledger up to date with what the spool did; returns entries it lost."""
+        now = self._spool.counters
+        ledger.recovered += now.adopted - self._known.adopted
+        lost = 0
+        for name, reason in _REASONS.items():
+            if new := getattr(now, name) - getattr(self._known, name):
+                ledger.dropped[reason] += new
+                lost += new
+        self._known = now
+        self._in_hand = min(self._in_hand, now.entries_held)
+        # Which ones were lost is not known: ours cannot be more than there are.
+        self.own = max(0, min(self.own, now.entries_held))
+        return lost
+
+    def close(self) -> None:
+        """Leave everything to the next process."""
+        self._spool.close()

@@ -1,0 +1,134 @@
+"""Bursts through OpenTelemetry's own processor, where others lose most of one.
+
+`scripts/chaos` runs every combination of batch size and delay to its end; here those
+that take long are left when it is shown that all records are held.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from opentelemetry.instrumentation.logging.handler import LoggingHandler
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, SimpleLogRecordProcessor
+
+from logwell_otel import LogwellLogExporter
+from logwell_otel.devserver import FaultSettings, ReceiverProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[ReceiverProcess]:
+    """In a process of its own, so that a burst does not share its GIL with the receiver."""
+    with ReceiverProcess(requests_per_minute=None) as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def receiver(process: ReceiverProcess) -> Iterator[ReceiverProcess]:
+    yield process
+    process.set_faults(FaultSettings())
+
+
+class Pipeline:
+    """Logging -> OpenTelemetry's batch processor -> the exporter."""
+
+    def __init__(self, receiver: ReceiverProcess, batch_size: int = 512) -> None:
+        self.exporter = LogwellLogExporter(
+            receiver.url, receiver.key, requests_per_minute=1_000_000
+        )
+        self.provider = LoggerProvider(shutdown_on_exit=False)
+        self.provider.add_log_record_processor(
+            BatchLogRecordProcessor(self.exporter, max_export_batch_size=batch_size)
+        )
+        self.logger = logging.Logger("burst")
+        self.logger.addHandler(LoggingHandler(logger_provider=self.provider))
+
+    def log(self, count: int) -> None:
+        for number in range(count):
+            self.logger.info("burst %d", number)
+
+    def check(self, receiver: ReceiverProcess, expected: int, before: int) -> None:
+        self.provider.force_flush()
+        assert self.exporter.force_flush(30_000)
+        health = self.exporter.health()
+        assert (health.handed_over, health.accepted, health.held) == (expected, expected, 0)
+        assert len(receiver.entries()) - before == expected
+        self.provider.shutdown()
+
+
+@pytest.mark.parametrize("batch_size", [100, 500, 512])
+def test_two_bursts_arrive_whole(receiver: ReceiverProcess, batch_size: int) -> None:
+    before = len(receiver.entries())
+    pipeline = Pipeline(receiver, batch_size)
+    pipeline.log(20_000)
+    pipeline.log(5_000)
+    pipeline.check(receiver, 25_000, before)
+
+
+@pytest.mark.parametrize("delay_ms", [45, 200])
+def test_a_slow_server_loses_nothing(receiver: ReceiverProcess, delay_ms: int) -> None:
+    receiver.set_faults(FaultSettings(delay_ms=delay_ms))
+    before = len(receiver.entries())
+    pipeline = Pipeline(receiver)
+    pipeline.log(20_000)
+    pipeline.log(5_000)
+    pipeline.provider.force_flush()
+    health = pipeline.exporter.health()
+    assert health.handed_over == 25_000, "OpenTelemetry's own queue overflowed"
+    assert health.accepted + health.held == 25_000
+    receiver.set_faults(FaultSettings())
+    pipeline.check(receiver, 25_000, before)
+
+
+def test_a_burst_that_begins_while_a_request_is_under_way(receiver: ReceiverProcess) -> None:
+    receiver.set_faults(FaultSettings(delay_ms=500))
+    before = len(receiver.entries())
+    pipeline = Pipeline(receiver)
+    pipeline.log(1)
+    pipeline.provider.force_flush()
+    pipeline.log(10_000)
+    receiver.set_faults(FaultSettings())
+    pipeline.check(receiver, 10_001, before)
+
+
+def test_with_another_thread_flushing_all_the_while(receiver: ReceiverProcess) -> None:
+    before = len(receiver.entries())
+    pipeline = Pipeline(receiver)
+    done = threading.Event()
+
+    def flush() -> None:
+        while not done.is_set():
+            pipeline.provider.force_flush()
+            pipeline.exporter.force_flush(50)
+
+    thread = threading.Thread(target=flush)
+    thread.start()
+    pipeline.log(20_000)
+    done.set()
+    thread.join()
+    pipeline.check(receiver, 20_000, before)
+
+
+def test_with_the_simple_processor_logging_does_not_wait_for_the_server(
+    receiver: ReceiverProcess,
+) -> None:
+    receiver.set_faults(FaultSettings(delay_ms=2_000))
+    before = len(receiver.entries())
+    exporter = LogwellLogExporter(receiver.url, receiver.key)
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    logger = logging.Logger("simple")
+    logger.addHandler(LoggingHandler(logger_provider=provider))
+    for number in range(1_000):
+        logger.info("simple %d", number)
+    assert exporter.health().accepted == 0, "all were logged before the first answer came"
+    receiver.set_faults(FaultSettings())
+    assert exporter.force_flush(20_000)
+    assert len(receiver.entries()) - before == 1_000
+    provider.shutdown()

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from opentelemetry.sdk._logs import LoggerProvider
+
+from kit import REFUSED, Bench, messages, records
+from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter
+from logwell_otel.devserver import Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver(requests_per_minute=None) as running:
+        yield running
+
+
+@pytest.mark.parametrize("count", [1, 100, 511, 512, 513, 1024])
+def test_after_a_flush_everything_is_at_the_server(receiver: Receiver, count: int) -> None:
+    exporter = LogwellLogExporter(receiver.url, receiver.key)
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(LogwellBatchLogRecordProcessor(exporter))
+    logger = provider.get_logger("test")
+    for text in messages(count):
+        logger.emit(body=text)
+    assert provider.force_flush(10_000)
+    assert [entry.message for entry in receiver.entries()] == messages(count)
+    provider.shutdown()
+
+
+def test_a_flush_waits_only_for_what_was_handed_over_before(receiver: Receiver) -> None:
+    exporter = LogwellLogExporter(receiver.url, receiver.key)
+    stop = threading.Event()
+
+    def log_for_ever() -> None:
+        number = 0
+        while not stop.is_set():
+            exporter.export(records(10, number))
+            number += 10
+            time.sleep(0.0005)
+
+    thread = threading.Thread(target=log_for_ever)
+    thread.start()
+    try:
+        for _ in range(20):
+            assert exporter.force_flush(5_000)
+    finally:
+        stop.set()
+        thread.join()
+        exporter.shutdown()
+
+
+def test_a_flush_says_false_when_the_time_is_over() -> None:
+    bench = Bench()
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(3))
+    assert not bench.exporter.force_flush(0)
+    assert bench.exporter.health().held == 3
+
+
+def test_a_flush_tries_at_once_although_a_retry_is_waiting() -> None:
+    bench = Bench()
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(3))
+    bench.run(600)
+    bench.server.always = lambda _: None
+    assert bench.exporter.force_flush(1_000)
+    assert bench.server.stored == messages(3)
+
+
+def test_a_loss_fails_the_flush_that_waited_for_it_and_no_other() -> None:
+    bench = Bench(max_queue_bytes=1024 * 1024)
+    bench.exporter.export(records(10_000))
+    assert not bench.exporter.force_flush(60_000)
+    assert bench.exporter.health().dropped["queue_overflow"] > 0
+    bench.exporter.export(records(10))
+    assert bench.exporter.force_flush(60_000)
+
+
+def test_nothing_handed_over_is_flushed_at_once() -> None:
+    bench = Bench()
+    assert bench.exporter.force_flush(0)
+    assert bench.server.requests == []
+
+
+def test_a_callback_that_flushes_is_told_no_and_does_not_deadlock(receiver: Receiver) -> None:
+    results: list[bool] = []
+
+    def flush(_: int) -> None:
+        exporter.export(records(1))
+        results.append(exporter.force_flush())
+
+    exporter = LogwellLogExporter(receiver.url, receiver.key, on_flush=flush)
+    exporter.export(records(1))
+    assert receiver.wait_for(2)
+    exporter.shutdown()
+    assert results[0] is False

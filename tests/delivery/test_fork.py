@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+
+from kit import messages, records
+from logwell_otel import LogwellLogExporter
+from logwell_otel.devserver import Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from logwell_otel.otel import ReadableLogRecord
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
+    # What Python warns of is what is tested here.
+    pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
+]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver(requests_per_minute=None) as running:
+        yield running
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Run `work` in a forked child that ends without atexit; returns its exit status."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = 0 if work() is not False else 2
+        except BaseException as error:  # noqa: BLE001 - the child must end here whatever happens
+            print(repr(error), file=sys.stderr)  # noqa: T201
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def deliver(exporter: LogwellLogExporter, batch: list[ReadableLogRecord]) -> bool:
+    exporter.export(batch)
+    return exporter.force_flush(5_000)
+
+
+def stored(receiver: Receiver) -> list[str]:
+    return sorted(entry.message for entry in receiver.entries())
+
+
+def test_a_child_delivers_its_own_records_and_none_of_its_parents(receiver: Receiver) -> None:
+    exporter = LogwellLogExporter(receiver.url, receiver.key)
+    receiver.faults.delay(100)
+    exporter.export(records(500))
+
+    def child() -> bool:
+        exporter.export(records(50, 500))
+        return exporter.force_flush(10_000) and exporter.health().accepted == 50
+
+    assert in_child(child) == 0
+    assert exporter.force_flush(10_000)
+    exporter.export(records(1, 550))
+    exporter.shutdown()
+    assert stored(receiver) == sorted(messages(551))
+
+
+def test_the_parents_connection_goes_on(receiver: Receiver) -> None:
+    exporter = LogwellLogExporter(receiver.url, receiver.key)
+    exporter.export(records(1))
+    assert exporter.force_flush(5_000)
+    for number in range(3):
+        assert in_child(lambda: deliver(exporter, records(1, 100))) == 0
+        exporter.export(records(1, number + 1))
+        assert exporter.force_flush(5_000)
+    exporter.shutdown()
+    parents = {r.connection for r in receiver.requests if "message 100" not in r.messages}
+    assert len(parents) == 1
+
+
+def test_through_opentelemetrys_processor(receiver: Receiver) -> None:
+    provider = LoggerProvider(shutdown_on_exit=False)
+    exporter = LogwellLogExporter(receiver.url, receiver.key)
+    provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    logger = provider.get_logger("test")
+    logger.emit(body="parent before")
+
+    def child() -> None:
+        logger.emit(body="child")
+        provider.shutdown()
+
+    assert in_child(child) == 0
+    logger.emit(body="parent after")
+    provider.shutdown()
+    assert stored(receiver) == ["child", "parent after", "parent before"]
+
+
+def test_without_at_fork_hooks_the_pid_tells(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C code that forks runs no hooks of Python's."""
+    monkeypatch.delattr(os, "register_at_fork")
+    exporter = LogwellLogExporter(receiver.url, receiver.key)
+    exporter.export(records(10))
+
+    def child() -> bool:
+        exporter.export(records(5, 10))
+        return exporter.force_flush(5_000)
+
+    assert in_child(child) == 0
+    exporter.shutdown()
+    assert stored(receiver) == sorted(messages(15))
+
+
+def test_a_fork_while_locks_are_held_does_not_deadlock_the_child(receiver: Receiver) -> None:
+    exporter = LogwellLogExporter(receiver.url, receiver.key)
+    exporter.export(records(1))
+    engine = exporter._engine  # noqa: SLF001
+    with engine.outbox._changed, exporter._replacing:  # noqa: SLF001
+        status = in_child(lambda: deliver(exporter, records(1, 1)))
+    assert status == 0
+    exporter.shutdown()
+    assert stored(receiver) == messages(2)
+
+
+def test_a_child_of_a_parent_that_logged_nothing(receiver: Receiver) -> None:
+    """gunicorn --preload: the exporter is made in the parent, which never logs."""
+    exporter = LogwellLogExporter(receiver.url, receiver.key)
+    for number in range(4):
+
+        def child(number: int = number) -> None:
+            exporter.export(records(10, number * 10))
+            exporter.shutdown()
+
+        assert in_child(child) == 0
+    assert stored(receiver) == sorted(messages(40))
+    exporter.shutdown()

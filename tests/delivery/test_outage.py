@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kit import REFUSED, SERVER_ERROR, Bench, answer, messages, records
+from logwell_otel import LogwellErrorCode
+
+if TYPE_CHECKING:
+    from logwell_otel.transport import Answer, NoAnswer
+
+OUTAGES = {
+    "connection refused": REFUSED,
+    "502 of a proxy": answer(502, "<html>Bad Gateway</html>"),
+    "503 of a proxy": answer(503, "<html>deploying</html>"),
+    "403 of a proxy": answer(403, "<html>Forbidden</html>"),
+    "404 of a proxy": answer(404, "<html>Not Found</html>"),
+    "408 of a proxy": answer(408, "<html></html>"),
+    "a captive portal": answer(200, "<html>Please log in</html>"),
+    "200 with other JSON": answer(200, {"ok": True}),
+    "every insert fails": SERVER_ERROR,
+}
+
+
+@pytest.mark.parametrize("reply", OUTAGES.values(), ids=OUTAGES)
+def test_an_outage_of_ten_minutes_loses_nothing_and_duplicates_nothing(
+    reply: Answer | NoAnswer,
+) -> None:
+    bench = Bench()
+    bench.server.always = lambda _: reply
+    for second in range(0, 600, 10):
+        bench.exporter.export(records(20, second * 2))
+        bench.run(10)
+    assert bench.server.stored == []
+    probes = len(bench.server.requests)
+    bench.server.always = lambda _: None
+    bench.run()
+    assert sorted(bench.server.stored) == sorted(messages(1200))
+    assert probes < 40, "a dead server is probed, not hammered"
+    assert bench.exporter.health().dropped == {}
+    bench.check_ledger()
+
+
+def test_what_was_held_is_delivered_in_order() -> None:
+    bench = Bench()
+    bench.server.replies = [REFUSED] * 3
+    for batch in range(5):
+        bench.exporter.export(records(50, batch * 50))
+        bench.run(1)
+    bench.run()
+    assert bench.server.stored == messages(250)
+
+
+def test_export_costs_no_request_while_the_server_is_down() -> None:
+    bench = Bench()
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(1))
+    bench.run(300)
+    before = len(bench.server.requests)
+    for _ in range(100):
+        bench.exporter.export(records(1))
+    assert len(bench.server.requests) == before
+
+
+def test_every_failure_is_handed_to_on_error() -> None:
+    bench = Bench()
+    bench.server.replies = [REFUSED, answer(503, "<html></html>", **{"retry-after": "7"})]
+    bench.exporter.export(records(1))
+    bench.run()
+    assert [(e.code, e.status_code, e.retryable, e.retry_after) for e in bench.errors] == [
+        (LogwellErrorCode.NETWORK_ERROR, None, True, None),
+        (LogwellErrorCode.SERVER_ERROR, 503, True, 7.0),
+    ]
+
+
+def test_retry_after_of_a_503_is_the_least_wait() -> None:
+    bench = Bench()
+    bench.server.replies = [answer(503, "", **{"retry-after": "20"})]
+    bench.exporter.export(records(1))
+    began = bench.clock()
+    bench.run()
+    assert bench.server.stored == messages(1)
+    assert bench.clock() - began >= 20
+
+
+def test_a_database_that_is_down_says_so_and_the_chunk_is_no_suspect() -> None:
+    bench = Bench()
+    bench.server.always = lambda _: SERVER_ERROR
+    bench.server.is_healthy = False
+    bench.exporter.export(records(3))
+    bench.run(1)
+    assert bench.exporter.health().breaker == "open"
+    assert bench.server.health_checks == 1
+    bench.server.always = lambda _: None
+    bench.run(60)
+    assert bench.server.requests == [messages(3)] * 2
+
+
+def test_trouble_is_said_when_it_starts_and_when_it_ends() -> None:
+    bench = Bench()
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(3))
+    bench.run(600)
+    bench.server.always = lambda _: None
+    bench.run()
+    started, *repeated, ended = bench.said
+    assert started.startswith("No answer from the server: ConnectError: connection refused.")
+    assert len(repeated) <= 10, "at most once a minute"
+    assert ended.startswith("The server accepts entries again, after ")
+
+
+def test_one_failure_is_not_worth_a_warning() -> None:
+    bench = Bench()
+    bench.server.replies = [REFUSED]
+    bench.exporter.export(records(3))
+    bench.run()
+    assert bench.said == []

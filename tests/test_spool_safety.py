@@ -1,0 +1,229 @@
+"""Where a spool may lie, who may read it, and what is never in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logwell_otel.spool import Spool, SpoolError, paths
+from spool_support import ENDPOINT, World, drain, entries, entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path) as world:
+        yield world
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_directories_are_0700_and_files_0600_whatever_the_umask(world: World, umask: int) -> None:
+    old = os.umask(umask)
+    try:
+        world.open().store(entries(0, 150))
+        for path in [world.directory, *world.directory.rglob("*")]:
+            assert mode(path) == (0o700 if path.is_dir() else 0o600), path
+    finally:
+        os.umask(old)
+
+
+def test_missing_parents_are_made(tmp_path: Path) -> None:
+    Spool(tmp_path / "a" / "b", endpoint=ENDPOINT, service="s")
+    assert mode(tmp_path / "a" / "b") == 0o700
+
+
+def test_the_directory_may_be_reached_by_a_link(world: World, tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    world.directory.symlink_to(real)
+    spool = world.open()
+    assert spool.path.parent == real
+    spool.store([entry(0)])
+    assert drain(spool) == [0]
+
+
+def test_a_link_below_the_directory_is_refused(world: World, tmp_path: Path) -> None:
+    spool = world.open()
+    spool.path.rmdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    spool.path.symlink_to(elsewhere)
+    with pytest.raises(SpoolError, match=r"symbolic link.*Remove the link"):
+        world.open()
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_an_instance_that_is_a_link_is_never_adopted(world: World, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "1-00000000"
+    elsewhere.mkdir()
+    (elsewhere / "1800000000000-00000001-001.ndjson").write_bytes(
+        b"logwell-spool 1\n" + entry(666) + b"\n"
+    )
+    spool = world.open()
+    (spool.path / "1-00000000").symlink_to(elsewhere)
+    assert spool.adopt() == 0
+    assert len(list(elsewhere.iterdir())) == 1
+
+
+@pytest.mark.parametrize("where", ["root", "pool"])
+def test_a_directory_everybody_may_write_to_is_refused(world: World, where: str) -> None:
+    spool = world.open()
+    path = world.directory if where == "root" else spool.path
+    path.chmod(0o777)
+    with pytest.raises(SpoolError, match=r"writable by every user \(mode 0777\).*logwell"):
+        world.open()
+
+
+def test_the_advice_to_name_a_directory_below_works(world: World) -> None:
+    # A Kubernetes emptyDir has mode 0777.
+    world.directory.mkdir()
+    world.directory.chmod(0o777)
+    world.directory = world.directory / "logwell"
+    spool = world.open()
+    spool.store([entry(0)])
+    assert drain(spool) == [0]
+
+
+def test_what_kubernetes_opens_to_a_group_is_closed_again(world: World) -> None:
+    # kubelet adds g+rwx and setgid to everything in a volume with an fsGroup,
+    # at each mount. Refusing would strand what is in it.
+    world.open().store(entries(0, 3))
+    world.kill()
+    for path in [world.directory, *world.directory.rglob("*")]:
+        path.chmod(mode(path) | (0o2770 if path.is_dir() else 0o660))
+    spool = world.open()
+    assert mode(spool.path) == 0o700
+    assert mode(world.directory) & 0o7777 == 0o2770  # the user's own: left as it is
+    assert spool.adopt() == 3
+    assert drain(spool) == [0, 1, 2]
+
+
+@root_only
+@pytest.mark.parametrize("where", ["root", "pool"])
+def test_somebody_elses_directory_is_refused(world: World, where: str) -> None:
+    spool = world.open()
+    os.chown(world.directory if where == "root" else spool.path, 12345, -1)
+    with pytest.raises(SpoolError, match="belongs to user id 12345, not to 0"):
+        world.open()
+
+
+@root_only
+def test_somebody_elses_instances_and_files_are_left_alone(world: World) -> None:
+    world.open().store(entries(0, 3))
+    world.open().store(entries(3, 3))
+    planted, instance = world.files()[0], world.files()[1].parent
+    os.chown(planted, 12345, -1)
+    os.chown(instance, 12345, -1)
+    spool = world.restart()
+    assert drain(spool) == []
+    assert planted.exists()
+    assert len(list(instance.iterdir())) == 1
+
+
+def test_a_file_in_the_directorys_place_is_refused(world: World, tmp_path: Path) -> None:
+    spool = world.open()
+    spool.path.rmdir()
+    spool.path.write_text("")
+    with pytest.raises(SpoolError, match="is not a directory"):
+        world.open()
+    world.directory = tmp_path / "file"
+    world.directory.write_text("")
+    with pytest.raises(SpoolError, match=r"cannot be created \(File exists\)"):
+        world.open()
+
+
+def test_a_directory_that_cannot_be_written_to_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.open()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(SpoolError, match=r"not readable and writable.*mode 0700"):
+        world.open()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "canonical"),
+    [
+        ("https://Logs.Example.com/", "https://logs.example.com"),
+        ("https://logs.example.com:443", "https://logs.example.com"),
+        ("http://logs.example.com:80/x/", "http://logs.example.com/x"),
+        ("https://logs.example.com:8443", "https://logs.example.com:8443"),
+        ("HTTPS://user:lw_secret@logs.example.com?key=lw_x#lw_y", "https://logs.example.com"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+    ],
+)
+def test_spellings_of_one_endpoint_are_one_pool(endpoint: str, canonical: str) -> None:
+    assert paths.canonical_endpoint(endpoint) == canonical
+    assert paths.pool_name(endpoint, "s") == paths.pool_name(canonical, "s")
+
+
+@pytest.mark.parametrize("endpoint", ["", "no-url", "https://", "http://h:port", "http://[::1"])
+def test_an_endpoint_without_a_host_is_refused(world: World, endpoint: str) -> None:
+    with pytest.raises(SpoolError, match="named after this endpoint"):
+        Spool(world.directory, endpoint=endpoint, service="s")
+
+
+def test_credentials_are_nowhere_on_disk(world: World) -> None:
+    endpoint = "https://user:lw_secret@logs.example.com?token=lw_secret"
+    spool = Spool(world.directory, endpoint=endpoint, service="s")
+    spool.store([entry(0)])
+    for path in world.directory.rglob("*"):
+        assert "secret" not in str(path)
+        assert path.is_dir() or b"secret" not in path.read_bytes()
+    spool.close()
+
+
+def test_a_service_name_from_a_broken_environment_is_no_obstacle(world: World) -> None:
+    spool = world.open(service="caf\udce9")
+    spool.store([entry(0)])
+    assert drain(spool) == [0]
+
+
+def test_the_name_is_the_same_at_every_start() -> None:
+    # Entries must be found again after an upgrade: this name may never change.
+    assert paths.pool_name(ENDPOINT, "checkout") == "logs.example.com-checkout-31a62e8035d9"
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_any_service_name_gives_a_plain_directory_name_of_its_own(one: str, other: str) -> None:
+    name = paths.pool_name(ENDPOINT, one)
+    assert re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,80}", name)
+    assert paths.is_pool_name(name)
+    assert (name == paths.pool_name(ENDPOINT, other)) is (one == other)
+
+
+@pytest.mark.parametrize(
+    ("directory", "volatile"),
+    [
+        ("/tmp/spool", True),
+        ("/dev/shm/x", True),
+        ("/run/app/spool", True),
+        ("/var/lib/app/spool", False),
+        ("/tmpfiles/spool", False),
+    ],
+)
+def test_a_directory_that_a_restart_empties_is_known(directory: str, volatile: bool) -> None:
+    assert paths.emptied_at_restart(Path(directory)) is volatile
+
+
+def test_the_spool_tells_that_a_restart_empties_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    assert world.open().emptied_at_restart
