@@ -57,7 +57,7 @@ def test_so_does_the_glance(piece: str) -> None:
         glance.holds_nothing([text])
         return time.thread_time() - begin
 
-    assert min(seconds(2 * _LENGTH) / seconds(_LENGTH) for _ in range(4)) <= 3
+    assert any(seconds(2 * _LENGTH) <= 3 * seconds(_LENGTH) for _ in range(4))
 
 
 def test_the_glance_remembers_within_bounds() -> None:

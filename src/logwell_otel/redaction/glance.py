@@ -31,10 +31,12 @@ NAME_WORDS = (
     *("token", "xsrf"),
 )
 _LEAD = r"[\w.-]{0,40}(?![\w.-])\\*[\"']?\]?[ \t]{0,8}(?:[=:>\"',]|%0d)"
+_OPTION = "--[a-z]"
+"""`--password x`: only a blank leads to the value."""
+
 _OTHER = (
     "@",
     "%00",  # an encoded @ in its shape
-    "--[a-z]",  # an option, `--password x`
     r"://[^/\s]{0,80}:",
     r"bearer[ \t]",
     r"basic[ \t]",
@@ -42,7 +44,7 @@ _OTHER = (
     "curl ",
 )
 
-_HEX = b"0abcdef-\n"
+_HEX = b"0abcdef-"
 """What the shapes of UUIDs and of other hexadecimal ids are made of. No name of a secret and
 no credential is made of these alone."""
 
@@ -61,8 +63,9 @@ class Glance:
         # An extra name's longest word stands for it: `patientId` is looked for as `patient`.
         words = [max(words, key=len) for key in extra_keys if (words := words_of(key))]
         names = [re.escape(_shape(word).decode()) + _LEAD for word in (*NAME_WORDS, *words)]
-        needles = {re.escape(_shape(shape.needle).decode()) for shape in SHAPES}
-        self._trigger = re.compile(_by_first_character([*names, *needles, *_OTHER]))
+        needles = dict.fromkeys(re.escape(_shape(shape.needle).decode()) for shape in SHAPES)
+        self._named = re.compile(_by_first_character([*names, _OPTION]))
+        self._trigger = re.compile(_by_first_character([*names, _OPTION, *needles, *_OTHER]))
         self._known: set[bytes] = set()
 
     def holds_nothing(self, texts: list[str]) -> bool:
@@ -71,28 +74,38 @@ class Glance:
         True is certain. No detector's finding begins on one line and is recognised by
         the next one, so that the texts may be looked at as lines of one.
         """
-        lines = _shape("\n".join(texts)).split(b"\n")
-        if self._known.issuperset(lines):
+        shape = _shape("\n".join(texts))
+        lines = shape.split(b"\n")
+        known = self._known
+        if known.issuperset(lines):
             return True
-        unknown = [line for line in lines if line not in self._known]
-        joined = b"\n".join(unknown)
-        if RUN_OF_ZEROS in joined.translate(None, SEPARATORS):
+        if RUN_OF_ZEROS in shape.translate(None, SEPARATORS):
             return False
-        if not joined.translate(None, _HEX):
-            # Request and trace ids: never seen before, nothing in them, not worth remembering.
+        # Request and trace ids are never seen twice: not worth a look, nor remembering.
+        unknown = [line for line in lines if line not in known and line.translate(None, _HEX)]
+        if not unknown:
             return True
-        if self._trigger.search(joined.decode("utf-8", "surrogatepass").lower()):
+        if self._trigger.search(_look(b"\n".join(unknown))):
             return False
-        if len(self._known) + len(unknown) > _MAX_KNOWN:
+        if len(known) + len(unknown) > _MAX_KNOWN:
             # Starting over costs less than keeping an order, and what is really common is
             # back within a few entries.
-            self._known.clear()
-        self._known.update([line for line in unknown[:_MAX_KNOWN] if len(line) <= _MAX_LENGTH])
+            known.clear()
+        known.update([line for line in unknown[:_MAX_KNOWN] if len(line) <= _MAX_LENGTH])
         return True
+
+    def may_name_a_secret(self, text: str) -> bool:
+        """Tell whether a text may have a secret's name in it with something behind it."""
+        return self._named.search(_look(_shape(text))) is not None
 
 
 def _shape(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass").translate(_AS_SHAPE)
+
+
+def _look(shape: bytes) -> str:
+    # Letters beyond ASCII become lower case only here.
+    return shape.decode("utf-8", "surrogatepass").lower()
 
 
 def _by_first_character(patterns: Iterable[str]) -> str:

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from logwell_otel.redaction.keys import SecretKeys
 
 # A name, its closing quote, then what leads to the value. The look-behind starts the name
-# at the beginning of its run only: that keeps the search linear. In `b"\\nCookie: …"` the n is
+# at the beginning of its run only, which keeps the search linear; the look-ahead ends it at the
+# end, which keeps the engine from trying every shorter name. In `b"\\nCookie: …"` the n is
 # no part of the name.
 _NAME = re.compile(
-    r"(?<![\w.-])(?:(?<=\\)[nrt])?(?P<option>--)?(?P<name>[\w.-]+)(?:\\*[\"'])?\]?"
+    r"(?<![\w.-])(?:(?<=\\)[nrt])?(?P<option>--)?(?P<name>[\w.-]+)(?![\w.-])(?:\\*[\"'])?\]?"
     r"(?P<lead>[ \t]{0,8}(?:=>|:=|==?|:(?!:)|%3[dD]|>|,(?=[ ]?b[\"']))[ \t]{0,8}"
     r"|[ \t]{1,8}(?=[\"'])"
     r"|(?(option)[ \t](?=[^\s-])|(?!)))"

@@ -62,10 +62,13 @@ class Redactor:
         Returns:
             The entry that was given, with new values where something was found.
         """
-        if not self._holds_nothing(entry):
-            entry.message = self._text.redact(entry.message)
-            if entry.metadata:
-                entry.metadata = Walk(self._keys, self._text).mapping(entry.metadata)
+        texts = [entry.message]
+        seen_whole = self._collect(entry.metadata, texts, 0)
+        if seen_whole and self._text.holds_nothing(texts):
+            return entry
+        entry.message = self._text.redact(entry.message)
+        if not (seen_whole and self._text.holds_nothing(texts[1:])):
+            entry.metadata = Walk(self._keys, self._text).mapping(entry.metadata)
         return entry
 
     def redact_text(self, text: str) -> str:
@@ -77,15 +80,11 @@ class Redactor:
             pattern.fullmatch(text) for pattern in self._allowed_patterns
         )
 
-    def _holds_nothing(self, entry: LogEntry) -> bool:
-        """Glance at the whole entry at once."""
-        texts = [entry.message]
-        return self._collect(entry.metadata, texts, 0) and self._text.holds_nothing(texts)
-
     def _collect(self, mapping: Mapping[Any, Any], texts: list[str], depth: int) -> bool:
         """Collect the texts of a mapping; False when only a walk can tell."""
+        plain = self._plain_names
         for name, value in mapping.items():
-            if name not in self._plain_names and not self._is_plain_name(name):
+            if name not in plain and not self._is_plain_name(name):
                 return False
             cls = type(value)
             if cls is str:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from logwell_otel.errors import LogwellError, LogwellErrorCode
-from logwell_otel.redaction.cards import redact_cards
+from logwell_otel.redaction.cards import names_an_id, redact_cards
 from logwell_otel.redaction.credentials import redact_credentials, redact_schemes
 from logwell_otel.redaction.emails import redact_emails
 from logwell_otel.redaction.glance import Glance
@@ -51,21 +51,22 @@ class TextRedactor:
         # For the user's own patterns no glance is known.
         return not self._extra and self._glance.holds_nothing(texts)
 
-    def redact(self, text: str, *, cards: bool = True) -> str:
+    def redact(self, text: str, name: str = "") -> str:
         """Return the text with what was found replaced.
 
         Args:
             text: What to look through.
-            cards: False where the name the text stands under says that it is an id.
+            name: What it stands under: a number under a name of ids is no card number.
         """
         if not self._glance.holds_nothing([text]):
             low = text.lower()
             # Shapes first: inside `password=…` or a URL they say more than the name does.
             text = redact_credentials(text, low, self.is_allowed)
-            text = redact_pairs(text, self._keys, self.is_allowed)
+            if self._glance.may_name_a_secret(text):
+                text = redact_pairs(text, self._keys, self.is_allowed)
             text = redact_schemes(text, low, self.is_allowed)
             text = redact_emails(text, self.is_allowed)
-            if cards:
+            if not names_an_id(name):
                 text = redact_cards(text, self.is_allowed)
         for kind, pattern in self._extra:
             text = self._replace(pattern, kind, text)

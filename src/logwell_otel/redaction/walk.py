@@ -45,7 +45,7 @@ class Walk:
         self._text = text
         # A container that is in many places (or in itself) is walked once: ten lists
         # that each hold the next one ten times would be 10^10 values otherwise.
-        self._seen: dict[tuple[int, bool], Any] = {}
+        self._seen: dict[tuple[int, str], Any] = {}
 
     def mapping(self, mapping: Mapping[Any, Any], depth: int = 0) -> dict[Any, Any]:
         """Redact a mapping's names and values."""
@@ -73,52 +73,58 @@ class Walk:
 
     def _named(self, name: Any, value: Any, depth: int) -> Any:
         if not isinstance(name, str):
-            return self._value(value, depth, cards=True)
+            return self._value(value, depth, "")
         kind = self._keys.kind(name)
         if kind is None:
-            return self._value(value, depth, cards=not names_an_id(name))
+            return self._value(value, depth, name)
         if value is None or isinstance(value, bool) or value in ("", b""):
             return value
         if isinstance(value, str) and (is_marked(value) or self._text.is_allowed(value)):
             return value
         return marker(kind)
 
-    def _value(self, value: Any, depth: int, *, cards: bool) -> Any:
+    def _value(self, value: Any, depth: int, name: str) -> Any:
         if isinstance(value, str):
-            redacted = self._text.redact(value, cards=cards)
+            redacted = self._text.redact(value, name)
             return value if redacted == value else redacted
         if type(value) in HARMLESS:
             return value
         if isinstance(value, int):
-            hit = cards and MIN_CARD <= value <= MAX_CARD and is_card_number(str(value))
-            return marker("card") if hit and not self._text.is_allowed(str(value)) else value
+            return self._number(value, name)
         if isinstance(value, (bytes, bytearray)):
-            return self._as_text(value, value.decode("utf-8", "replace"), cards=cards)
+            return self._as_text(value, value.decode("utf-8", "replace"), name)
         if isinstance(value, (Mapping, Sequence, AbstractSet)) and depth < _MAX_DEPTH:
-            return self._container(value, depth, cards=cards)
-        return self._as_text(value, _text_of(value), cards=cards)
+            return self._container(value, depth, name)
+        return self._as_text(value, _text_of(value), name)
 
-    def _as_text(self, value: Any, text: str, *, cards: bool) -> Any:
+    def _number(self, value: int, name: str) -> int | str:
+        if not MIN_CARD <= value <= MAX_CARD or names_an_id(name):
+            return value
+        digits = str(value)
+        is_card = is_card_number(digits) and not self._text.is_allowed(digits)
+        return marker("card") if is_card else value
+
+    def _as_text(self, value: Any, text: str, name: str) -> Any:
         """Keep a value of another type as it is, unless its text holds something."""
-        redacted = self._text.redact(text, cards=cards)
+        redacted = self._text.redact(text, name)
         return value if redacted == text else redacted
 
-    def _container(self, value: Any, depth: int, *, cards: bool) -> Any:
-        place = (id(value), cards)
+    def _container(self, value: Any, depth: int, name: str) -> Any:
+        place = (id(value), name)
         if place in self._seen:
             return self._seen[place]
         self._seen[place] = _CIRCULAR
         result = (
             self.mapping(value, depth + 1)
             if isinstance(value, Mapping)
-            else self._items(value, depth + 1, cards=cards)
+            else self._items(value, depth + 1, name)
         )
         self._seen[place] = result
         return result
 
-    def _items(self, items: Iterable[Any], depth: int, *, cards: bool) -> Any:
+    def _items(self, items: Iterable[Any], depth: int, name: str) -> Any:
         before = list(items)
-        after = [self._value(item, depth, cards=cards) for item in before]
+        after = [self._value(item, depth, name) for item in before]
         if all(new is old for new, old in zip(after, before, strict=True)):
             return items
         return tuple(after) if isinstance(items, tuple) else after

@@ -8,8 +8,8 @@ characters of a message count), in this order:
 3. a UUID becomes `<uuid>`;
 4. a date and time in one word becomes `<time>`, a date `<date>`, a time of day with
    seconds `<time>`;
-5. an IPv4 address becomes `<ip>`, an IPv6 address (or anything written like one, a MAC
-   address for example) as well;
+5. an IPv6 address with a digit in it (or anything written like one, a MAC address for
+   example) becomes `<ip>`, an IPv4 address as well;
 6. what is left with an ASCII digit in it becomes `<n>`: numbers with sign, decimals,
    thousands and exponent; numbers with a unit (`15ms`); `0x1f`; runs of 8 or more
    hexadecimal digits; runs of letters and digits in which a letter follows a digit. A run
@@ -32,7 +32,7 @@ MAX_MESSAGE = 1024
 """Characters of a message that count."""
 
 _MAX_KNOWN = 4096
-_MAX_KNOWN_BYTES = 256
+_MAX_KNOWN_LENGTH = 256
 _MAX_KNOWN_WORD = 64
 
 _AS_SHAPE = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
@@ -42,6 +42,7 @@ _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]+@[\w-]+(?:\.[\w-]+)+")
 _UUID = re.compile(
     r"(?<![0A-Za-z])[0a-fA-F]{8}-[0a-fA-F]{4}-[0a-fA-F]{4}-[0a-fA-F]{4}-[0a-fA-F]{12}(?![0A-Za-z])"
 )
+_HEX_ID = re.compile(r"(?=[a-fA-F]*0)[0a-fA-F]{8,}")
 _DAY = r"0000-00-00|0000/00/00|00\.00\.0000|00/[A-Z][a-z][a-z]/0000"
 _CLOCK = r"00:00:00(?:[.,]0+)?"
 _ZONE = r"(?:Z|[+-]00:?00)?"
@@ -49,7 +50,9 @@ _TIME = re.compile(rf"(?<![0A-Za-z])(?:{_DAY})[T_:]00:00(?::00(?:[.,]0+)?)?{_ZON
 _DATE = re.compile(rf"(?<![0A-Za-z])(?:{_DAY})(?![0A-Za-z])")
 _TIME_OF_DAY = re.compile(rf"(?<![0A-Za-z:]){_CLOCK}{_ZONE}(?![0A-Za-z:])")
 _IPV4 = re.compile(r"(?<![0A-Za-z.])0{1,3}\.0{1,3}\.0{1,3}\.0{1,3}(?![0A-Za-z]|\.0)")
-_IPV6 = re.compile(r"(?<![\w:])(?=[a-fA-F:]*0|::)[0a-fA-F]{0,4}(?::[0a-fA-F]{0,4}){2,7}(?![\w:])")
+_IPV6 = re.compile(
+    r"(?<![\w:])(?=[a-fA-F:]*0)[0a-fA-F]{0,4}(?::[0a-fA-F]{0,4}){2,7}(?:(?:\.0{1,3}){3})?(?![\w:])"
+)
 _NUMBER = re.compile(
     r"(?<![0A-Za-z])"
     r"(?:(?=[a-fA-F]+0)[0a-fA-F]{8,}(?![0A-Za-z])"  # deadbeef01
@@ -64,6 +67,12 @@ class _Words(dict[str, str]):
     """What has become of a word: words come again far more often than messages do."""
 
     def __missing__(self, word: str) -> str:
+        # Ids are never seen again: a look of their own is cheaper than all the others,
+        # and they must not push out words that are.
+        if _UUID.fullmatch(word):
+            return "<uuid>"
+        if _HEX_ID.fullmatch(word):
+            return "<n>"
         rewritten = _rewrite(word)
         if len(word) <= _MAX_KNOWN_WORD:
             if len(self) >= _MAX_KNOWN:
@@ -73,7 +82,20 @@ class _Words(dict[str, str]):
         return rewritten
 
 
+class _Digests(dict[str, str]):
+    """The digest of a pattern."""
+
+    def __missing__(self, text: str) -> str:
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        if len(text) <= _MAX_KNOWN_LENGTH:
+            if len(self) >= _MAX_KNOWN:
+                self.clear()
+            self[text] = digest
+        return digest
+
+
 _words = _Words()
+_digests = _Digests()
 _signatures: dict[bytes, str] = {}
 
 
@@ -87,9 +109,8 @@ def signature(message: str) -> str:
     shape = _shape(message)
     known = _signatures.get(shape)
     if known is None:
-        text = _pattern(shape).encode("utf-8", "surrogatepass")
-        known = blake2b(text, digest_size=8).hexdigest()
-        if len(shape) <= _MAX_KNOWN_BYTES:
+        known = _digests[_pattern(shape)]
+        if len(shape) <= _MAX_KNOWN_LENGTH:
             if len(_signatures) >= _MAX_KNOWN:
                 _signatures.clear()
             _signatures[shape] = known
@@ -120,8 +141,8 @@ def _rewrite(word: str) -> str:
         word = _TIME.sub("<time>", word)
         word = _DATE.sub("<date>", word)
         word = _TIME_OF_DAY.sub("<time>", word)
-    if ".0" in word:
-        word = _IPV4.sub("<ip>", word)
     if word.count(":") > 1:
         word = _IPV6.sub("<ip>", word)
+    if ".0" in word:
+        word = _IPV4.sub("<ip>", word)
     return _NUMBER.sub("<n>", word)
