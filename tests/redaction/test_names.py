@@ -140,3 +140,12 @@ def test_everything_else_under_a_secret_name_goes_as_a_whole(value: object) -> N
     entry = LogEntry(level="info", message="m", metadata={"login": {"password": value}})
     redacted = Redactor().redact_entry(entry)
     assert redacted.metadata == {"login": {"password": "[redacted:password]"}}
+
+
+def test_names_of_metadata_made_up_at_run_time_are_remembered_within_bounds() -> None:
+    redactor = Redactor()
+    for number in range(5000):
+        entry = LogEntry(level="info", message="m", metadata={f"n{number}": 1, "x" * 200: 2})
+        redactor.redact_entry(entry)
+    assert len(redactor._plain_names) <= 4096  # noqa: SLF001 - the bound is what is tested
+    assert max(map(len, redactor._plain_names)) <= 128  # noqa: SLF001
