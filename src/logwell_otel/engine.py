@@ -76,7 +76,7 @@ class Engine:
         self._config = config
         self._clock = clock
         self.notices = Notices(config.on_error, config.on_flush, clock=clock, say=seams.say)
-        reserve = None if spool is None else Reserve(spool, say=self.notices.say, clock=clock)
+        reserve = None if spool is None else Reserve(spool, notices=self.notices, clock=clock)
         self.outbox = Outbox(config.max_queue_bytes, reserve, clock=clock)
         self._trouble = Trouble(self.notices, clock=clock, wall=wall)
         self._pace = Pace(

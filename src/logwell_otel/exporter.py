@@ -205,6 +205,11 @@ class LogwellLogExporter(LogRecordExporter):
         self._closed = True
         self._own_engine().shutdown(max(0.0, timeout_millis / 1000))
 
+    @property
+    def identity(self) -> tuple[str, int]:
+        """Server and project: two exporters with the same would send everything twice."""
+        return self._config.endpoint, hash(self._config.api_key.reveal())
+
     def health(self) -> Health:
         """How delivery is going."""
         return self._own_engine().health()
