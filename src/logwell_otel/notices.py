@@ -55,6 +55,8 @@ class Notices:
         self._told: dict[str, tuple[float, int]] = {}
         self.failed_callbacks = 0
         """Exceptions that callbacks raised."""
+        self.failed_warnings = 0
+        """Exceptions that the application's own log handlers raised at our warnings."""
 
     def error(self, error: LogwellError) -> None:
         """Hand `error` to `on_error`."""
@@ -84,7 +86,7 @@ class Notices:
                 self._told[about] = (now, 0)
             if left_out:
                 text = f"{text} ({left_out} more like this in the last minute.)"
-        self._pending.append((self._say, (text,)))
+        self._pending.append((self._write, (text,)))
 
     def dispatch(self) -> None:
         """Tell everything that is pending. Runs foreign code: hold no lock."""
@@ -94,6 +96,14 @@ class Notices:
             except IndexError:  # another thread was faster: two of them stop at once
                 return
             function(*arguments)
+
+    def _write(self, text: str) -> None:
+        # Logging runs the application's handlers and filters. One that raises would end the
+        # sender's thread, and at shutdown reach the application.
+        try:
+            self._say(text)
+        except Exception:  # noqa: BLE001 - counted; there is no other way to say anything
+            self.failed_warnings += 1
 
     def _call(self, callback: Callable[[Any], object], value: object) -> None:
         try:
