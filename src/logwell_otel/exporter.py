@@ -14,7 +14,6 @@ from logwell_otel.encoder import Encoder
 from logwell_otel.engine import Engine, Seams
 from logwell_otel.mapping import Mapper
 from logwell_otel.metrics import Metrics
-from logwell_otel.notices import warn
 from logwell_otel.otel import LogRecordExporter, LogRecordExportResult
 from logwell_otel.severity import LEVELS
 from logwell_otel.spool import Spool, SpoolError
@@ -167,10 +166,11 @@ class LogwellLogExporter(LogRecordExporter):
         self._spool = open_spool(self._config)
         self._engine = self._new_engine()
         if self._config.insecure:
-            (self._seams.say or warn)(
+            self._engine.notices.say(
                 f"The API key travels unencrypted to {self._config.endpoint}. Use https where the "
                 "way to the server is not your own."
             )
+            self._engine.notices.dispatch()
         if hasattr(os, "register_at_fork"):
             # Registered here, before the SDK's processor is made, so that the child has its
             # own engine when the processor restarts its worker there.
