@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel.chunk import Chunk
@@ -37,8 +38,9 @@ never acknowledged, and a file that is gone may be in another process' hands."""
 class Reserve:
     """The spool, in terms of chunks and of the outbox's ledger.
 
-    Not thread-safe: the outbox calls it under its own lock, so that the ledger and what
-    is held never disagree.
+    What goes to the disk (`write`, `write_kept`, `read`, `delete`, `look_after`) is called
+    without a lock: everybody who logs would wait for it otherwise. All else is called
+    under the outbox's lock, so that the ledger and what is held never disagree.
 
     Args:
         spool: Where entries go.
@@ -59,6 +61,10 @@ class Reserve:
         self._refused_at: float | None = None
         self._known = SpoolCounters()
         self._in_hand = 0
+        # The disk works without the lock. What is written and not yet `stored` is still held
+        # in memory, and what is `finished` and not yet deleted is held no longer.
+        self._counted = 0
+        self._finished = 0
         self.own = 0
         """Entries held that this process stored, not found."""
         self.oldest_generation = 0
@@ -84,27 +90,30 @@ class Reserve:
         """True if `take` has something to give."""
         return self._known.entries_held > self._in_hand
 
-    def store(self, chunk: Chunk) -> bool:
+    def write(self, chunk: Chunk) -> bool:
         """Put a chunk on disk; False if the disk does not take it now."""
-        if not self._try(lambda: self._spool.store(chunk.entries())):
-            return False
-        self._stored(chunk)
-        return True
+        return self._try(lambda: self._spool.store(chunk.entries()))
 
-    def keep(self, chunk: Chunk) -> bool:
-        """Put a chunk in hand on disk as well; False if the disk does not take it now."""
+    def write_kept(self, chunk: Chunk) -> SpooledChunk | None:
+        """Put a chunk on disk that is in hand; None if the disk does not take it now."""
         kept: list[SpooledChunk] = []
-        if not self._try(lambda: kept.append(self._spool.keep(chunk.entries()))):
-            return False
-        chunk.spooled = kept[0]
-        self._in_hand += chunk.count
-        self._stored(chunk)
-        return True
+        self._try(lambda: kept.append(self._spool.keep(chunk.entries())))
+        return kept[0] if kept else None
 
-    def _stored(self, chunk: Chunk) -> None:
+    def stored(self, chunk: Chunk, kept: SpooledChunk | None = None) -> None:
+        """A chunk was written: from now on it is held here.
+
+        Args:
+            chunk: The chunk.
+            kept: Its file, if it is in hand.
+        """
+        self._counted += chunk.count
         if self.own == 0:
             self.oldest_generation = chunk.generation
         self.own += chunk.count
+        if kept is not None:
+            chunk.spooled = kept
+            self._in_hand += chunk.count
 
     def _try(self, write: Callable[[], None]) -> bool:
         now = self._clock()
@@ -122,22 +131,35 @@ class Reserve:
             self._notices.say("The spool takes entries again.")
         return True
 
-    def take(self) -> Chunk | None:
-        """The oldest chunk that is not in hand, in hand from now on."""
+    def read(self) -> Chunk | None:
+        """The oldest chunk that is not in hand. From the disk, without a lock."""
         spooled = self._spool.take()
         if spooled is None:
             return None
         chunk = Chunk.of_entries(spooled.entries, entered=self._clock())
         chunk.spooled = spooled
-        self._in_hand += chunk.count
         return chunk
 
-    def done(self, chunk: Chunk) -> None:
-        """A chunk in hand was settled."""
+    def taken(self, chunk: Chunk) -> None:
+        """A chunk that was read is in hand from now on."""
+        self._in_hand += chunk.count
+
+    def finished(self, chunk: Chunk) -> SpooledChunk:
+        """A chunk in hand was settled: it is held no longer. Its file is to be deleted."""
         spooled = self._release(chunk)
-        self._spool.done(spooled)
+        self._finished += spooled.count
         if not spooled.recovered:
             self.own -= spooled.count
+        return spooled
+
+    def not_needed(self, kept: SpooledChunk) -> None:
+        """What was kept had been settled meanwhile: it never counts. To be deleted."""
+        self._counted += kept.count
+        self._finished += kept.count
+
+    def delete(self, spooled: SpooledChunk) -> None:
+        """Delete a file. On the disk, without a lock."""
+        self._spool.done(spooled)
 
     def give_back(self, chunk: Chunk) -> None:
         """A chunk in hand waits again."""
@@ -165,10 +187,11 @@ class Reserve:
                 ledger.dropped[reason] += new
                 lost += new
                 self._tell(name, new)
-        self._known = now
-        self._in_hand = min(self._in_hand, now.entries_held)
+        early, late = now.stored - self._counted, self._finished - now.done
+        self._known = replace(now, entries_held=now.entries_held - early - late)
+        self._in_hand = min(self._in_hand, self._known.entries_held)
         # Which ones were lost is not known: ours cannot be more than there are.
-        self.own = max(0, min(self.own, now.entries_held))
+        self.own = max(0, min(self.own, self._known.entries_held))
         return lost
 
     def _tell(self, name: str, count: int) -> None:
