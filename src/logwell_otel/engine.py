@@ -114,13 +114,15 @@ class Engine:
 
     def hand_over(self, encoded: Encoded) -> bool:
         """Hold what was encoded and let the sender know; False if entries were dropped."""
+        for reason, warning in encoded.warnings.items():
+            self.notices.say(warning, about=reason)
         lost = self.outbox.put(encoded.chunks, encoded.left_out)
         if lost:
             self._losses.overflow(lost, self.notices)
-        if encoded.chunks:
+        if encoded.chunks or encoded.warnings:
             self.sender.wake()
-            if self._keeper is not None:
-                self._keeper.wake()
+        if encoded.chunks and self._keeper is not None:
+            self._keeper.wake()
         return not lost
 
     def shutdown(self, timeout: float) -> None:
