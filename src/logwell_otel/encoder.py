@@ -71,7 +71,7 @@ class Encoder:
         self, records: Iterator[ReadableLogRecord], size: int, encoded: Encoded
     ) -> list[LogEntry]:
         """The next `size` entries, fewer at the end."""
-        mapper = self._mapper
+        mapper, minimum_rank = self._mapper, self._minimum_rank
         entries: list[LogEntry] = []
         for record in records:
             try:
@@ -79,11 +79,12 @@ class Encoder:
                 if origin.own:
                     encoded.own += 1
                     continue
-                severity = mapper.severity(record.log_record)
-                if severity.rank < self._minimum_rank:
+                log = record.log_record
+                severity = mapper.severity(log)
+                if severity.rank < minimum_rank:
                     encoded.left_out["level"] += 1
                     continue
-                entry = mapper.entry(record.log_record, severity, origin)
+                entry = mapper.entry(log, severity, origin)
             except Exception as error:  # noqa: BLE001 - the record still goes out, and says so
                 entry = mapper.salvage(record, error)
             entries.append(entry)
