@@ -31,7 +31,7 @@ def logging_to(
 ) -> tuple[logging.Logger, LogwellLoggingHandler]:
     handler = LogwellLoggingHandler(logger_provider=provider_with(*processors))
     handler.setFormatter(formatter)
-    logger = logging.Logger("shop.orders")  # noqa: LOG001 - of its own, for one test
+    logger = logging.Logger("shop.orders")
     logger.addHandler(handler)
     return logger, handler
 
@@ -270,7 +270,7 @@ def test_flush_where_no_thread_starts_any_more() -> None:
 def test_the_level() -> None:
     recorder = Recorder()
     handler = LogwellLoggingHandler(logging.ERROR, provider_with(recorder))
-    logger = logging.Logger("x")  # noqa: LOG001 - of its own, for one test
+    logger = logging.Logger("x")
     logger.addHandler(handler)
     logger.warning("no")
     logger.error("yes")

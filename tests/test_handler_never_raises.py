@@ -41,7 +41,7 @@ class Recording:
             logger_provider=provider_with(*processors, self.recorder)
         )
         self.handler.setFormatter(formatter)
-        self.logger = logging.Logger("test")  # noqa: LOG001 - of its own, for one test
+        self.logger = logging.Logger("test")
         self.logger.addHandler(self.handler)
 
     @property

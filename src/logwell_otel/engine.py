@@ -76,7 +76,7 @@ class Engine:
         self._config = config
         self._clock = clock
         self.notices = Notices(config.on_error, config.on_flush, clock=clock, say=seams.say)
-        reserve = None if spool is None else Reserve(spool, say=self.notices.say, clock=clock)
+        reserve = None if spool is None else Reserve(spool, notices=self.notices, clock=clock)
         self.outbox = Outbox(config.max_queue_bytes, reserve, clock=clock)
         self._trouble = Trouble(self.notices, clock=clock, wall=wall)
         self._pace = Pace(
@@ -114,13 +114,15 @@ class Engine:
 
     def hand_over(self, encoded: Encoded) -> bool:
         """Hold what was encoded and let the sender know; False if entries were dropped."""
+        for reason, warning in encoded.warnings.items():
+            self.notices.say(warning, about=reason)
         lost = self.outbox.put(encoded.chunks, encoded.left_out)
         if lost:
             self._losses.overflow(lost, self.notices)
-        if encoded.chunks:
+        if encoded.chunks or encoded.warnings:
             self.sender.wake()
-            if self._keeper is not None:
-                self._keeper.wake()
+        if encoded.chunks and self._keeper is not None:
+            self._keeper.wake()
         return not lost
 
     def shutdown(self, timeout: float) -> None:

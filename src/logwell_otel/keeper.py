@@ -53,12 +53,16 @@ class Keeper:
             self._thread = thread
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        while True:
+            # Cleared before looking, so that nothing is slept through: neither what is
+            # handed over meanwhile nor the end.
+            self._busy.clear()
+            if self._stop.is_set():
+                return
             self.tick()
             if self._outbox.in_memory:
                 self._stop.wait(_TICK)
             else:
-                self._busy.clear()
                 self._busy.wait(_IDLE_TICK)
 
     def tick(self) -> None:

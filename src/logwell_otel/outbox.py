@@ -67,6 +67,7 @@ class Outbox:
         self._ledger = Ledger()
         self._flushes = Flushes()
         self._closed = False
+        self._given_up = False
         # Trouble: what comes in goes to disk at once, until something is accepted.
         self._spilling = False
         self._disk_is_next = True
@@ -328,9 +329,13 @@ class Outbox:
         """Leave what is held to the spool, or drop it.
 
         Returns:
-            Entries dropped, and entries that lie on disk for the next process.
+            Entries dropped, and entries that lie on disk for the next process; nothing of
+            either the second time.
         """
         with self._changed:
+            if self._given_up:
+                return 0, 0
+            self._given_up = True
             lost = 0
             for chunk in [*self._in_hand, *self._queue]:
                 if chunk.spooled is None and not self._to_disk(chunk):

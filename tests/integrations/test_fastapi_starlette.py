@@ -111,7 +111,7 @@ def test_an_exception_in_an_endpoint_is_one_record_however_many_log_it() -> None
 
     recorder = Recorder()
     app = fastapi_app(recorder)
-    server = logging.Logger("uvicorn.error")  # noqa: LOG001 - of its own, for one test
+    server = logging.Logger("uvicorn.error")
     server.addHandler(LogwellLoggingHandler(logger_provider=provider_with(recorder)))
     with pytest.raises(ValueError, match="boom") as caught:
         call(app, "/fail/now")
