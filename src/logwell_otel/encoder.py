@@ -85,8 +85,7 @@ class Encoder:
         self, records: Iterator[ReadableLogRecord], size: int, encoded: Encoded
     ) -> list[LogEntry]:
         """The next `size` entries, fewer at the end."""
-        mapper = self._mapper
-        stages = self._stages
+        mapper, minimum_rank, stages = self._mapper, self._minimum_rank, self._stages
         entries: list[LogEntry] = []
         for record in records:
             origin = None
@@ -95,12 +94,13 @@ class Encoder:
                 if origin.own:
                     encoded.own += 1
                     continue
-                severity = mapper.severity(record.log_record)
-                if severity.rank < self._minimum_rank:
+                log = record.log_record
+                severity = mapper.severity(log)
+                if severity.rank < minimum_rank:
                     encoded.left_out["level"] += 1
                     continue
-                rate = None if stages is None else stages.sample(record.log_record)
-                entry = mapper.entry(record.log_record, severity, origin)
+                rate = None if stages is None else stages.sample(log)
+                entry = mapper.entry(log, severity, origin)
             except LeftOut as left_out:
                 encoded.leave_out(left_out)
                 continue
