@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel.chunk import Chunk
@@ -38,9 +37,9 @@ never acknowledged, and a file that is gone may be in another process' hands."""
 class Reserve:
     """The spool, in terms of chunks and of the outbox's ledger.
 
-    What goes to the disk (`write`, `write_kept`, `read`, `delete`, `look_after`) is called
-    without a lock: everybody who logs would wait for it otherwise. All else is called
-    under the outbox's lock, so that the ledger and what is held never disagree.
+    Not thread-safe: the outbox makes its calls one after the other, `look_after` excepted.
+    What they did to the spool is counted by `count_into`, together with what the outbox
+    holds, so that the ledger and what is held never disagree.
 
     Args:
         spool: Where entries go.
@@ -61,10 +60,6 @@ class Reserve:
         self._refused_at: float | None = None
         self._known = SpoolCounters()
         self._in_hand = 0
-        # The disk works without the lock. What is written and not yet `stored` is still held
-        # in memory, and what is `finished` and not yet deleted is held no longer.
-        self._counted = 0
-        self._finished = 0
         self.own = 0
         """Entries held that this process stored, not found."""
         self.oldest_generation = 0
@@ -90,30 +85,27 @@ class Reserve:
         """True if `take` has something to give."""
         return self._known.entries_held > self._in_hand
 
-    def write(self, chunk: Chunk) -> bool:
+    def store(self, chunk: Chunk) -> bool:
         """Put a chunk on disk; False if the disk does not take it now."""
-        return self._try(lambda: self._spool.store(chunk.entries()))
+        if not self._try(lambda: self._spool.store(chunk.entries())):
+            return False
+        self._stored(chunk)
+        return True
 
-    def write_kept(self, chunk: Chunk) -> SpooledChunk | None:
-        """Put a chunk on disk that is in hand; None if the disk does not take it now."""
+    def keep(self, chunk: Chunk) -> bool:
+        """Put a chunk in hand on disk as well; False if the disk does not take it now."""
         kept: list[SpooledChunk] = []
-        self._try(lambda: kept.append(self._spool.keep(chunk.entries())))
-        return kept[0] if kept else None
+        if not self._try(lambda: kept.append(self._spool.keep(chunk.entries()))):
+            return False
+        chunk.spooled = kept[0]
+        self._in_hand += chunk.count
+        self._stored(chunk)
+        return True
 
-    def stored(self, chunk: Chunk, kept: SpooledChunk | None = None) -> None:
-        """A chunk was written: from now on it is held here.
-
-        Args:
-            chunk: The chunk.
-            kept: Its file, if it is in hand.
-        """
-        self._counted += chunk.count
+    def _stored(self, chunk: Chunk) -> None:
         if self.own == 0:
             self.oldest_generation = chunk.generation
         self.own += chunk.count
-        if kept is not None:
-            chunk.spooled = kept
-            self._in_hand += chunk.count
 
     def _try(self, write: Callable[[], None]) -> bool:
         now = self._clock()
@@ -131,35 +123,22 @@ class Reserve:
             self._notices.say("The spool takes entries again.")
         return True
 
-    def read(self) -> Chunk | None:
-        """The oldest chunk that is not in hand. From the disk, without a lock."""
+    def take(self) -> Chunk | None:
+        """The oldest chunk that is not in hand, in hand from now on."""
         spooled = self._spool.take()
         if spooled is None:
             return None
         chunk = Chunk.of_entries(spooled.entries, entered=self._clock())
         chunk.spooled = spooled
+        self._in_hand += chunk.count
         return chunk
 
-    def taken(self, chunk: Chunk) -> None:
-        """A chunk that was read is in hand from now on."""
-        self._in_hand += chunk.count
-
-    def finished(self, chunk: Chunk) -> SpooledChunk:
-        """A chunk in hand was settled: it is held no longer. Its file is to be deleted."""
+    def done(self, chunk: Chunk) -> None:
+        """A chunk in hand was settled."""
         spooled = self._release(chunk)
-        self._finished += spooled.count
+        self._spool.done(spooled)
         if not spooled.recovered:
             self.own -= spooled.count
-        return spooled
-
-    def not_needed(self, kept: SpooledChunk) -> None:
-        """What was kept had been settled meanwhile: it never counts. To be deleted."""
-        self._counted += kept.count
-        self._finished += kept.count
-
-    def delete(self, spooled: SpooledChunk) -> None:
-        """Delete a file. On the disk, without a lock."""
-        self._spool.done(spooled)
 
     def give_back(self, chunk: Chunk) -> None:
         """A chunk in hand waits again."""
@@ -173,13 +152,19 @@ class Reserve:
         return spooled
 
     def look_after(self) -> None:
-        """Take over what dead processes left and drop what is too old: every few seconds."""
+        """Take over what dead processes left and drop what is too old: every few seconds.
+
+        From any thread, beside all other calls.
+        """
         self._spool.adopt()
         self._spool.expire()
 
-    def count_into(self, ledger: Ledger) -> int:
-        """Bring the ledger up to date with what the spool did; returns entries it lost."""
-        now = self._spool.counters
+    def look(self) -> SpoolCounters:
+        """What the spool has done by now. May have to wait for its disk."""
+        return self._spool.counters
+
+    def count_into(self, ledger: Ledger, now: SpoolCounters) -> int:
+        """Bring the ledger up to date with what `look` saw; returns entries the spool lost."""
         ledger.recovered += now.adopted - self._known.adopted
         lost = 0
         for name, reason in _REASONS.items():
@@ -187,11 +172,10 @@ class Reserve:
                 ledger.dropped[reason] += new
                 lost += new
                 self._tell(name, new)
-        early, late = now.stored - self._counted, self._finished - now.done
-        self._known = replace(now, entries_held=now.entries_held - early - late)
-        self._in_hand = min(self._in_hand, self._known.entries_held)
+        self._known = now
+        self._in_hand = min(self._in_hand, now.entries_held)
         # Which ones were lost is not known: ours cannot be more than there are.
-        self.own = max(0, min(self.own, self._known.entries_held))
+        self.own = max(0, min(self.own, now.entries_held))
         return lost
 
     def _tell(self, name: str, count: int) -> None:

@@ -60,7 +60,7 @@ def test_what_is_unacknowledged_for_a_second_is_on_disk(bench: Bench, tmp_path: 
     bench.clock.sleep(0.5)
     bench.keep()
     assert on_disk(tmp_path) == 0
-    bench.clock.sleep(0.2)
+    bench.clock.sleep(0.3)
     bench.exporter.export(records(5, 5))
     bench.keep()
     assert on_disk(tmp_path) == 10
