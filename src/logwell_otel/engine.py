@@ -109,18 +109,20 @@ class Engine:
             threads=seams.threads,
         )
         self._keeper: Keeper | None = None
-        if spool is not None and seams.threads:
-            self._keeper = Keeper(self.outbox, self.sender.wake)
+        if spool is not None:
+            self._keeper = Keeper(self.outbox, self.sender.wake, threads=seams.threads)
 
     def hand_over(self, encoded: Encoded) -> bool:
         """Hold what was encoded and let the sender know; False if entries were dropped."""
+        for reason, warning in encoded.warnings.items():
+            self.notices.say(warning, about=reason)
         lost = self.outbox.put(encoded.chunks, encoded.left_out)
         if lost:
             self._losses.overflow(lost, self.notices)
-        if encoded.chunks:
+        if encoded.chunks or encoded.warnings:
             self.sender.wake()
-            if self._keeper is not None:
-                self._keeper.wake()
+        if encoded.chunks and self._keeper is not None and not self._keeper.wake():
+            self._keeper.tick()
         return not lost
 
     def shutdown(self, timeout: float) -> None:

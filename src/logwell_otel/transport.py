@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 import ssl
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
-from urllib.request import getproxies, proxy_bypass
 
 from opentelemetry.sdk.version import __version__ as sdk_version
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import httpx
 
     from logwell_otel.config import Config
+    from logwell_otel.deadline import Deadline
+    from logwell_otel.proxy import Proxy
 
 USER_AGENT: Final = (
     f"logwell-otel/{__version__} opentelemetry-sdk/{sdk_version} python/{platform.python_version()}"
@@ -28,6 +30,7 @@ USER_AGENT: Final = (
 # before cannot break under a request.
 _KEEPALIVE_SECONDS: Final = 8.0
 _MAX_ANSWER_BYTES: Final = 256 * 1024
+_MOST_CAUSES: Final = 6
 
 
 class Answer(NamedTuple):
@@ -70,6 +73,7 @@ class HttpxTransport:
         self._config = config
         self._clock = clock
         self._transport: httpx.HTTPTransport | None = None
+        self._deadline: Deadline | None = None
 
     def post(self, body: bytes, timeout: float) -> Answer | NoAnswer:
         """Send entries; `timeout` in seconds. Never raises for an `Exception`."""
@@ -89,10 +93,11 @@ class HttpxTransport:
 
     def close(self) -> None:
         """Close the connection. The next request opens another."""
-        if self._transport is not None:
-            with feedback.delivering():
-                self._transport.close()
-            self._transport = None
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            # A connection that breaks while it is closed is closed all the same.
+            with feedback.delivering(), suppress(Exception):
+                transport.close()
 
     def _request(
         self,
@@ -102,47 +107,50 @@ class HttpxTransport:
         body: bytes | None,
         timeout: float,
     ) -> Answer | NoAnswer:
-        import httpx  # noqa: PLC0415 - see the class
-
         with feedback.delivering():
             try:
-                if self._transport is None:
-                    self._transport = self._open()
-                request = httpx.Request(
-                    method,
-                    url,
-                    headers={
-                        "User-Agent": USER_AGENT,
-                        "Accept": "application/json",
-                        **headers,
-                    },
-                    content=body,
-                    extensions={"timeout": dict.fromkeys(_TIMEOUTS, timeout)},
-                )
-                deadline = self._clock() + timeout
-                response = self._transport.handle_request(request)
-                try:
-                    content = self._read(response, deadline)
-                finally:
-                    response.close()
-                names = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status_code, names, content)
+                return self._exchange(method, url, headers, body, timeout)
             except Exception as error:  # noqa: BLE001 - every failure here is "no answer"
                 return NoAnswer(self._config.secrets.mask(_reason(error)))
 
-    def _read(self, response: httpx.Response, deadline: float) -> bytes:
-        """The body, within the time and size that an answer of the server ever needs."""
-        content = bytearray()
-        for part in response.stream:  # type: ignore[union-attr] # a sync transport's
-            content += part
-            if len(content) > _MAX_ANSWER_BYTES:
-                break
-            if self._clock() > deadline:
-                raise TimeoutError("the answer did not end in time")
-        return bytes(content[:_MAX_ANSWER_BYTES])
-
-    def _open(self) -> httpx.HTTPTransport:
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout: float,
+    ) -> Answer:
         import httpx  # noqa: PLC0415 - see the class
+
+        if self._transport is None or self._deadline is None:
+            self._transport, self._deadline = self._open()
+        request = httpx.Request(
+            method,
+            url,
+            headers={
+                **headers,
+                "User-Agent": USER_AGENT,
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+            },
+            content=body,
+            # For each step; the deadline is for all of them together.
+            extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)},
+        )
+        self._deadline.start(timeout)
+        response = self._transport.handle_request(request)
+        try:
+            content = _beginning(response)
+        finally:
+            response.close()
+        names = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status_code, names, content)
+
+    def _open(self) -> tuple[httpx.HTTPTransport, Deadline]:
+        import httpx  # noqa: PLC0415 - see the class
+
+        from logwell_otel.deadline import Deadline, DeadlineBackend  # noqa: PLC0415
 
         feedback.install()
         options: dict[str, Any] = {
@@ -150,12 +158,15 @@ class HttpxTransport:
         }
         if self._config.endpoint.startswith("https:"):
             options["verify"] = tls_context(self._config) or httpx.create_ssl_context()
-        if proxy := proxy_of(self._config.endpoint):
-            options["proxy"] = httpx.Proxy(proxy)
-        return httpx.HTTPTransport(**options)
-
-
-_TIMEOUTS: Final = ("connect", "read", "write", "pool")
+        if self._config.proxy is not None:
+            options["proxy"] = _httpx_proxy(self._config.proxy)
+        transport = httpx.HTTPTransport(**options)
+        deadline = Deadline(self._clock)
+        # httpx has no argument for its pool's network backend, which httpcore does have;
+        # tests/test_transport_failures.py fails when it is found elsewhere.
+        pool = transport._pool  # noqa: SLF001
+        pool._network_backend = DeadlineBackend(pool._network_backend, deadline)  # noqa: SLF001
+        return transport, deadline
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:
@@ -164,9 +175,14 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     Raises:
         OSError, ssl.SSLError: A file is not what its setting says.
     """
-    if config.certificate_file is None and config.client_certificate_file is None:
+    if config.certificate_file is not None:
+        context = ssl.create_default_context(cafile=config.certificate_file)
+    elif config.client_certificate_file is not None:
+        import httpx  # noqa: PLC0415 - see the class
+
+        context = httpx.create_ssl_context()
+    else:
         return None
-    context = ssl.create_default_context(cafile=config.certificate_file)
     if config.client_certificate_file is not None:
         context.load_cert_chain(
             config.client_certificate_file,
@@ -177,24 +193,33 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     return context
 
 
-def proxy_of(endpoint: str) -> str | None:
-    """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for `endpoint`."""
-    scheme, _, rest = endpoint.partition("://")
-    host = rest.partition("/")[0]
-    if proxy_bypass(host):
-        return None
-    proxies = getproxies()
-    url = proxies.get(scheme) or proxies.get("all")
-    if url and "://" not in url:
-        url = f"http://{url}"
-    return url or None
+def _httpx_proxy(proxy: Proxy) -> httpx.Proxy:
+    import httpx  # noqa: PLC0415 - see the class
+
+    try:
+        return httpx.Proxy(proxy.reveal())
+    except Exception:  # noqa: BLE001 - not passed on: it quotes what it cannot read
+        problem = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY holds no URL of a proxy"
+    raise ValueError(problem)
+
+
+def _beginning(response: httpx.Response) -> bytes:
+    """The body, as much as an answer of the server ever has."""
+    content = bytearray()
+    for part in response.stream:  # type: ignore[union-attr] # a sync transport's
+        content += part
+        if len(content) > _MAX_ANSWER_BYTES:
+            break
+    return bytes(content[:_MAX_ANSWER_BYTES])
 
 
 def _reason(error: Exception) -> str:
     """Type and text of an exception and of what caused it, each once."""
     parts: list[str] = []
     cause: BaseException | None = error
-    while cause is not None and len(parts) < 4:
+    for _ in range(_MOST_CAUSES):  # counted: a chain of causes can be a circle
+        if cause is None:
+            break
         part = f"{type(cause).__name__}: {cause}".rstrip(": ")
         if not any(str(cause) and str(cause) in earlier for earlier in parts):
             parts.append(part)
