@@ -29,7 +29,7 @@ class Box:
         if self.looks > 1:
             self.looked_again.set()
 
-    def spill_older_than(self, seconds: float) -> None:
+    def spill_if_due(self, seconds: float) -> None:
         pass
 
     @property

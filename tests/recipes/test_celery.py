@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from recipe import EXAMPLES, environment, location, location_of, run, running, wait_until
+from recipe import EXAMPLES, location, location_of, run, running, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

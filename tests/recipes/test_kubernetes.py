@@ -36,9 +36,7 @@ def rotate(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def test_a_key_that_is_rotated_while_it_runs(
-    rotate: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_a_key_that_is_rotated_while_it_runs(rotate: Callable[[str], Path], tmp_path: Path) -> None:
     database = tmp_path / "logs.db"
     key_file = rotate(OLD)
     with Receiver(api_key=OLD, db=database) as before:

@@ -55,7 +55,7 @@ def connect(way: Way, addresses: list[AddressInfo], timeout: float) -> Finding:
                 "keeps this machine from them.",
             )
         return passed(f"connected to {what}")
-    return _unconnected(what, refused, timeout, where=_named_by(way))
+    return _unconnected(what, refused, timeout, way)
 
 
 def _unresolved(host: str, error: Exception, *, where: str) -> Finding:
@@ -75,14 +75,14 @@ def _unresolved(host: str, error: Exception, *, where: str) -> Finding:
 
 
 def _unconnected(
-    what: str, refused: list[tuple[str, OSError]], timeout: float, *, where: str
+    what: str, refused: list[tuple[str, OSError]], timeout: float, way: Way
 ) -> Finding:
-    reason = _listed(refused)
+    reason, where = _listed(refused), _named_by(way)
     errors = [error for _, error in refused]
     if any(isinstance(error, ConnectionRefusedError) for error in errors):
         return failed(
             f"nothing listens at {what} ({reason})",
-            f"Start the server, or correct host and port in {where}.",
+            f"Start the {'proxy' if way.proxy else 'server'}, or correct host and port in {where}.",
         )
     if any(isinstance(error, TimeoutError) for error in errors):
         return failed(

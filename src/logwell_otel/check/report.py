@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from logwell_otel.check.run import Check
 
 Style = Callable[[str, str], str]
-"""Makes a text fit to be printed, in a colour: `green`, `yellow`, `red`, `dim`, `bold`, or `plain`."""
+"""Makes a text fit to be printed, `plain` or in `green`, `yellow`, `red`, `dim`, `bold`."""
 
 _HEADINGS: Final = {"settings": "Settings", "server": "Server", "opentelemetry": "OpenTelemetry"}
 _WORDS: Final = {

@@ -69,15 +69,14 @@ class ServerAnswers:
 
     def health(self) -> Finding:
         """`GET /api/health`: is it a Logwell server, and is its database up."""
-        before = self._wall()
+        asked_at = self._wall()
         answer = self._get_health()
         if isinstance(answer, NoAnswer):
             return explain(answer, self._config)
         health = _health_of(answer)
         if health is None:
             return self._no_health(answer)
-        self._date = answer.headers.get("date")
-        self._dated_at = (before + self._wall()) / 2
+        self._note_date(answer, asked_at)
         database, version = quoted(health.database), quoted(health.version)
         if answer.status == 200 and health.status == "healthy":
             return passed(f"healthy, database {database}, version {version}")
@@ -137,9 +136,7 @@ class ServerAnswers:
 
     def _get_health(self) -> Answer | NoAnswer:
         # Transport.healthy() gives a yes or no; here the whole answer is wanted.
-        return self._transport._request(  # noqa: SLF001
-            "GET", self._config.health_url, self._config.headers, None, self._config.timeout
-        )
+        return self._transport.health(self._config.timeout)
 
     def _ask_with_key(self) -> Answer | NoAnswer:
         if self._key_answer is None:
@@ -151,14 +148,21 @@ class ServerAnswers:
         finding = explain(answer, self._config)
         if answer.status < 300 or 400 <= answer.status < 500:
             # What an exporter sends decides: it needs no health to deliver.
-            if own_error(self._ask_with_key()) is None:
+            asked_at = self._wall()
+            key_answer = self._ask_with_key()
+            if isinstance(key_answer, NoAnswer) or own_error(key_answer) is None:
                 return finding
+            self._note_date(key_answer, asked_at)
             return warning(
                 f"{finding.text}; but {self._config.ingest_url} is one",
                 "Have the proxy in front of it pass /api/health too: it tells an outage from an "
                 "entry that the server cannot store.",
             )
         return finding
+
+    def _note_date(self, answer: Answer, asked_at: float) -> None:
+        self._date = answer.headers.get("date")
+        self._dated_at = (asked_at + self._wall()) / 2
 
     def _entry(self, service: str) -> bytes:
         now = datetime.fromtimestamp(self._wall(), timezone.utc)
