@@ -45,7 +45,7 @@ def test_a_key_that_is_rotated_while_it_runs(rotate: Callable[[str], Path], tmp_
             "LOGWELL_API_KEY_FILE": str(key_file),
             "OTEL_BLRP_SCHEDULE_DELAY": "100",
         }
-        with running("python container.py", before, tmp_path / "out", **variables) as container:
+        with running("python container.py", before, tmp_path / "out", **variables) as container:  # type: ignore[arg-type] # names of variables only
             wait_until(lambda: before.count() > 0, container.said)
             assert before.counts.by_status.keys() == {200}
             rotate(NEW)
