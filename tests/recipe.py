@@ -28,14 +28,17 @@ TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 def environment(receiver: Receiver, **variables: str) -> dict[str, str]:
-    """This process's environment with the receiver's variables and no others of the kind."""
+    """This process's environment, with the receiver's variables and no others of the kind.
+
+    A variable given as "" is not set at all: `LOGWELL_SERVICE=""`.
+    """
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("LOGWELL_", "OTEL_", "PYTHON"))
+        and not name.lower().endswith("_proxy")
     }
-    return {
-        **inherited,
+    ours = {
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(Path(logwell_otel.__file__).parents[1]),
         "LOGWELL_ENDPOINT": receiver.url,
@@ -43,6 +46,7 @@ def environment(receiver: Receiver, **variables: str) -> dict[str, str]:
         "LOGWELL_SERVICE": "shop",
         **variables,
     }
+    return {**inherited, **{name: value for name, value in ours.items() if value}}
 
 
 def run(

@@ -33,4 +33,5 @@ def test_zero_code(receiver: Receiver, configurator: str) -> None:
         context = {"order_id": order, "request_id": f"r-{order}"} if configurator else {}
         assert own_metadata(entry) == context
         assert location_of(entry) == location("zero_code.py", f'"{entry.message}"')
-    assert done.stderr == ""
+    # OpenTelemetry notes which of two configurators it does not load. Nothing else is said.
+    assert all(line.startswith("Configuration of ") for line in done.stderr.splitlines())
