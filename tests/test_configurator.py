@@ -20,7 +20,8 @@ from logwell_otel.configurator import LogwellConfigurator
 LogwellConfigurator().configure(auto_instrumentation_version="1")
 provider = get_logger_provider()
 if isinstance(provider, LoggerProvider):
-    print([type(one).__name__ for one in provider._multi_log_record_processor._log_record_processors])
+    processors = provider._multi_log_record_processor._log_record_processors
+    print([type(processor).__name__ for processor in processors])
 """
 VENDOR = """
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
