@@ -217,6 +217,7 @@ def test_in_a_process_of_its_own(receiver: Receiver) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "logwell_otel.cli", "check", "--json"],
         env={
+            **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "LOGWELL_ENDPOINT": receiver.url,
             "LOGWELL_API_KEY": KEY,

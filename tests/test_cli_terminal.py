@@ -32,7 +32,7 @@ def test_a_reader_that_goes_away() -> None:
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
-        env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
