@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -26,7 +27,7 @@ def run(receiver: Receiver, program: str, **variables: str) -> subprocess.Comple
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
         env={
-            "PATH": "/usr/bin:/bin",
+            **{name: value for name, value in os.environ.items() if not name.startswith("OTEL_")},
             "PYTHONPATH": ":".join(filter(None, sys.path)),
             "LOGWELL_ENDPOINT": receiver.url,
             "LOGWELL_API_KEY": receiver.key,

@@ -136,9 +136,7 @@ class ServerAnswers:
 
     def _get_health(self) -> Answer | NoAnswer:
         # Transport.healthy() gives a yes or no; here the whole answer is wanted.
-        return self._transport._request(  # noqa: SLF001
-            "GET", self._config.health_url, self._config.headers, None, self._config.timeout
-        )
+        return self._transport.health(self._config.timeout)
 
     def _ask_with_key(self) -> Answer | NoAnswer:
         if self._key_answer is None:
