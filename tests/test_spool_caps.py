@@ -73,6 +73,19 @@ def test_a_chunk_in_hand_is_never_dropped(world: World) -> None:
     assert drain(spool) == [*range(50), *range(100, 150)]
 
 
+def test_what_does_not_fit_beside_the_chunks_in_hand_is_counted(world: World) -> None:
+    spool = world.open(max_bytes=8_000)
+    spool.store(entries(0, 50, size=99))
+    chunk = spool.take()
+    assert chunk is not None
+    spool.store([entry(50)])
+    spool.store(entries(51, 50, size=99))
+    assert spool.counters.dropped_overflow == 50
+    spool.done(chunk)
+    assert drain(spool) == [50]
+    check_sum(spool)
+
+
 def test_dropping_frees_the_room_for_good(world: World) -> None:
     # A size counter that went below zero blocked the writer of a known buffer.
     spool = world.open(max_bytes=20_000)

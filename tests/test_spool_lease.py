@@ -116,6 +116,19 @@ def test_a_forgotten_lease_is_not_held(tmp_path: Path) -> None:
     assert not lease.is_live(tmp_path / "2-00000000")
 
 
+def test_where_locks_are_the_process_own_locks_are_not_tried(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Linux maps flock to locks of the whole process on NFS: trying one's own
+    # succeeds, and closing the file afterwards loses it.
+    spool, other = world.open(), world.open()
+    spool.store(entries(0, 3))
+    monkeypatch.setattr(oslock, "try_lock", lambda fd: True)
+    assert other.adopt() == 0
+    assert list_spools(world.directory)[0].instances[0].alive
+    assert drain(spool) == [0, 1, 2]
+
+
 def test_without_locks_a_living_process_keeps_its_own(world: World, no_locks: None) -> None:
     spool, other = world.open(), world.open()
     spool.store(entries(0, 3))
@@ -226,6 +239,26 @@ def test_a_rescue_that_ends_after_the_home_was_lost_is_left_for_the_next(
         patch.setattr(Orphan, "move_to", move_and_lose)
         assert spool.adopt() == 0
     assert sorted(drain(world.restart())) == [0, 1, 2, 9]
+
+
+def test_a_spool_closed_while_it_looks_takes_nothing_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from logwell_otel.spool.rescue import Orphan
+
+    world.open().store(entries(0, 3))
+    world.kill()
+    spool = world.open()
+    empty = Orphan.empty
+
+    def close_and_look(self: Orphan) -> bool:
+        spool.close()
+        return empty(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Orphan, "empty", close_and_look)
+        assert spool.adopt() == 0
+    assert drain(world.restart()) == [0, 1, 2]
 
 
 def test_two_looks_at_once_are_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,12 +88,14 @@ def test_a_pool_whose_description_is_damaged_is_listed_by_its_name(
 
 
 def test_other_directories_are_not_listed(world: World, tmp_path: Path) -> None:
-    world.open(service="b")
+    b = world.open(service="b")
+    (b.path / "1-00000000").symlink_to(tmp_path)
     world.open(service="a")
     (world.directory / "lost+found").mkdir()
     (world.directory / "x-0123456789ab").symlink_to(tmp_path)
     reports = list_spools(world.directory)
     assert [report.name.split("-")[1] for report in reports] == ["a", "b"]
+    assert [report.instances for report in reports] == [(), ()]
 
 
 def test_a_directory_that_is_not_there_is_told(world: World) -> None:

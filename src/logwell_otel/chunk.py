@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from logwell_otel.quarantine import Suspicion
     from logwell_otel.spool import SpooledChunk
 
-_RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+"""Takes a body apart into its entries without decoding them."""
 
 PART_OVERHEAD: Final = 64
 """Bytes of memory a part costs beside its payload: the object's header and its place in a list."""
@@ -78,7 +80,7 @@ class Chunk:
 
     def entries(self) -> list[bytes]:
         """Each entry's JSON. Costs a scan of the body: for the rare paths."""
-        return [bytes(raw) for raw in _RAW_LIST.decode(self.body())]
+        return [bytes(raw) for raw in RAW_LIST.decode(self.body())]
 
     def replace(self, entries: Sequence[bytes]) -> None:
         """Hold `entries` instead, which are the same ones in another order or fewer."""

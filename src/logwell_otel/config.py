@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from logwell_otel.credentials import ApiKey, Secrets, config_error, key_problem
+from logwell_otel.credentials import ApiKey, Secrets, config_error, hide_keys, key_problem
+from logwell_otel.endpoint import INGEST_PATH, base_url, is_insecure
 from logwell_otel.errors import LogwellError
-from logwell_otel.settings import Settings
+from logwell_otel.headers import Headers, headers_of
+from logwell_otel.proxy import Proxy, proxy_of, proxy_secrets
+from logwell_otel.settings import Settings, shown_text
 from logwell_otel.severity import LEVELS
+from logwell_otel.wire import MAX_SERVICE_BYTES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from logwell_otel.sampling import Sampler
+    from logwell_otel.stages import BeforeSend, Redacts
 
 ErrorCallback = Callable[[LogwellError], object]
 FlushCallback = Callable[[int], object]
 
-INGEST_PATH: Final = "/v1/ingest"
 MIB: Final = 1024 * 1024
 
 _LEVEL_SPELLINGS: Final[dict[str, str]] = {
@@ -26,20 +32,7 @@ _LEVEL_SPELLINGS: Final[dict[str, str]] = {
     "warning": "warn",
     "critical": "fatal",
 }
-_OUR_HEADERS: Final = frozenset(
-    {
-        "authorization",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "host",
-        "transfer-encoding",
-    }
-)
-# RFC 9110: a header's name is a token; its value has no control characters.
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -59,13 +52,18 @@ class Config:
         spool_dir: Directory for what cannot be delivered now, None for memory only.
         spool_max_bytes: Size of the spool at most.
         spool_max_age: Seconds an entry may wait in the spool.
+        sampler: Decides which records are kept, None for all or for what `sampling` says.
+        sampling: Whether to sample at the default rates and `sample_rates`.
+        sample_rates: Rates by level.
+        redact: Whether, or with what, to take secrets out of entries.
+        before_send: Called with every entry before it is encoded.
         origins: Where each setting came from: `argument`, a variable's name, `default`.
     """
 
     endpoint: str
     api_key: ApiKey
     service: str | None
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Headers
     timeout: float
     certificate_file: Path | None
     client_certificate_file: Path | None
@@ -78,9 +76,15 @@ class Config:
     spool_dir: Path | None
     spool_max_bytes: int
     spool_max_age: float
+    sampler: Sampler | None
+    sampling: bool
+    sample_rates: Mapping[str, float]
+    redact: bool | Redacts
+    before_send: BeforeSend | None = field(repr=False)
     on_error: ErrorCallback | None = field(repr=False)
     on_flush: FlushCallback | None = field(repr=False)
     secrets: Secrets = field(repr=False)
+    proxy: Proxy | None
     origins: Mapping[str, str] = field(repr=False)
 
     @property
@@ -96,8 +100,7 @@ class Config:
     @property
     def insecure(self) -> bool:
         """True if the key travels unencrypted to another machine."""
-        parts = urlsplit(self.endpoint)
-        return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+        return is_insecure(self.endpoint)
 
     @classmethod
     def resolve(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Config:
@@ -113,20 +116,17 @@ class Config:
         settings = Settings(arguments, environ)
         endpoint = _endpoint(settings)
         key = _api_key(settings)
-        headers = _headers(settings)
-        certificate, private_key = (
-            settings.file("client_certificate_file"),
-            settings.file("client_key_file"),
-        )
+        headers = headers_of(settings)
+        certificate = settings.file("client_certificate_file")
+        private_key = settings.file("client_key_file")
         if private_key and not certificate:
             raise settings.error(
                 "client_key_file", "client_certificate_file beside it", "a key without certificate"
             )
-        spool_dir = settings.text("spool_dir")
         return cls(
             endpoint=endpoint,
             api_key=key,
-            service=settings.text("service"),
+            service=_service(settings),
             headers=headers,
             timeout=settings.number("timeout", 10.0, least=0.1, most=300),
             certificate_file=settings.file("certificate_file"),
@@ -134,94 +134,122 @@ class Config:
             client_key_file=private_key,
             level=settings.choice("level", "debug", _LEVEL_SPELLINGS),
             source_location=settings.flag("source_location", default=True),
-            max_queue_bytes=int(
-                settings.number("max_queue_bytes", 32 * MIB, least=MIB, most=4096 * MIB)
+            max_queue_bytes=settings.integer(
+                "max_queue_bytes", 32 * MIB, least=MIB, most=4096 * MIB
             ),
             requests_per_minute=settings.number(
                 "requests_per_minute", 600.0, least=1, most=1_000_000
             ),
             requests_per_hour=settings.number("requests_per_hour", None, least=1, most=60_000_000),
-            spool_dir=None if spool_dir is None else Path(spool_dir).expanduser(),
-            spool_max_bytes=int(
-                settings.number("spool_max_bytes", 256 * MIB, least=MIB, most=1024 * 1024 * MIB)
+            spool_dir=settings.path("spool_dir"),
+            spool_max_bytes=settings.integer(
+                "spool_max_bytes", 256 * MIB, least=MIB, most=1024 * 1024 * MIB
             ),
             spool_max_age=settings.number(
                 "spool_max_age", 48 * 3600.0, least=60, most=365 * 24 * 3600
             ),
+            sampler=settings.argument("sampler"),
+            sampling=settings.flag("sampling", default=False),
+            sample_rates=_rates(settings),
+            redact=_redact(settings),
+            before_send=_callback(settings, "before_send"),
             on_error=_callback(settings, "on_error"),
             on_flush=_callback(settings, "on_flush"),
-            secrets=Secrets(key, headers.values()),
+            secrets=Secrets([*headers.secrets(), *proxy_secrets()]),
+            proxy=proxy_of(endpoint),
             origins=settings.origins,
         )
 
 
+def _rates(settings: Settings) -> dict[str, float]:
+    """`info=0.2,debug=0.05` as a dictionary. The sampler checks levels and bounds."""
+    value = settings.raw("sample_rates")
+    if isinstance(value, Mapping):
+        return dict(value)
+    rates: dict[str, float] = {}
+    text = settings.text("sample_rates") or ""
+    for part in filter(None, map(str.strip, text.split(","))):
+        level, _, rate = part.partition("=")
+        try:
+            rates[level.strip()] = float(rate)
+        except ValueError:
+            problem = repr(part)
+        else:
+            continue
+        raise settings.error("sample_rates", "level=rate,level=rate", problem)
+    return rates
+
+
+def _redact(settings: Settings) -> bool | Redacts:
+    redactor = settings.argument("redact")
+    if redactor is not None and hasattr(redactor, "redact_entry"):
+        settings.origins["redact"] = "argument"
+        return cast("Redacts", redactor)
+    return settings.flag("redact", default=False)
+
+
 def _endpoint(settings: Settings) -> str:
-    value = settings.text("endpoint")
     expected = "the base URL of a Logwell server such as https://logs.example.com"
+    value = settings.text("endpoint")
     if value is None:
         raise config_error(
             "endpoint (LOGWELL_ENDPOINT) is not set: "
             f"set the variable, or give the argument, to {expected}."
         )
+    if hide_keys(value) != value:
+        raise settings.error("endpoint", expected, "what looks like an API key")
     try:
-        parts = urlsplit(value)
-        port = parts.port
+        return base_url(value)
     except ValueError as error:
-        raise settings.error("endpoint", expected, f"a URL that cannot be read ({error})") from None
-    if "@" in parts.netloc:
-        # Not shown: what stands before the @ is a password as often as not.
-        raise settings.error("endpoint", expected, "a URL with a user name or password in it")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise settings.error("endpoint", expected, repr(value))
-    if parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f]", value):
-        raise settings.error("endpoint", expected, "a URL with a query, a fragment or white space")
-    if port == 0:
-        raise settings.error("endpoint", expected, "port 0")
-    path = parts.path.rstrip("/")
-    path = path.removesuffix(INGEST_PATH).rstrip("/")
-    return SplitResult(parts.scheme, parts.netloc, path, "", "").geturl()
+        problem = str(error)
+    # Outside of `except`, see Settings.error.
+    raise settings.error("endpoint", expected, f"{problem}: {shown_text(value)}")
 
 
 def _api_key(settings: Settings) -> ApiKey:
     expected = "'lw_' and 32 characters of A-Z, a-z, 0-9, '_' and '-'"
-    # An argument of either kind comes before a variable of either kind.
     value = settings.text("api_key")
-    file_value = settings.raw("api_key_file")
-    from_file = value is None or (
-        settings.origins["api_key"] != "argument" and settings.origins["api_key_file"] == "argument"
-    )
-    if from_file and file_value is not None:
+    path_given = settings.raw("api_key_file") is not None
+    # An argument of either kind comes before a variable of either kind, and of the same
+    # kind the key itself.
+    if path_given and (
+        value is None
+        or (
+            settings.origins["api_key"] != "argument"
+            and settings.origins["api_key_file"] == "argument"
+        )
+    ):
         path = settings.file("api_key_file")
-        assert path is not None  # noqa: S101 - the setting was given just above
+        assert path is not None  # noqa: S101 - it is given
         try:
             return ApiKey.from_file(path)
-        except ValueError as error:
-            raise settings.error(
-                "api_key_file", f"a file that holds a key: {expected}", str(error)
-            ) from None
+        except (OSError, ValueError) as error:
+            problem = str(error)
+        raise settings.error(
+            "api_key_file", f"a file that holds a key: {expected}", f"a file with {problem}"
+        )
     if value is None:
         raise config_error(
             "api_key (LOGWELL_API_KEY) is not set: set the variable, give the argument, or name "
             "a file that holds the key with api_key_file (LOGWELL_API_KEY_FILE). Keys are made in "
             "the project's settings on the Logwell server."
         )
-    if problem := key_problem(value):
-        raise settings.error("api_key", expected, problem)
+    if found := key_problem(value):
+        raise settings.error("api_key", expected, found)
     return ApiKey(value)
 
 
-def _headers(settings: Settings) -> dict[str, str]:
-    headers = settings.headers("headers")
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name):
-            raise settings.error("headers", "names of letters, digits and hyphens", repr(name))
-        if name.lower() in _OUR_HEADERS:
-            raise settings.error("headers", "no header that the exporter itself sets", name)
-        if not _HEADER_VALUE.fullmatch(value):
-            raise settings.error(
-                "headers", "values of printable ASCII", f"another character in that of {name}"
-            )
-    return headers
+def _service(settings: Settings) -> str | None:
+    service = settings.public_text("service")
+    if service is None:
+        return None
+    expected = f"a text of at most {MAX_SERVICE_BYTES:,} bytes without control characters"
+    size = len(service.encode("utf-8", "surrogatepass"))
+    if size > MAX_SERVICE_BYTES:
+        raise settings.error("service", expected, f"{size:,} bytes")
+    if _CONTROL_CHARACTERS.search(service):
+        raise settings.error("service", expected, "one with such characters")
+    return service
 
 
 def _callback(settings: Settings, name: str) -> Any:
@@ -230,12 +258,3 @@ def _callback(settings: Settings, name: str) -> Any:
     if value is not None and not callable(value):
         raise config_error(f"{name}: expected a function, got {type(value).__name__}.")
     return value
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies
+from typing import TYPE_CHECKING, Final, NoReturn
+from urllib.parse import quote
 
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
 _KEY: Final = re.compile(r"lw_[A-Za-z0-9_-]{32}")
 _KEY_LIKE: Final = re.compile(r"lw_[A-Za-z0-9_-]{8,}")
+_KEY_FILE_CHARACTERS: Final = 4096
 _SHORTEST_SECRET: Final = 4
 _MASK: Final = "***"
 
@@ -23,6 +23,8 @@ def key_problem(key: str) -> str | None:
     """What is wrong with the form of `key`, without showing any of it; None if nothing is."""
     if _KEY.fullmatch(key):
         return None
+    if not key:
+        return "nothing"
     if not key.startswith("lw_"):
         return f"{len(key)} characters that do not begin with 'lw_'"
     if len(key) != 35:
@@ -49,29 +51,22 @@ class ApiKey:
 
     @classmethod
     def from_file(cls, path: Path) -> ApiKey:
-        """Read the key in `path`.
+        """Read the key in `path`. White space around it and a byte order mark do not count.
 
         Raises:
             OSError: The file cannot be read.
             ValueError: It holds no key of the right form; the text says why.
         """
-        key = path.read_text(encoding="utf-8", errors="replace").strip()
+        # Not all of it: somebody may have named a log file, or /dev/zero.
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            key = file.read(_KEY_FILE_CHARACTERS).strip()
         if problem := key_problem(key):
             raise ValueError(problem)
         return cls(key, path)
 
-    @property
-    def path(self) -> Path | None:
-        """The file the key is read from."""
-        return self._path
-
     def reveal(self) -> str:
         """The key itself: for the Authorization header only."""
         return self._value
-
-    def hint(self) -> str:
-        """The last four characters, for people who must tell two keys apart."""
-        return f"lw_…{self._value[-4:]}"
 
     def reload(self) -> bool:
         """Read the file again; True if it holds another key now."""
@@ -89,7 +84,7 @@ class ApiKey:
     def __repr__(self) -> str:
         return "<ApiKey from file>" if self._path else "<ApiKey>"
 
-    def __reduce__(self) -> tuple[object, ...]:
+    def __reduce__(self) -> NoReturn:
         # A pickle is where a secret is least expected.
         raise TypeError("an ApiKey is not pickled: it would leave the process in clear text")
 
@@ -98,33 +93,34 @@ class Secrets:
     """Takes secrets out of texts that somebody else wrote: exceptions, servers' answers.
 
     Args:
-        key: The API key, also after it was reloaded.
-        others: Further texts to hide, such as header values.
+        texts: What to hide, besides everything that looks like an API key.
     """
 
-    def __init__(self, key: ApiKey, others: Iterable[str] = ()) -> None:
-        self._key = key
-        self._others = [*others, *_proxy_secrets()]
+    __slots__ = ("_texts",)
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        # Also as an exception or a URL would quote them.
+        forms = {form for text in texts for form in (text, repr(text)[1:-1], _quoted(text))}
+        # The longest first: a secret that is part of another would leave the rest of it.
+        self._texts = sorted(
+            (form for form in forms if len(form) >= _SHORTEST_SECRET), key=len, reverse=True
+        )
 
     def mask(self, text: str) -> str:
-        """`text` with every secret replaced by `***`."""
-        for secret in (self._key.reveal(), *self._others):
-            if len(secret) >= _SHORTEST_SECRET:
-                text = text.replace(secret, _MASK)
-        return text
+        """`text` with every secret replaced by `***`; those under 4 characters stay."""
+        for secret in self._texts:
+            text = text.replace(secret, _MASK)
+        return hide_keys(text)
 
     def __repr__(self) -> str:
         return "<Secrets>"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("Secrets are not pickled: they would leave the process in clear text")
 
-def _proxy_secrets() -> list[str]:
-    """User names and passwords in the proxy variables (HTTPS_PROXY=http://user:password@host)."""
-    found: list[str] = []
-    for url in getproxies().values():
-        userinfo = urlsplit(url if "//" in url else f"//{url}").netloc.rpartition("@")[0]
-        for part in (userinfo, *userinfo.split(":", 1)):
-            found += [part, unquote(part)]
-    return [part for part in found if part]
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="surrogatepass")
 
 
 def hide_keys(text: str) -> str:

@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from logwell_otel import sanitize
-from logwell_otel.chunk import Chunk
+from logwell_otel.chunk import RAW_LIST, Chunk
+from logwell_otel.left_out import LeftOut
+from logwell_otel.mapping import unreadable
 from logwell_otel.wire import MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_REQUEST_BYTES, LogEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from logwell_otel.mapping import Mapper
     from logwell_otel.otel import ReadableLogRecord
-
-OWN_SCOPE: Final = "logwell_otel"
-"""Our own warnings pass through the application's logging, and so come back as records:
-one about a failed request must not become the next request."""
+    from logwell_otel.stages import Stages
 
 _NUL: Final = b"\\u0000"
 
@@ -31,13 +30,21 @@ _NUL: Final = b"\\u0000"
 class Encoded:
     """What became of a batch: chunks, and how many records were left out for which reason."""
 
-    __slots__ = ("chunks", "left_out", "own")
+    __slots__ = ("chunks", "left_out", "own", "warnings")
 
     def __init__(self) -> None:
         self.chunks: list[Chunk] = []
         self.left_out: Counter[str] = Counter()
         self.own = 0
         """Records of this package's own logger, which count nowhere."""
+        self.warnings: dict[str, str] = {}
+        """What to tell people, by reason."""
+
+    def leave_out(self, left_out: LeftOut) -> None:
+        """Count a record that goes no further."""
+        self.left_out[left_out.reason] += 1
+        if left_out.warning is not None:
+            self.warnings[left_out.reason] = left_out.warning
 
 
 class Encoder:
@@ -46,10 +53,14 @@ class Encoder:
     Args:
         mapper: Turns a record into an entry.
         minimum_rank: Records below this place in `severity.LEVELS` are left out.
+        stages: Sampling, redaction and `before_send`, None for none of them.
     """
 
-    def __init__(self, mapper: Mapper, *, minimum_rank: int = 0) -> None:
+    def __init__(
+        self, mapper: Mapper, *, minimum_rank: int = 0, stages: Stages | None = None
+    ) -> None:
         self._mapper = mapper
+        self._stages = stages
         self._minimum_rank = minimum_rank
         self._json = msgspec.json.Encoder()
 
@@ -62,32 +73,48 @@ class Encoder:
                 first chunk is made to fill it, so that requests are full.
         """
         encoded = Encoded()
-        entries = self._entries(batch, encoded)
-        end = room if 0 < room < MAX_ENTRIES else MAX_ENTRIES
-        start = 0
-        while start < len(entries):
-            self._add(entries[start:end], encoded.chunks)
-            start, end = end, end + MAX_ENTRIES
+        records = iter(batch)
+        size = room if 0 < room < MAX_ENTRIES else MAX_ENTRIES
+        # A chunk's entries at a time: their memory is used again for the next chunk's.
+        while entries := self._entries(records, size, encoded):
+            self._add(entries, encoded.chunks)
+            size = MAX_ENTRIES
         return encoded
 
-    def _entries(self, batch: Sequence[ReadableLogRecord], encoded: Encoded) -> list[LogEntry]:
-        mapper = self._mapper
+    def _entries(
+        self, records: Iterator[ReadableLogRecord], size: int, encoded: Encoded
+    ) -> list[LogEntry]:
+        """The next `size` entries, fewer at the end."""
+        mapper, minimum_rank, stages = self._mapper, self._minimum_rank, self._stages
         entries: list[LogEntry] = []
-        for record in batch:
+        for record in records:
+            origin = None
             try:
-                scope = record.instrumentation_scope
-                if scope is not None and scope.name == OWN_SCOPE:
+                origin = mapper.origin(record)
+                if origin.own:
                     encoded.own += 1
                     continue
-                severity = mapper.severity(record.log_record)
-                if severity.rank < self._minimum_rank:
+                log = record.log_record
+                severity = mapper.severity(log)
+                if severity.rank < minimum_rank:
                     encoded.left_out["level"] += 1
                     continue
-                entry = mapper.entry(record, severity)
-                mapper.add_origin(record, entry)
+                rate = None if stages is None else stages.sample(log)
+                entry = mapper.entry(log, severity, origin)
+            except LeftOut as left_out:
+                encoded.leave_out(left_out)
+                continue
             except Exception as error:  # noqa: BLE001 - the record still goes out, and says so
-                entry = salvage(record, error)
+                rate, entry = None, mapper.salvage(record, error)
+            if stages is not None:
+                try:
+                    entry = stages.apply(entry, {} if origin is None else origin.shared, rate)
+                except LeftOut as left_out:
+                    encoded.leave_out(left_out)
+                    continue
             entries.append(entry)
+            if len(entries) == size:
+                break
         return entries
 
     def _add(self, entries: list[LogEntry], chunks: list[Chunk]) -> None:
@@ -95,43 +122,45 @@ class Encoder:
             body = self._json.encode(entries)
         except Exception:  # noqa: BLE001 - lone surrogates, foreign types: entry by entry below
             body = None
-        if (
-            body is not None
-            # Searching one byte is some forty times faster, and most chunks have none.
-            and (b"\\" not in body or _NUL not in body)
-            # No entry can be too large in a body that is not.
-            and len(body) <= MAX_ENTRY_BYTES
-        ):
+        if body is not None and not _has_nul(body) and _fits(body):
             chunks.append(Chunk(body, len(entries)))
-            return
-        self._add_carefully([self._careful(entry) for entry in entries], chunks)
+        else:
+            _pack([self._careful(entry) for entry in entries], chunks)
 
     def _careful(self, entry: LogEntry) -> bytes:
         try:
             encoded = self._json.encode(entry)
-            if len(encoded) <= MAX_ENTRY_BYTES and _NUL not in encoded:
+        except Exception:  # noqa: BLE001 - what cannot be encoded is cleaned below
+            encoded = None
+        try:
+            if encoded is None or _has_nul(encoded):
+                sanitize.clean(entry)
+            elif len(encoded) <= MAX_ENTRY_BYTES:
                 return encoded
-        except Exception:  # noqa: BLE001, S110 - what cannot be encoded is cleaned below
-            pass
-        sanitize.clean(entry)
-        return sanitize.fit(entry)
-
-    def _add_carefully(self, encoded: list[bytes], chunks: list[Chunk]) -> None:
-        start, size = 0, 2
-        for end, entry in enumerate(encoded):
-            if size + len(entry) + 1 > MAX_REQUEST_BYTES:
-                chunks.append(Chunk.of_entries(encoded[start:end]))
-                start, size = end, 2
-            size += len(entry) + 1
-        chunks.append(Chunk.of_entries(encoded[start:]))
+            return sanitize.fit(entry)
+        except Exception as error:  # noqa: BLE001 - a defect of ours; the entry says so
+            return self._json.encode(unreadable(error, entry.timestamp))
 
 
-def salvage(record: ReadableLogRecord, error: Exception) -> LogEntry:
-    """An entry for a record that the mapping could not read: less, but not nothing."""
-    log = getattr(record, "log_record", record)
-    message = sanitize.safe_str(getattr(log, "body", None))
-    return LogEntry(
-        level="warn",
-        message=message if message.strip() else "(no message)",
-        metadata={"logwell.mapping_error": sanitize.safe_str(f"{type(error).__name__}: {error}")},
+def _has_nul(encoded: bytes) -> bool:
+    # Searching one byte is some forty times faster, and most chunks have none.
+    return b"\\" in encoded and _NUL in encoded
+
+
+def _fits(body: bytes) -> bool:
+    """Whether the body, and each entry in it, is small enough."""
+    if len(body) <= MAX_ENTRY_BYTES:
+        return True
+    return len(body) <= MAX_REQUEST_BYTES and all(
+        len(memoryview(entry)) <= MAX_ENTRY_BYTES for entry in RAW_LIST.decode(body)
     )
+
+
+def _pack(encoded: list[bytes], chunks: list[Chunk]) -> None:
+    start, size = 0, 2
+    for end, entry in enumerate(encoded):
+        if size + len(entry) + 1 > MAX_REQUEST_BYTES:
+            chunks.append(Chunk.of_entries(encoded[start:end]))
+            start, size = end, 2
+        size += len(entry) + 1
+    chunks.append(Chunk.of_entries(encoded[start:]))

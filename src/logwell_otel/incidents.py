@@ -13,18 +13,28 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from logwell_otel.wire import JS_BLANK
+
 if TYPE_CHECKING:
     from logwell_otel.chunk import Chunk
 
 # `level` is the first field of an entry on the wire.
 _GROUPED: Final = (b'{"level":"error"', b'{"level":"fatal"')
+
+# What differs from one occurrence of an error to the next, and what the server puts in its
+# place. Two texts that it takes for the same must be the same here, and no others.
+_PLACEHOLDERS: Final = {"uuid": "{uuid}", "hex": "{hex}", "ip": "{ip}", "num": "{num}"}
 _VARIABLE: Final = re.compile(
-    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-    r"|0x[0-9a-f]+|\b[0-9a-f]{12,}\b"
-    r"|\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b"
-    r"|\d+"
+    r"""
+      (?P<uuid> \b [0-9a-f]{8} (?: -[0-9a-f]{4} ){2} -[89ab][0-9a-f]{3} -[0-9a-f]{12} \b )
+    | (?P<hex>  \b 0x[0-9a-f]+ \b | \b (?= [0-9]* [a-f] ) [0-9a-f]{12,} \b )
+    | (?P<ip>   \b [0-9]{1,3} (?: \. [0-9]{1,3} ){3} \b )
+    | (?P<num>  [0-9]+ )
+    """,
+    re.ASCII | re.VERBOSE,
 )
-_SPACE: Final = re.compile(r"\s+")
+_SPACE: Final = re.compile(f"[{JS_BLANK}]+")
+_SERVICE_NAMES: Final = ("service.name", "service_name", "service")
 
 
 class _Grouped(msgspec.Struct, rename="camel"):
@@ -34,9 +44,11 @@ class _Grouped(msgspec.Struct, rename="camel"):
     service: str | None = None
     source_file: str | None = None
     line_number: int | None = None
+    metadata: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 _DECODER: Final = msgspec.json.Decoder(_Grouped)
+_METADATA: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def order(chunk: Chunk) -> None:
@@ -52,13 +64,28 @@ def order(chunk: Chunk) -> None:
     chunk.replace(entries)
 
 
-def group(entry: bytes) -> tuple[str, str, int, str]:
-    """What the server groups by: service, source file, line and the normalised message."""
+def group(entry: bytes) -> str:
+    """What the server groups by: service, source file, line and the normalised message.
+
+    One text, joined as the server joins it: equal for entries of one incident only.
+    """
     fields = _DECODER.decode(entry)
-    message = _VARIABLE.sub("#", fields.message.lower().strip())
-    return (
-        fields.service or "",
-        fields.source_file or "",
-        fields.line_number or 0,
-        _SPACE.sub(" ", message),
-    )
+    message = _VARIABLE.sub(_placeholder, fields.message.lower())
+    message = _SPACE.sub(" ", message).strip(" ") or "unknown error"
+    service = (fields.service or "").strip(JS_BLANK) or _service_in(fields.metadata)
+    source_file = "unknown-source" if fields.source_file is None else fields.source_file
+    return f"{service}|{source_file}|{fields.line_number or 0}|{message}"
+
+
+def _placeholder(match: re.Match[str]) -> str:
+    return _PLACEHOLDERS[match.lastgroup or ""]
+
+
+def _service_in(metadata: msgspec.Raw) -> str:
+    """The service of an entry that names none in its own field."""
+    values = _METADATA.decode(metadata)
+    for name in _SERVICE_NAMES:
+        value = msgspec.json.decode(values[name]) if name in values else None
+        if isinstance(value, str) and (service := value.strip(JS_BLANK)):
+            return service
+    return "unknown-service"

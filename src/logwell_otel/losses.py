@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from logwell_otel.outbox import Outbox
 
 UNAVOIDED: Final = frozenset(
-    {"queue_overflow", "poison", "spool_overflow", "spool_expired", "spool_error", "internal_error"}
+    {"queue_overflow", "poison", "spool_overflow", "spool_expired", "internal_error"}
 )
 """Reasons that nobody chose; sampled, filtered and redacted records are no losses."""
 

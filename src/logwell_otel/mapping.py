@@ -1,122 +1,134 @@
 """An OpenTelemetry record -> a Logwell entry: which field goes where.
 
-The table is in `docs/mapping.md`. Values of the common types are taken as they are;
-everything else goes through `sanitize`.
+The table, with reasons, is `docs/mapping.md`. Values of the common types are taken as
+they are; everything else goes through `plain`.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from opentelemetry.attributes import BoundedAttributes
 
-from logwell_otel import sanitize
-from logwell_otel.severity import Severity, severity_of
-from logwell_otel.wire import (
-    MAX_LINE_NUMBER,
-    MAX_SAFE_INTEGER,
-    MAX_SERVICE_BYTES,
-    LogEntry,
-)
+from logwell_otel import names, sanitize
+from logwell_otel.message import NO_MESSAGE, message_of
+from logwell_otel.origin import Origin, Origins, service_name
+from logwell_otel.plain import Conversion
+from logwell_otel.severity import Severities, Severity
+from logwell_otel.timestamps import Timestamps
+from logwell_otel.wire import JS_BLANK, MAX_LINE_NUMBER, MAX_SAFE_INTEGER, LogEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+    from collections.abc import Callable, Iterable
 
     from logwell_otel.otel import LogRecord, ReadableLogRecord
 
-# What JavaScript's String.prototype.trim takes away (ECMA-262, WhiteSpace and
-# LineTerminator): the server refuses a message that is empty after it.
-_JS_BLANK: Final = (
-    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
-    "\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
-)
-_MAX_RESOURCE_BYTES: Final = 32 * 1024
-_MAX_CACHED: Final = 64
-_FIRST_SECOND: Final = -62_135_596_800  # 0001-01-01T00:00:00Z
-_LAST_SECOND: Final = 253_402_300_799  # 9999-12-31T23:59:59Z
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_BLANK: Final = frozenset(JS_BLANK)
 _FLAGS: Final = tuple(f"{flags:02x}" for flags in range(256))
-
-
-class Origin(NamedTuple):
-    """What all records of one resource and scope share, made ready once."""
-
-    resource: Resource | None
-    scope: InstrumentationScope | None
-    service: str | None
-    shared: dict[str, Any]
-    """Metadata of the resource (as ready JSON) and the scope."""
+_MIN_INTEGER: Final = -MAX_SAFE_INTEGER
+_ABSENT: Final = object()
+# OpenTelemetry's semantic conventions renamed both in 1.30; the newer names win.
+_FILE_NAMES: Final = ("code.file.path", "code.filepath")
+_LINE_NAMES: Final = ("code.line.number", "code.lineno")
+# Attributes to look at closely: those that fill a field of the entry, and those that have
+# one of our names. Few records have any, and comparing with one set tells.
+_SPECIAL: Final = names.OWN.union(("service.name",), _FILE_NAMES, _LINE_NAMES)
 
 
 class Mapper:
     """Turns records into entries.
 
-    Safe to use from several threads: its caches are plain dictionaries and tuples that
-    are replaced whole, so that the worst a race costs is doing a thing twice.
+    Safe to use from several threads: the caches of its parts are plain dictionaries and
+    tuples that are replaced whole, so that the worst a race costs is doing a thing twice.
 
     Args:
         service: Service name of every entry; None takes the resource's. A record's own
             `service.name` attribute wins over both.
         source_location: False leaves file and line out of entries altogether.
+
+    Attributes:
+        severity: Gives a `LogRecord`'s `Severity`.
+        origin: Gives a `ReadableLogRecord`'s `Origin`.
     """
 
     def __init__(self, service: str | None = None, *, source_location: bool = True) -> None:
-        self._service = None if service is None else service_name(service)
         self._source_location = source_location
-        self._origins: dict[tuple[int, int], Origin] = {}
-        self._severities: dict[tuple[object, object], Severity] = {}
-        self._second = (0, "1970-01-01T00:00:00.")
+        self._timestamp = Timestamps().of
+        self.severity = Severities().of
+        self.origin = Origins(service).of
 
-    def severity(self, record: LogRecord) -> Severity:
-        """The record's level, and what of its severity the level does not say."""
-        number = record.severity_number
-        # `_value_` is the documented plain attribute; `.value` is a descriptor in Python.
-        key = (None if number is None else getattr(number, "_value_", number), record.severity_text)
-        try:
-            return self._severities[key]
-        except (KeyError, TypeError):  # TypeError: somebody's severity is not hashable
-            severity = severity_of(*key)
-        if len(self._severities) < _MAX_CACHED and type(record.severity_text) in (str, type(None)):
-            self._severities[key] = severity
-        return severity
+    def entry(  # noqa: C901, PLR0912, PLR0915 - a call costs more than most of these steps
+        self, log: LogRecord, severity: Severity, origin: Origin
+    ) -> LogEntry:
+        """The entry for a record of this severity and origin."""
+        attributes = log.attributes
+        if type(attributes) is BoundedAttributes:
+            # Copies the dictionary inside in one step: another thread may be adding to it.
+            metadata: dict[str, Any] = attributes.copy()  # type: ignore[assignment]
+            dropped = attributes.dropped
+        else:
+            metadata, dropped = _foreign_attributes(attributes)
+        service = origin.service
+        source_file = metadata.pop("code.file.path", _ABSENT)
+        line_number = metadata.pop("code.line.number", _ABSENT)
+        special = not _SPECIAL.isdisjoint(metadata)
+        if (
+            special
+            or type(source_file) is not str
+            or type(line_number) is not int
+            or not 0 < line_number <= MAX_LINE_NUMBER
+            or not source_file
+            or not self._source_location
+        ):
+            if special or source_file is not _ABSENT or line_number is not _ABSENT:
+                special = True
+                source_file, line_number = self._location(metadata, source_file, line_number)
+                service = _own_service(metadata) or service
+            else:
+                source_file = line_number = None
 
-    def entry(self, record: ReadableLogRecord, severity: Severity) -> LogEntry:
-        """The entry for `record`, without what its origin adds (see `add_origin`)."""
-        log = record.log_record
-        metadata, dropped = _attributes(log)
-        service = metadata.pop("service.name", None)
-        source_file, line_number = self._location(metadata)
-        for key, value in metadata.items():
+        cut = False
+        for value in metadata.values():
+            if type(value) is str:
+                continue
             kind = type(value)
-            if kind is str or kind is bool or value is None:
+            if kind is int:
+                if _MIN_INTEGER <= value <= MAX_SAFE_INTEGER:
+                    continue
+            elif kind is float:
+                if value - value == 0:  # finite
+                    continue
+            elif kind is bool or value is None:
                 continue
-            if kind is int and -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-                continue
-            if kind is float and value - value == 0:  # finite
-                continue
-            metadata[key] = sanitize.plain(value)
-
-        own = dict(severity.metadata)
-        if log.trace_id:
-            own["trace_id"] = f"{log.trace_id:032x}"
-            own["trace_flags"] = _FLAGS[(log.trace_flags or 0) & 0xFF]
-        if log.span_id:
-            own["span_id"] = f"{log.span_id:016x}"
+            cut = _convert(metadata)
+            break
+        # From here on our names are added, so attributes that have them step aside.
+        aside = _set_aside(metadata) if special else None
+        if cut:
+            metadata[names.TRUNCATED] = True
+        if severity.metadata:
+            metadata.update(severity.metadata)
+        try:
+            if trace_id := log.trace_id:
+                metadata["trace_id"] = trace_id.to_bytes(16, "big").hex()
+                metadata["trace_flags"] = _FLAGS[log.trace_flags]
+            if span_id := log.span_id:
+                metadata["span_id"] = span_id.to_bytes(8, "big").hex()
+        except (AttributeError, IndexError, OverflowError, TypeError):
+            _add_trace_context(metadata, log)
         if log.event_name:
-            own["otel.event.name"] = sanitize.safe_str(log.event_name)
+            metadata["otel.event.name"] = sanitize.safe_str(log.event_name)
         if dropped:
-            own["otel.dropped_attributes_count"] = dropped
-        message = _message(log, metadata, own)
-        if own:
-            put(metadata, own)
-        if service is not None:
-            service = self._own_service(service, metadata)
+            metadata["otel.dropped_attributes_count"] = dropped
+        message = log.body
+        # The first character decides for nearly every message.
+        if type(message) is not str or not message or message[0] in _BLANK:
+            message = message_of(log, metadata)
+        metadata |= origin.shared
+        if aside:
+            names.put_back(metadata, aside)
         return LogEntry(
             level=severity.level,
             message=message,
@@ -127,151 +139,117 @@ class Mapper:
             metadata=metadata,
         )
 
-    def add_origin(self, record: ReadableLogRecord, entry: LogEntry) -> None:
-        """Splice the resource and scope of `record` into `entry`."""
-        resource, scope = record.resource, record.instrumentation_scope
-        origin = self._origins.get((id(resource), id(scope)))
-        # The origin holds both objects, so their ids cannot be reused while it is cached.
-        if origin is None:
-            origin = self._origin(resource, scope)
-        if entry.service is None:
+    def salvage(self, record: ReadableLogRecord, error: Exception) -> LogEntry:
+        """An entry for a record that `entry` could not read: what can be read of it."""
+        # Each part on its own: any of them may be what cannot be read.
+        log: Any = None
+        with suppress(Exception):
+            log = record.log_record
+        entry = unreadable(error, self._timestamp(log))
+        with suppress(Exception):
+            entry.level = self.severity(log).level
+        with suppress(Exception):
+            entry.message = message_of(log, entry.metadata)
+        with suppress(Exception):
+            _add_trace_context(entry.metadata, log)
+        with suppress(Exception):
+            origin = self.origin(record)
             entry.service = origin.service
-        if origin.shared:
-            put(entry.metadata, origin.shared)
+            entry.metadata |= origin.shared
+        with suppress(Exception):
+            names.put_back(entry.metadata, sanitize.plain_metadata(log.attributes))
+        return entry
 
-    def _location(self, metadata: dict[str, Any]) -> tuple[str | None, int | None]:
-        path = metadata.pop("code.file.path", None)
-        if path is None:
-            path = metadata.pop("code.filepath", None)
-        line = metadata.pop("code.line.number", None)
-        if line is None:
-            line = metadata.pop("code.lineno", None)
-        if not self._source_location:
-            return None, None
-        if path is not None and (type(path) is not str or not path):
-            metadata["code.file.path"] = path
-            path = None
-        if line is not None and (type(line) is not int or not 0 < line <= MAX_LINE_NUMBER):
+    def _location(
+        self, metadata: dict[str, Any], file: object, line: object
+    ) -> tuple[str | None, int | None]:
+        """File and line from the first name that has a usable value; the rest stays."""
+        if file is not _ABSENT:
+            metadata["code.file.path"] = file
+        if line is not _ABSENT:
             metadata["code.line.number"] = line
-            line = None
-        return path, line
-
-    @staticmethod
-    def _own_service(value: object, metadata: dict[str, Any]) -> str | None:
-        if isinstance(value, str) and (name := service_name(value)) is not None:
-            return name
-        put(metadata, {"service.name": sanitize.plain(value)})
-        return None
-
-    def _timestamp(self, log: LogRecord) -> str:
-        nanoseconds = log.timestamp or log.observed_timestamp or 0
-        if type(nanoseconds) is not int or nanoseconds == 0:
-            nanoseconds = _nanoseconds(nanoseconds)
-        second, rest = divmod(nanoseconds, 1_000_000_000)
-        cached, prefix = self._second
-        if second != cached:
-            if not _FIRST_SECOND <= second <= _LAST_SECOND:
-                second, rest = (_FIRST_SECOND, 0) if second < 0 else (_LAST_SECOND, 999_999_999)
-            moment = _EPOCH + dt.timedelta(seconds=second)
-            prefix = moment.replace(tzinfo=None).isoformat() + "."
-            self._second = (second, prefix)
-        return f"{prefix}{rest // 1000:06d}Z"
-
-    def _origin(self, resource: Resource | None, scope: InstrumentationScope | None) -> Origin:
-        attributes: Mapping[str, Any] = {} if resource is None else resource.attributes
-        service = self._service
-        if service is None:
-            service = service_name(attributes.get("service.name"))
-        shared: dict[str, Any] = {}
-        if scope is not None and scope.name:
-            shared["otel.scope.name"] = sanitize.cut(sanitize.safe_str(scope.name), 1024)
-            if scope.version:
-                shared["otel.scope.version"] = sanitize.cut(sanitize.safe_str(scope.version), 1024)
-        kept = {
-            key: value
-            for key, value in attributes.items()
-            if key != "service.name" and not key.startswith("telemetry.sdk.")
-        }
-        if kept:
-            shared["resource"] = _ready(kept)
-        origin = Origin(resource, scope, service, shared)
-        if len(self._origins) >= _MAX_CACHED:
-            self._origins = {}
-        self._origins[id(resource), id(scope)] = origin
-        return origin
+        if not self._source_location:
+            for name in _FILE_NAMES + _LINE_NAMES:
+                metadata.pop(name, None)
+        return _take(metadata, _FILE_NAMES, _fits_file), _take(metadata, _LINE_NAMES, _fits_line)
 
 
-def put(metadata: dict[str, Any], own: Mapping[str, Any]) -> None:
-    """Add `own` to `metadata`; attributes that have these names move to `attributes.<name>`."""
-    if not metadata.keys().isdisjoint(own):
-        for key in metadata.keys() & own.keys():
-            value = metadata.pop(key)
-            metadata[sanitize.free_name(metadata, f"attributes.{key}")] = value
-    metadata.update(own)
-
-
-def service_name(value: object) -> str | None:
-    """`value` as a service name the server's index takes, None where it is blank."""
-    if not isinstance(value, str):
-        return None
-    name = str.__str__(value)
-    if not name.strip(_JS_BLANK):
-        return None
-    return sanitize.cut(sanitize.text(name), MAX_SERVICE_BYTES)
-
-
-def _attributes(log: LogRecord) -> tuple[dict[str, Any], int]:
-    """The record's attributes, ours to change, and how many OpenTelemetry had dropped."""
-    attributes = log.attributes
-    if type(attributes) is BoundedAttributes:
-        # dict.copy() is one step under the GIL: another thread may be adding to it.
-        return attributes.copy(), attributes.dropped  # type: ignore[return-value]
-    return (sanitize.plain_metadata(attributes) if attributes else {}), 0
-
-
-def _message(log: LogRecord, metadata: Mapping[str, Any], own: dict[str, Any]) -> str:
-    body = log.body
-    if type(body) is str:
-        message = body
-    elif body is None:
-        message = ""
-    else:
-        value = sanitize.plain(body)
-        if isinstance(value, str):
-            message = value
-        else:
-            message = msgspec.json.encode(value).decode("utf-8")
-            own["body"] = value
-    # The first character decides for nearly every message.
-    if not message or (message[0] in _JS_BLANK and not message.strip(_JS_BLANK)):
-        return _message_without_body(log.event_name, metadata)
-    return message
-
-
-def _message_without_body(event_name: object, metadata: Mapping[str, Any]) -> str:
-    kind, reason = metadata.get("exception.type"), metadata.get("exception.message")
-    candidates = (
-        event_name,
-        f"{kind}: {reason}" if kind and reason else kind or reason,
-        "(no message)",
-    )
-    return next(
-        candidate
-        for candidate in candidates
-        if isinstance(candidate, str) and candidate.strip(_JS_BLANK)
+def unreadable(error: Exception, timestamp: str | None) -> LogEntry:
+    """An entry in the place of one that cannot be made: it says why."""
+    problem = f"{type(error).__name__}: {sanitize.safe_str(error)}"
+    return LogEntry(
+        level="warn",
+        message=NO_MESSAGE,
+        timestamp=timestamp,
+        metadata={"logwell.mapping_error": problem},
     )
 
 
-def _nanoseconds(value: object) -> int:
-    """A timestamp that is no plain integer, or none at all: then now."""
-    try:
-        return int(value) or time.time_ns()  # type: ignore[call-overload]
-    except (TypeError, ValueError, OverflowError):
-        return time.time_ns()
+def _foreign_attributes(attributes: Any) -> tuple[dict[str, Any], int]:
+    """Attributes of a record that is not the SDK's own, and how many had been dropped."""
+    if not attributes:
+        return {}, 0
+    if not isinstance(attributes, Mapping):
+        return {"attributes": attributes}, 0
+    dropped = attributes.dropped if isinstance(attributes, BoundedAttributes) else 0
+    return sanitize.plain_metadata(attributes), dropped
 
 
-def _ready(attributes: Mapping[str, Any]) -> msgspec.Raw:
-    """Resource attributes as JSON, encoded once for all records of the resource."""
-    holder = LogEntry(level="info", message="", metadata=sanitize.plain_metadata(attributes))
-    sanitize.fit(holder, _MAX_RESOURCE_BYTES)
-    return msgspec.Raw(msgspec.json.encode(holder.metadata))
+def _fits_file(value: object) -> bool:
+    return type(value) is str and value != ""
+
+
+def _fits_line(value: object) -> bool:
+    return type(value) is int and 0 < value <= MAX_LINE_NUMBER
+
+
+def _take(metadata: dict[str, Any], keys: Iterable[str], fits: Callable[[object], bool]) -> Any:
+    """Take out the first of these attributes that has a usable value."""
+    for name in keys:
+        if fits(metadata.get(name)):
+            return metadata.pop(name)
+    return None
+
+
+def _own_service(metadata: dict[str, Any]) -> str | None:
+    """The service that the record itself names. What does not fit the field whole stays."""
+    given = metadata.get("service.name")
+    name = service_name(given)
+    if name is not None and name == given:
+        del metadata["service.name"]
+    return name
+
+
+def _convert(metadata: dict[str, Any]) -> bool:
+    """Make values that are not plain so, each on its own; True if something was cut."""
+    cut = False
+    for key, value in metadata.items():
+        if type(value) is str:
+            continue
+        conversion = Conversion()
+        metadata[key] = conversion.value(value)
+        cut |= conversion.cut
+    return cut
+
+
+def _set_aside(metadata: dict[str, Any]) -> dict[str, Any]:
+    return {key: metadata.pop(key) for key in [*metadata] if key in names.OWN}
+
+
+def _add_trace_context(metadata: dict[str, Any], log: LogRecord) -> None:
+    """What of an unusual trace context is valid."""
+    for name in ("trace_id", "trace_flags", "span_id"):
+        metadata.pop(name, None)
+    if trace_id := _hex_id(log.trace_id, 16):
+        flags: object = log.trace_flags
+        metadata["trace_id"] = trace_id
+        metadata["trace_flags"] = _FLAGS[flags & 0xFF if isinstance(flags, int) else 0]
+    if span_id := _hex_id(log.span_id, 8):
+        metadata["span_id"] = span_id
+
+
+def _hex_id(value: object, size: int) -> str | None:
+    """A trace or span id in hexadecimal, None for what is none."""
+    if isinstance(value, int) and 0 < value < 1 << (8 * size):
+        return value.to_bytes(size, "big").hex()
+    return None

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from opentelemetry.metrics import (
     CallbackOptions,
+    Histogram,
     MeterProvider,
-    NoOpMeterProvider,
     Observation,
     get_meter_provider,
 )
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
 
 ENABLED_BY: Final = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
 COMPONENT_TYPE: Final = "logwell_http_log_exporter"
+# The conventions' word for what a server refuses entry by entry.
+_REJECTED: Final = "rejected"
 _numbers: Final = itertools.count()
 
 
 class Metrics:
-    """Registers the instruments once; they read the ledger, so each entry counts once.
+    """One exporter's figures. They are read from the ledger, so that each entry counts once.
 
     Args:
         endpoint: The server, for `server.address` and `server.port`.
@@ -56,9 +59,51 @@ class Metrics:
             "server.address": parts.hostname,
             "server.port": parts.port or (443 if parts.scheme == "https" else 80),
         }
-        if os.environ.get(ENABLED_BY, "").strip().lower() != "true":
-            meter_provider = NoOpMeterProvider()
-        meter = (meter_provider or get_meter_provider()).get_meter("logwell_otel", __version__)
+        self._duration: Histogram | None = None
+        if os.environ.get(ENABLED_BY, "").strip().lower() == "true":
+            self._duration = _instruments_of(meter_provider or get_meter_provider()).add(self)
+
+    def exported(self) -> Iterable[Observation]:
+        """Entries that have come to an end, by how it was."""
+        if (read := self._read()) is None:
+            return
+        ledger, _held = read
+        yield Observation(ledger.accepted, self._attributes)
+        if ledger.refused:
+            yield Observation(ledger.refused, {**self._attributes, "error.type": _REJECTED})
+        for reason, count in ledger.dropped.items():
+            yield Observation(count, {**self._attributes, "error.type": reason})
+
+    def inflight(self) -> Iterable[Observation]:
+        """Entries held."""
+        if (read := self._read()) is not None:
+            yield Observation(read[1], self._attributes)
+
+    def observe(self, outcome: Outcome, seconds: float) -> None:
+        """A request ended with `outcome` after `seconds`."""
+        if self._duration is None:
+            return
+        attributes = self._attributes
+        if outcome.error is not None:
+            attributes = {**attributes, "error.type": outcome.error.code.value}
+            if outcome.error.status_code is not None:
+                attributes["http.response.status_code"] = outcome.error.status_code
+        elif outcome.response is not None and outcome.response.rejected:
+            # By the conventions only a full success is one.
+            attributes = {**attributes, "error.type": _REJECTED}
+        self._duration.record(seconds, attributes)
+
+
+class _Instruments:
+    """The instruments of one meter provider, for all exporters that report to it.
+
+    An SDK takes an observable instrument once: of a second one of the same name it keeps
+    no callback, so that a second exporter's figures would be missing.
+    """
+
+    def __init__(self, provider: MeterProvider) -> None:
+        self._exporters: tuple[weakref.ref[Metrics], ...] = ()
+        meter = provider.get_meter("logwell_otel", __version__)
         meter.create_observable_counter(
             "otel.sdk.exporter.log.exported",
             [self._exported],
@@ -77,25 +122,31 @@ class Metrics:
             description="Duration of a request.",
         )
 
+    def add(self, metrics: Metrics) -> Histogram:
+        """Report `metrics` too; returns where its requests are recorded."""
+        # A new tuple: a reader may be going through the old one.
+        self._exporters = (*(r for r in self._exporters if r() is not None), weakref.ref(metrics))
+        return self._duration
+
     def _exported(self, _: CallbackOptions) -> Iterable[Observation]:
-        if (read := self._read()) is None:
-            return
-        ledger, _held = read
-        yield Observation(ledger.accepted, self._attributes)
-        if ledger.refused:
-            yield Observation(ledger.refused, {**self._attributes, "error.type": "refused"})
-        for reason, count in ledger.dropped.items():
-            yield Observation(count, {**self._attributes, "error.type": reason})
+        for metrics in self._alive():
+            yield from metrics.exported()
 
     def _inflight(self, _: CallbackOptions) -> Iterable[Observation]:
-        if (read := self._read()) is not None:
-            yield Observation(read[1], self._attributes)
+        for metrics in self._alive():
+            yield from metrics.inflight()
 
-    def observe(self, outcome: Outcome, seconds: float) -> None:
-        """A request ended with `outcome` after `seconds`."""
-        attributes = self._attributes
-        if outcome.error is not None:
-            attributes = {**attributes, "error.type": outcome.error.code.value}
-            if outcome.error.status_code is not None:
-                attributes["http.response.status_code"] = outcome.error.status_code
-        self._duration.record(seconds, attributes)
+    def _alive(self) -> Iterable[Metrics]:
+        return [metrics for ref in self._exporters if (metrics := ref()) is not None]
+
+
+_instruments: Final[weakref.WeakKeyDictionary[MeterProvider, _Instruments]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _instruments_of(provider: MeterProvider) -> _Instruments:
+    found = _instruments.get(provider)
+    if found is None:
+        found = _instruments.setdefault(provider, _Instruments(provider))
+    return found

@@ -11,7 +11,10 @@ import sys
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+
+from logwell_otel.credentials import hide_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 LOGGER_NAME: Final = "logwell_otel"
 THROTTLE_SECONDS: Final = 60.0
 _MAX_PENDING: Final = 1000
+# sys.exit() in a callback cannot end a program from this thread, but would end the thread.
+_CONTAINED: Final = (Exception, SystemExit)
 
 
 class Notices:
@@ -47,26 +52,24 @@ class Notices:
         self._on_flush = on_flush
         self._clock = clock
         self._say = say or warn
-        # Bounded: a callback that hangs must not make this grow. Told newest last.
-        self._pending: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque(
-            maxlen=_MAX_PENDING
-        )
+        self._pending: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._lock = threading.Lock()
         self._told: dict[str, tuple[float, int]] = {}
         self.failed_callbacks = 0
-        """Exceptions that callbacks raised."""
-        self.failed_warnings = 0
-        """Exceptions that the application's own log handlers raised at our warnings."""
+        """Exceptions that callbacks, and logging handlers that got a warning, raised."""
+        self.untold = 0
+        """Calls and warnings left out because too many were pending."""
+        self._untold_said = 0
 
     def error(self, error: LogwellError) -> None:
         """Hand `error` to `on_error`."""
         if self._on_error is not None:
-            self._pending.append((self._call, (self._on_error, error)))
+            self._add(self._call, self._on_error, error)
 
     def flushed(self, count: int) -> None:
         """Hand `count` to `on_flush`."""
         if self._on_flush is not None and count:
-            self._pending.append((self._call, (self._on_flush, count)))
+            self._add(self._call, self._on_flush, count)
 
     def say(self, text: str, *, about: str | None = None) -> None:
         """Write a warning.
@@ -86,36 +89,57 @@ class Notices:
                 self._told[about] = (now, 0)
             if left_out:
                 text = f"{text} ({left_out} more like this in the last minute.)"
-        self._pending.append((self._write, (text,)))
+        self._add(self._write, text)
+
+    def _add(self, function: Callable[..., Any], *arguments: Any) -> None:
+        with self._lock:
+            # Bounded: a callback that hangs must not make this grow.
+            if len(self._pending) >= _MAX_PENDING:
+                self._pending.popleft()
+                self.untold += 1
+            self._pending.append((function, arguments))
 
     def dispatch(self) -> None:
         """Tell everything that is pending. Runs foreign code: hold no lock."""
-        while self._pending:
-            try:
+        while True:
+            with self._lock:
+                left_out, self._untold_said = self.untold - self._untold_said, self.untold
+                if not self._pending:
+                    return
                 function, arguments = self._pending.popleft()
-            except IndexError:  # another thread was faster: two of them stop at once
-                return
+            if left_out:
+                self._write(
+                    f"{left_out} warnings and calls of on_error and on_flush were left out: a "
+                    "callback takes longer than what it is called for."
+                )
             function(*arguments)
-
-    def _write(self, text: str) -> None:
-        # Logging runs the application's handlers and filters. One that raises would end the
-        # sender's thread, and at shutdown reach the application.
-        try:
-            self._say(text)
-        except Exception:  # noqa: BLE001 - counted; there is no other way to say anything
-            self.failed_warnings += 1
 
     def _call(self, callback: Callable[[Any], object], value: object) -> None:
         try:
             callback(value)
-        except Exception as error:  # noqa: BLE001 - counted, and said once a minute
+        except _CONTAINED as error:
             self.failed_callbacks += 1
-            name = getattr(callback, "__qualname__", repr(callback))
+            # Not its repr: that of a functools.partial shows its arguments.
+            name = getattr(callback, "__qualname__", type(callback).__qualname__)
             self.say(
-                f"The callback {name} raised {type(error).__name__}: {error}. "
-                "Delivery goes on without it.",
+                f"The callback {name} raised {_described(error)}. Delivery goes on without it.",
                 about=f"callback {name}",
             )
+
+    def _write(self, text: str) -> None:
+        try:
+            self._say(hide_keys(text))
+        except _CONTAINED:
+            # A handler of the application's raised instead of writing: there is no better
+            # way to say so than the one that just failed.
+            self.failed_callbacks += 1
+
+
+def _described(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an exception whose text cannot be made has its name
+        return type(error).__name__
 
 
 def warn(text: str) -> None:
@@ -126,13 +150,17 @@ def warn(text: str) -> None:
     """
     logger = logging.getLogger(LOGGER_NAME)
     logger.warning("%s", text)
-    handlers = _handlers_of(logger)
+    if not logger.isEnabledFor(logging.WARNING):
+        return  # somebody does not want to know
+    handlers = [
+        handler for handler in _handlers_of(logger) if not isinstance(handler, logging.NullHandler)
+    ]
     if handlers and all(_is_opentelemetry(handler) for handler in handlers):
-        try:
-            print(f"{LOGGER_NAME}: {text}", file=sys.stderr, flush=True)  # noqa: T201
-        except (AttributeError, OSError, ValueError):
-            # No stderr (pythonw, a daemon) or a closed one: there is nobody left to tell.
-            return
+        # Not print(), which takes stdout where there is no stderr.
+        with suppress(AttributeError, OSError, ValueError):
+            # None (pythonw, a daemon), full or closed: there is nobody left to tell.
+            sys.stderr.write(f"{LOGGER_NAME}: {text}\n")
+            sys.stderr.flush()
 
 
 def _handlers_of(logger: logging.Logger) -> list[logging.Handler]:

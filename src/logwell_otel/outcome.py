@@ -1,23 +1,22 @@
-"""An answer -> what it means and what to do: the error table of `docs/delivery.md`."""
+"""An answer -> what it means and what to do: the error table of `docs/errors.md`."""
 
 from __future__ import annotations
 
-import email.utils
-import math
+import re
 import time
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from logwell_otel.errors import LogwellError, LogwellErrorCode
+from logwell_otel.retry_after import retry_after
 from logwell_otel.transport import Answer, NoAnswer
 from logwell_otel.wire import IngestResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MAX_RETRY_AFTER: Final = 3600.0
 _MAX_QUOTED: Final = 200
 
 
@@ -54,15 +53,37 @@ class Outcome(NamedTuple):
     response: IngestResponse | None = None
 
 
-class _ServerError(msgspec.Struct):
+class _Refusal(msgspec.Struct):
     """The body of the server's own 4xx answers."""
 
     error: str
-    message: str = ""
+    message: str
 
 
-_RESPONSE: Final = msgspec.json.Decoder(IngestResponse)
-_SERVER_ERROR: Final = msgspec.json.Decoder(_ServerError)
+class _Counts(msgspec.Struct):
+    """The body of a 200, as little of it as we need to know that entries were stored."""
+
+    accepted: int
+    rejected: Any = 0
+    errors: Any = None
+
+
+_REFUSAL: Final = msgspec.json.Decoder(_Refusal)
+_COUNTS: Final = msgspec.json.Decoder(_Counts)
+# What msgspec raises for a body; nested too deep is not among its own.
+_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError)
+# The server's are `invalid_json`, `validation_error` …; gateways write `Forbidden`.
+_OWN_ERROR: Final = re.compile(r"[a-z]+(_[a-z]+)*")
+
+_CHECK_ENDPOINT: Final = "Check endpoint (LOGWELL_ENDPOINT), and what stands in front of the server"
+_ADVICE: Final = {
+    404: _CHECK_ENDPOINT,
+    405: _CHECK_ENDPOINT,
+    407: "Check the user name and the password in HTTPS_PROXY or HTTP_PROXY",
+    421: _CHECK_ENDPOINT,
+    500: "If it lasts, see the server's own log",
+}
+_CHECK_WAY: Final = "Check that the server is up, and what stands in front of it"
 
 
 def outcome_of(
@@ -81,17 +102,19 @@ def outcome_of(
     if isinstance(answer, NoAnswer):
         return _outcome(
             Action.RETRY,
-            f"No answer from the server: {answer.reason}. Entries are held and sent again.",
+            f"No answer from the server: {answer.reason}. {_network_advice(answer.reason)}. "
+            "Entries are held and sent again.",
             LogwellErrorCode.NETWORK_ERROR,
             retryable=True,
         )
     status = answer.status
     wait = retry_after(answer.headers.get("retry-after"), now)
-    said = mask(_said(answer))
+    refusal = _refusal(answer)
+    said = _said(answer, refusal, mask)
     if 200 <= status < 300:
         return _accepted(answer, said)
     if 300 <= status < 400:
-        target = mask(answer.headers.get("location", "nowhere")[:_MAX_QUOTED])
+        target = quoted(answer.headers.get("location", "nowhere"), mask)
         return _outcome(
             Action.HOLD,
             f"The server redirects to {target}, which is not followed because the API key would "
@@ -103,8 +126,9 @@ def outcome_of(
     if status == 401:
         return _outcome(
             Action.HOLD,
-            f"The server refuses the API key{said}. Check api_key (LOGWELL_API_KEY) against the "
-            "project's settings on the server. Entries are held; the next try is in 30 s.",
+            f"The server refuses the API key{said}. Check api_key (LOGWELL_API_KEY) or the file "
+            "in api_key_file (LOGWELL_API_KEY_FILE) against the project's settings on the server. "
+            "Entries are held; the next try is in 30 s.",
             LogwellErrorCode.UNAUTHORIZED,
             status=status,
         )
@@ -119,23 +143,27 @@ def outcome_of(
     if status == 429:
         return _outcome(
             Action.PAUSE,
-            "The server's rate limit is reached: all processes of the project share it. Entries "
-            "are held and sent more slowly.",
+            f"The server's rate limit is reached{said}: all processes of the project share it. "
+            "Entries are held and sent more slowly. If it lasts, log less, or raise the limit on "
+            "the server.",
             LogwellErrorCode.RATE_LIMITED,
             status=status,
             retryable=True,
             wait=wait,
         )
-    if status in (400, 403, 415) and (own := _own_error(answer)) is not None:
+    if status in (400, 403, 415) and refusal is not None:
+        split = refusal.error == "batch_too_large"
         return _outcome(
-            Action.SPLIT if own.error == "batch_too_large" else Action.INVALID,
-            f"The server refuses the request{said}.",
+            Action.SPLIT if split else Action.INVALID,
+            f"The server refuses the request{said}; it is sent in parts"
+            + ("." if split else ", and what is refused even alone is dropped."),
             LogwellErrorCode.VALIDATION_ERROR,
             status=status,
         )
     return _outcome(
         Action.SUSPECT if status == 500 else Action.RETRY,
-        f"The server answered {status}{said}. Entries are held and sent again.",
+        f"The server answered {status}{said}. {_ADVICE.get(status, _CHECK_WAY)}. Entries are held "
+        "and sent again.",
         LogwellErrorCode.SERVER_ERROR,
         status=status,
         retryable=True,
@@ -143,31 +171,29 @@ def outcome_of(
     )
 
 
-def retry_after(value: str | None, now: Callable[[], float] = time.time) -> float | None:
-    """Seconds of a Retry-After header, which is a number of seconds or a date (RFC 9110).
+def quoted(text: str, mask: Callable[[str], str]) -> str:
+    """`text` fit to be quoted: no secrets, no control characters, one line, not too long."""
+    # Masked before it is cut: of a secret that is cut in two, no half would be found.
+    line = " ".join(mask(text).split())
+    shown = "".join(part if part.isprintable() else "\N{REPLACEMENT CHARACTER}" for part in line)
+    return shown if len(shown) <= _MAX_QUOTED else f"{shown[: _MAX_QUOTED - 1]}…"
 
-    None where there is none or it cannot be read; at least 0 and at most an hour.
-    """
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now()
-        except (TypeError, ValueError, OverflowError):
-            return None
-    if math.isnan(seconds):
-        return None
-    return min(max(seconds, 0.0), _MAX_RETRY_AFTER)
+
+def _network_advice(reason: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return (
+            "If the server's certificate is signed by an authority of your own, name that in "
+            "certificate_file (LOGWELL_CERTIFICATE_FILE)"
+        )
+    return "Check that endpoint (LOGWELL_ENDPOINT) is right and can be reached from here"
 
 
 def _accepted(answer: Answer, said: str) -> Outcome:
     try:
-        response = _RESPONSE.decode(answer.body)
-    except msgspec.MsgspecError:
-        response = None
-    if response is None or response.accepted < 0 or response.rejected < 0:
+        counts = _COUNTS.decode(_text(answer))
+    except _UNREADABLE:
+        counts = None
+    if counts is None or counts.accepted < 0:
         # Captive portals, and proxies during a deploy, answer 200 too.
         return _outcome(
             Action.RETRY,
@@ -177,24 +203,35 @@ def _accepted(answer: Answer, said: str) -> Outcome:
             status=answer.status,
             retryable=True,
         )
+    rejected = counts.rejected if isinstance(counts.rejected, int) else 0
+    errors = counts.errors if isinstance(counts.errors, list) else []
+    response = IngestResponse(
+        accepted=counts.accepted,
+        rejected=max(0, rejected),
+        errors=[text for text in errors if isinstance(text, str)],
+    )
     return Outcome(Action.DONE, response=response)
 
 
-def _own_error(answer: Answer) -> _ServerError | None:
+def _text(answer: Answer) -> str:
+    return answer.body.decode("utf-8", "replace")
+
+
+def _refusal(answer: Answer) -> _Refusal | None:
     try:
-        return _SERVER_ERROR.decode(answer.body)
-    except msgspec.MsgspecError:
+        refusal = _REFUSAL.decode(_text(answer))
+    except _UNREADABLE:
         return None
+    return refusal if _OWN_ERROR.fullmatch(refusal.error) else None
 
 
-def _said(answer: Answer) -> str:
+def _said(answer: Answer, refusal: _Refusal | None, mask: Callable[[str], str]) -> str:
     """The answer's text in a form to put into a sentence: a page of HTML is not quoted."""
-    own = _own_error(answer)
-    if own is not None:
-        return f" ({' '.join(f'{own.error}: {own.message}'.split())[:_MAX_QUOTED].rstrip(': ')})"
+    if refusal is not None:
+        return f" ({quoted(f'{refusal.error}: {refusal.message}', mask).rstrip(': ')})"
     kind = answer.headers.get("content-type", "").partition(";")[0].strip()
     if kind and kind != "application/json":
-        return f" (with {kind[:40]}, so perhaps a proxy in front of it)"
+        return f" (with {quoted(kind, mask)}, so perhaps from a proxy in front of it)"
     return ""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from logwell_otel.errors import LogwellError, LogwellErrorCode
+from logwell_otel.outcome import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from logwell_otel.chunk import Chunk
     from logwell_otel.wire import IngestResponse
 
-_INDEX: Final = re.compile(r"Entry at index (\d+): ?(.*)", re.DOTALL)
+_INDEX: Final = re.compile(r"Entry at index ([0-9]{1,9}): ?(.*)", re.DOTALL)
 _MAX_NAMED: Final = 5
 _MAX_QUOTED: Final = 120
 
@@ -35,17 +36,16 @@ def refusals(chunk: Chunk, response: IngestResponse, mask: Callable[[str], str])
     for text in response.errors[:_MAX_NAMED]:
         match = _INDEX.fullmatch(text)
         if match and int(match[1]) < len(entries):
-            named.append(f"{name(entries[int(match[1])])} ({match[2]})")
+            entry = name(entries[int(match[1])], mask)
+            named.append(f"{entry} ({quoted(match[2], mask)})")
         else:
-            named.append(text)
+            named.append(quoted(text, mask))
     more = response.rejected - len(named)
     if more > 0:
         named.append(f"and {more} more")
     return LogwellError(
-        mask(
-            f"The server refused {response.rejected} of {chunk.count} entries, which are not "
-            f"sent again: {'; '.join(named)}."
-        ),
+        f"The server refused {response.rejected} of {chunk.count} entries, which are not sent "
+        f"again: {'; '.join(named)}.",
         LogwellErrorCode.VALIDATION_ERROR,
         status_code=200,
     )
@@ -54,11 +54,9 @@ def refusals(chunk: Chunk, response: IngestResponse, mask: Callable[[str], str])
 def poison(chunk: Chunk, mask: Callable[[str], str]) -> LogwellError:
     """An entry that makes every request with it fail."""
     return LogwellError(
-        mask(
-            f"One entry was dropped: every request with it was answered 500 while others were "
-            f"accepted. It is {name(chunk.entries()[0])}. Please report it: entries are made so "
-            "that the server can store them."
-        ),
+        "One entry was dropped: every request with it was answered 500 while others were "
+        f"accepted. It is {name(chunk.entries()[0], mask)}. Please report it: entries are made so "
+        "that the server can store them.",
         LogwellErrorCode.VALIDATION_ERROR,
         status_code=500,
     )
@@ -67,20 +65,20 @@ def poison(chunk: Chunk, mask: Callable[[str], str]) -> LogwellError:
 def invalid(chunk: Chunk, cause: LogwellError, mask: Callable[[str], str]) -> LogwellError:
     """An entry that the server does not take even alone."""
     return LogwellError(
-        mask(f"One entry was refused and is not sent again: {name(chunk.entries()[0])}. ")
-        + cause.message,
+        f"One entry was refused and is not sent again: {name(chunk.entries()[0], mask)}. "
+        f"{cause.message}",
         LogwellErrorCode.VALIDATION_ERROR,
         status_code=cause.status_code,
     )
 
 
-def name(entry: bytes) -> str:
+def name(entry: bytes, mask: Callable[[str], str]) -> str:
     """Level and the beginning of the message, for people."""
     try:
         fields = _NAMED.decode(entry)
     except msgspec.MsgspecError:
         return "an entry that cannot be read"
-    message = fields.message
+    message = quoted(fields.message, mask)
     if len(message) > _MAX_QUOTED:
         message = message[: _MAX_QUOTED - 1] + "…"
     return f"{fields.level} {message!r}"

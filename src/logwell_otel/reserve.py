@@ -6,12 +6,14 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel.chunk import Chunk
+from logwell_otel.errors import LogwellError, LogwellErrorCode
 from logwell_otel.spool import Spool, SpoolCounters, SpooledChunk, SpoolWriteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from logwell_otel.ledger import Ledger
+    from logwell_otel.notices import Notices
 
 _RETRY_SECONDS: Final = 10.0
 """Seconds before a disk that said no is asked again."""
@@ -24,6 +26,13 @@ _REASONS: Final = {
 }
 """What the spool counts as gone, and the ledger's word for it."""
 
+_LOSSES: Final = {
+    "dropped_overflow": "it is full. Raise spool_max_bytes (LOGWELL_SPOOL_MAX_BYTES)",
+    "dropped_age": "they were older than spool_max_age (LOGWELL_SPOOL_MAX_AGE)",
+}
+"""The ones that are certainly losses: a line that cannot be read may be half of one that was
+never acknowledged, and a file that is gone may be in another process' hands."""
+
 
 class Reserve:
     """The spool, in terms of chunks and of the outbox's ledger.
@@ -34,7 +43,7 @@ class Reserve:
 
     Args:
         spool: Where entries go.
-        say: Told when the disk refuses, and when it takes entries again.
+        notices: Told when the disk refuses, when it takes entries again, and of losses.
         clock: Monotonic clock, in seconds.
     """
 
@@ -42,11 +51,11 @@ class Reserve:
         self,
         spool: Spool,
         *,
-        say: Callable[[str], None],
+        notices: Notices,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
-        self._say = say
+        self._notices = notices
         self._clock = clock
         self._refused_at: float | None = None
         self._known = SpoolCounters()
@@ -106,12 +115,12 @@ class Reserve:
             write()
         except SpoolWriteError as error:
             if self._refused_at is None:
-                self._say(f"{error} Entries are held in memory instead.")
+                self._notices.say(f"{error} Entries are held in memory instead.")
             self._refused_at = now
             return False
         if self._refused_at is not None:
             self._refused_at = None
-            self._say("The spool takes entries again.")
+            self._notices.say("The spool takes entries again.")
         return True
 
     def take(self) -> Chunk | None:
@@ -162,11 +171,19 @@ class Reserve:
             if new := getattr(now, name) - getattr(self._known, name):
                 ledger.dropped[reason] += new
                 lost += new
+                self._tell(name, new)
         self._known = now
         self._in_hand = min(self._in_hand, now.entries_held)
         # Which ones were lost is not known: ours cannot be more than there are.
         self.own = max(0, min(self.own, now.entries_held))
         return lost
+
+    def _tell(self, name: str, count: int) -> None:
+        if (why := _LOSSES.get(name)) is None:
+            return
+        message = f"{count} entries were dropped from the spool: {why}."
+        self._notices.error(LogwellError(message, LogwellErrorCode.QUEUE_OVERFLOW))
+        self._notices.say(message, about=f"spool {name}")
 
     def close(self) -> None:
         """Leave everything to the next process."""

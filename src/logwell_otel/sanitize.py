@@ -1,4 +1,4 @@
-"""Any Python value -> what JSON and PostgreSQL accept: the careful path.
+"""Entries -> what JSON and PostgreSQL accept: the careful path.
 
 One NUL character, one lone surrogate or one endless structure in one entry makes the
 server refuse the whole request with a 500, so nothing leaves here that could.
@@ -6,208 +6,91 @@ server refuse the whole request with a 500, so nothing leaves here that could.
 
 from __future__ import annotations
 
-import base64
-import datetime as dt
-import enum
-import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from typing import Any, Final
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from logwell_otel.wire import MAX_ENTRY_BYTES, MAX_SAFE_INTEGER, LogEntry
+from logwell_otel.names import OWN, TRUNCATED, UniqueNames, mark_truncated
+from logwell_otel.plain import CUT, Conversion, name, plain, safe_str, snapshot, text
+from logwell_otel.wire import MAX_ENTRY_BYTES, LogEntry
 
-MAX_DEPTH: Final = 32
-"""Levels of nesting kept as structure; what lies deeper becomes text."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
-MAX_VALUES: Final = 10_000
-"""Values one attribute may hold. A list that holds a list twice that holds a list twice …
-needs few objects and doubles with every level: depth alone does not bound it."""
+__all__ = [
+    "clean",
+    "cut",
+    "fit",
+    "plain",
+    "plain_metadata",
+    "safe_str",
+    "shrink",
+    "text",
+]
 
-TRUNCATED: Final = "logwell.truncated"
-_REPLACEMENT: Final = "\ufffd"
-# PostgreSQL's text has no U+0000; its jsonb takes no lone surrogate.
-_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-_MAX_TEXT: Final = MAX_ENTRY_BYTES
+# The body stands in the message too.
+_LEFT_OUT_LAST: Final = OWN - {"body"}
 _JSON: Final = msgspec.json.Encoder()
+_MAX_NAME_BYTES: Final = 128
+_BYTES_PER_ITEM: Final = 8
+_OVERHEAD: Final = len(_JSON.encode(CUT))
 _ENTRY: Final = msgspec.json.Decoder(LogEntry)
-
-
-def text(value: str) -> str:
-    """`value` with what PostgreSQL cannot store replaced by U+FFFD."""
-    return _UNSTORABLE.sub(_REPLACEMENT, value)
-
-
-def safe_str(value: object) -> str:
-    """`str(value)`, whatever the object's own methods do."""
-    try:
-        # The conversion is foreign code: it may raise, and may return a subclass of str.
-        return text(str.__str__(str(value))[:_MAX_TEXT])
-    except Exception:  # noqa: BLE001 - the placeholder below says that and for which type
-        return f"<unprintable {text(type(value).__name__)}>"
-
-
-def plain(value: object) -> Any:
-    """`value` as plain JSON values: None, bool, int, float, str, list and dict.
-
-    Bytes become base64, NaN and infinities their names, integers beyond ±2^53 decimal
-    text (the server reads numbers as doubles), sets lists, enum members their value,
-    dates ISO 8601, everything else its `str()`. Cycles and what lies deeper than
-    `MAX_DEPTH` become text. Never raises for an `Exception` in foreign code.
-    """
-    return _Plain().value(value, 0)
-
-
-class _Plain:
-    """One conversion: remembers the path (for cycles) and how much is left."""
-
-    def __init__(self) -> None:
-        self._left = MAX_VALUES
-        self._path: set[int] = set()
-
-    def value(self, value: object, depth: int) -> Any:
-        self._left -= 1
-        if value is None or value is True or value is False:
-            return value
-        if isinstance(value, str):
-            return text(str.__str__(value))
-        if isinstance(value, enum.Enum):
-            return self.value(value.value, depth + 1) if depth < MAX_DEPTH else safe_str(value)
-        if isinstance(value, int):
-            return _integer(int.__int__(value))
-        if isinstance(value, float):
-            return _float(float.__float__(value))
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            return base64.b64encode(bytes(value[:_MAX_TEXT])).decode("ascii")
-        if isinstance(value, (dt.datetime, dt.date, dt.time)):
-            return value.isoformat()
-        if isinstance(value, msgspec.Raw):
-            return value  # a part that was made ready before: the resource
-        try:
-            return self._structure(value, depth)
-        except Exception:  # noqa: BLE001 - a foreign Mapping or Sequence may raise anything
-            return safe_str(value)
-
-    def _structure(self, value: object, depth: int) -> Any:
-        if not isinstance(value, (Mapping, Sequence, AbstractSet)) or depth >= MAX_DEPTH:
-            return safe_str(value)
-        if id(value) in self._path:
-            return safe_str(value)
-        if self._left <= 0:
-            return "[truncated]"
-        self._path.add(id(value))
-        try:
-            if isinstance(value, Mapping):
-                return self._mapping(_snapshot(value.items()), depth)
-            return [self.value(item, depth + 1) for item in self._allowed(_snapshot(value))]
-        finally:
-            self._path.discard(id(value))
-
-    def _mapping(self, items: list[tuple[object, object]], depth: int) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key, item in self._allowed(items):
-            name = text(str.__str__(key)) if isinstance(key, str) else safe_str(key)
-            result[free_name(result, name)] = self.value(item, depth + 1)
-        return result
-
-    def _allowed(self, items: list[Any]) -> Iterable[Any]:
-        return items[: max(self._left, 0)]
-
-
-def _snapshot(items: Iterable[Any]) -> list[Any]:
-    """The items as a list, though another thread may be changing their container."""
-    for _ in range(3):
-        try:
-            return list(items)
-        except RuntimeError:  # "changed size during iteration": look again
-            continue
-    return list(items)
-
-
-def _integer(value: int) -> int | str:
-    if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-        return value
-    try:
-        return str(value)
-    except ValueError:  # over sys.get_int_max_str_digits(); hexadecimal has no such limit
-        return f"{value:#x}"
-
-
-def _float(value: float) -> float | str:
-    if math.isfinite(value):
-        return value
-    if math.isnan(value):
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
-
-
-def free_name(taken: Mapping[str, Any], name: str) -> str:
-    """`name`, or `name#2`, `name#3` … where that is taken: no value replaces another."""
-    if name not in taken:
-        return name
-    number = 2
-    while f"{name}#{number}" in taken:
-        number += 1
-    return f"{name}#{number}"
 
 
 def clean(entry: LogEntry) -> None:
     """Make every part of `entry` storable, in place."""
-    entry.message = text(entry.message)
+    entry.message = text(name(entry.message))
     if entry.service is not None:
-        entry.service = text(entry.service)
+        entry.service = text(name(entry.service))
     if entry.source_file is not None:
-        entry.source_file = text(entry.source_file)
-    entry.metadata = plain_metadata(entry.metadata)
+        entry.source_file = text(name(entry.source_file))
+    # Made ready by `origin`, for all records of a resource and scope; no attribute is one.
+    ready = {key: value for key, value in entry.metadata.items() if type(value) is msgspec.Raw}
+    entry.metadata = plain_metadata(entry.metadata) | ready
 
 
-def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def plain_metadata(metadata: Mapping[Any, Any]) -> dict[str, Any]:
     """Each value through `plain` on its own: one huge value does not cost the others."""
-    result: dict[str, Any] = {}
-    for key, value in _snapshot(metadata.items()):
-        name = text(str.__str__(key)) if isinstance(key, str) else safe_str(key)
-        result[free_name(result, name)] = plain(value)
-    return result
+    result = UniqueNames()
+    truncated = False
+    for key, value in snapshot(metadata.items(), sys.maxsize):
+        conversion = Conversion()
+        result.add(text(name(key)), conversion.value(value))
+        truncated |= conversion.cut
+    if truncated:
+        mark_truncated(result.values)
+    return result.values
 
 
 def cut(value: str, limit: int) -> str:
     """`value` cut to at most `limit` bytes of UTF-8, between characters."""
     if len(value) * 4 <= limit:
         return value
-    return value.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+    return value[:limit].encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
 
 
 def fit(entry: LogEntry, limit: int = MAX_ENTRY_BYTES) -> bytes:
     """Encode a clean `entry`, its longest strings cut until it has at most `limit` bytes.
 
-    A cut entry says so: `metadata["logwell.truncated"]` is true. What strings cannot
-    give (a structure of very many small values) is given by leaving metadata out,
-    largest value first.
+    Long lists and objects lose their ends with them. What that cannot give (very many
+    attributes) is given by leaving metadata out, largest value first. A cut entry says
+    so: `metadata["logwell.truncated"]` is true.
     """
     encoded = _JSON.encode(entry)
     if len(encoded) <= limit:
         return encoded
-    entry.metadata[TRUNCATED] = True
-    for allowed in (limit // 4, limit // 16, 1024, 128):
+    mark_truncated(entry.metadata)
+    for allowed in sorted({limit // 4, limit // 16, 1024, 128}, reverse=True):
         entry.message = _shorten(entry.message, allowed)
-        entry.source_file = entry.source_file and _shorten(entry.source_file, allowed)
-        entry.metadata = {
-            _shorten(key, 128): _shorten_deep(value, allowed)
-            for key, value in entry.metadata.items()
-        }
+        if entry.source_file is not None:
+            entry.source_file = _shorten(entry.source_file, allowed)
+        entry.metadata = _shorten_items(entry.metadata.items(), allowed)
         encoded = _JSON.encode(entry)
         if len(encoded) <= limit:
             return encoded
-    sizes = {key: len(_JSON.encode(value)) for key, value in entry.metadata.items()}
-    for key in sorted(sizes, key=sizes.__getitem__, reverse=True):
-        del entry.metadata[key]
-        entry.metadata[TRUNCATED] = True
-        encoded = _JSON.encode(entry)
-        if len(encoded) <= limit:
-            break
-    return encoded
+    _leave_out(entry.metadata, len(encoded) - limit)
+    return _JSON.encode(entry)
 
 
 def shrink(encoded: bytes, limit: int) -> bytes | None:
@@ -218,20 +101,47 @@ def shrink(encoded: bytes, limit: int) -> bytes | None:
         return None
 
 
+def _leave_out(metadata: dict[str, Any], excess: int) -> None:
+    """Take away the largest values until `excess` bytes are gone, ours at the very last."""
+    # A member costs its name, its value, a colon and a comma.
+    sizes = {
+        key: len(_JSON.encode(key)) + len(_JSON.encode(value)) + 2
+        for key, value in metadata.items()
+        if key != TRUNCATED
+    }
+    for key in sorted(sizes, key=lambda key: (key in _LEFT_OUT_LAST, -sizes[key])):
+        if excess <= 0:
+            break
+        del metadata[key]
+        excess -= sizes[key]
+
+
 def _shorten(value: str, allowed: int) -> str:
+    if len(value) * 6 + 2 <= allowed:
+        return value
     # A control character takes six bytes as JSON, so the limit is on the encoded size.
     size = len(_JSON.encode(value))
     if size <= allowed:
         return value
-    ratio = max(1, len(value.encode("utf-8")) * allowed // size)
-    return cut(value, ratio) + "…"
+    share = len(value.encode("utf-8")) * (allowed - _OVERHEAD) // size
+    return cut(value, max(1, share)) + CUT
+
+
+def _shorten_items(items: Iterable[tuple[str, Any]], allowed: int) -> dict[str, Any]:
+    names = UniqueNames()
+    for key, value in items:
+        names.add(_shorten(key, _MAX_NAME_BYTES), _shorten_deep(value, allowed))
+    return names.values
 
 
 def _shorten_deep(value: Any, allowed: int) -> Any:
     if isinstance(value, str):
         return _shorten(value, allowed)
+    most = allowed // _BYTES_PER_ITEM
     if isinstance(value, list):
-        return [_shorten_deep(item, allowed) for item in value]
+        kept = [_shorten_deep(item, allowed) for item in value[:most]]
+        return kept if len(value) <= most else [*kept, CUT]
     if isinstance(value, dict):
-        return {_shorten(key, 128): _shorten_deep(item, allowed) for key, item in value.items()}
+        shortened = _shorten_items(list(value.items())[:most], allowed)
+        return shortened if len(value) <= most else {**shortened, CUT: CUT}
     return value

@@ -35,7 +35,7 @@ class Sender:
         notices: Told after every step, outside every lock.
         close: Closes the connection when delivery is over.
         clock: Monotonic clock, in seconds.
-        sleep: Waits that many seconds during shutdown.
+        sleep: Waits that many seconds where the thread does not.
         threads: False never starts the thread: flush and shutdown do the work.
     """
 
@@ -61,6 +61,7 @@ class Sender:
         self._wakeup = threading.Event()
         self._done = threading.Event()
         self._sleep = sleep or self._done.wait
+        self._pause = sleep or self._wakeup.wait
         self._thread: threading.Thread | None = None
         self._deadline: float | None = None
         self._expedite = False
@@ -144,7 +145,7 @@ class Sender:
             remaining = deadline - self._clock()
             if wait is None or remaining <= 0 or self._done.is_set():
                 return
-            self._wakeup.wait(min(wait, remaining))
+            self._pause(min(wait, remaining))
             self._wakeup.clear()
 
     def shutdown(self, timeout: float) -> None:

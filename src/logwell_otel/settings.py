@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+import re
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel.credentials import config_error, hide_keys
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from logwell_otel.errors import LogwellError
+
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
+
+# A wrong value is shown, unless it may be a secret that stands in the wrong variable:
+# a key, headers (name=value) or a proxy's URL (user:password@host).
+_SECRET_LIKE: Final = re.compile(r"[=@]|lw_", re.IGNORECASE)
+_WORD: Final = re.compile(r"[\w .,+%-]{0,24}", re.ASCII)
+_LONGEST_PATH: Final = 200
+_MOST_BITS: Final = 128
+# Of an integer that is written out. Python refuses to from 4,300 digits on.
 
 
 class Settings:
     """Resolves settings by name and remembers where each came from.
 
-    Every error names the argument and the variable, what was found and what is expected.
-    An empty variable counts as unset, as OpenTelemetry's do.
+    Every error names the argument and the variable, what was found and what is expected,
+    and no secret. An empty or blank text counts as not given, in an argument as in a
+    variable, and OpenTelemetry does the same with its variables.
 
     Args:
         arguments: What the caller gave, by argument name; None counts as not given.
@@ -38,14 +51,17 @@ class Settings:
 
     def raw(self, name: str) -> Any:
         """The value as given, None where it is neither an argument nor a variable."""
-        value = self._arguments.get(name)
-        if value is not None:
-            self.origins[name] = "argument"
-            return value
         variable = variable_of(name)
-        value = self._environ.get(variable, "").strip()
-        self.origins[name] = variable if value else "default"
-        return value or None
+        for origin, value in (
+            ("argument", self._arguments.get(name)),
+            (variable, self._environ.get(variable)),
+        ):
+            found = value.strip() if isinstance(value, str) else value
+            if found is not None and found != "":
+                self.origins[name] = origin
+                return found
+        self.origins[name] = "default"
+        return None
 
     def argument(self, name: str) -> Any:
         """The value of a setting that has no variable."""
@@ -56,34 +72,44 @@ class Settings:
         value = self.raw(name)
         if value is None:
             return None
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            return str(value).strip() or None
-        raise self.error(name, "a text", type(value).__name__)
+        text = as_text(value)
+        if text is None:
+            raise self.error(name, "a text", type(value).__name__)
+        return text
+
+    def public_text(self, name: str) -> str | None:
+        """A text that is shown and sent, and so must be no API key."""
+        value = self.text(name)
+        if value is not None and hide_keys(value) != value:
+            raise self.error(name, "no API key: this is shown", "what looks like one")
+        return value
 
     def number(self, name: str, default: float | None, *, least: float, most: float) -> Any:
         """A finite number between `least` and `most`."""
         value = self.raw(name)
         if value is None:
             return default
-        expected = f"a number from {least:g} to {most:g}"
-        if isinstance(value, bool):
-            raise self.error(name, expected, repr(value))
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            raise self.error(name, expected, _shown(value)) from None
-        if not math.isfinite(number) or not least <= number <= most:
-            raise self.error(name, expected, _shown(value))
+        number = _number(value)
+        if number is None or not least <= number <= most:
+            raise self.error(name, f"a number from {least:,} to {most:,}", _shown(value))
         return number
+
+    def integer(self, name: str, default: int, *, least: int, most: int) -> int:
+        """A whole number between `least` and `most`."""
+        value = self.raw(name)
+        if value is None:
+            return default
+        number = _number(value)
+        if number is None or not number.is_integer() or not least <= number <= most:
+            raise self.error(name, f"a whole number from {least:,} to {most:,}", _shown(value))
+        return int(number)
 
     def flag(self, name: str, *, default: bool) -> bool:
         """True or false, in the usual spellings."""
         value = self.raw(name)
         if value is None:
             return default
-        if isinstance(value, bool):
-            return value
-        spelling = str(value).strip().lower()
+        spelling = _spelling(value)
         if spelling in _TRUE | _FALSE:
             return spelling in _TRUE
         raise self.error(name, "true or false", _shown(value))
@@ -93,51 +119,38 @@ class Settings:
         value = self.raw(name)
         if value is None:
             return default
-        spelling = str(value).strip().lower()
+        spelling = _spelling(value)
         if spelling in choices:
             return choices[spelling]
         raise self.error(
             name, "one of " + ", ".join(dict.fromkeys(choices.values())), _shown(value)
         )
 
-    def file(self, name: str) -> Path | None:
-        """The path of a file that can be read."""
+    def path(self, name: str) -> Path | None:
+        """A path, with `~` for the home directory."""
         value = self.raw(name)
         if value is None:
             return None
-        if not isinstance(value, (str, os.PathLike)):
-            raise self.error(name, "the path of a file", type(value).__name__)
-        path = Path(value).expanduser()
-        try:
-            with path.open("rb"):
-                return path
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise self.error(name, "a file that can be read", f"{path} ({reason})") from None
+        path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+        if not isinstance(path, str):
+            raise self.error(name, "a path", type(value).__name__)
+        if hide_keys(path) != path or "\0" in path:
+            raise self.error(name, "a path", _shown_path(path))
+        return _expanded(path)
 
-    def headers(self, name: str) -> dict[str, str]:
-        """Header names and values, as a mapping or as `name=value,name=value`.
+    def file(self, name: str) -> Path | None:
+        """The path of a file that can be read."""
+        path = self.path(name)
+        if path is not None and (reason := _unreadable(path)):
+            raise self.error(name, "a file that can be read", f"{_shown_path(path)} ({reason})")
+        return path
 
-        Values are percent-decoded in the second form, as OpenTelemetry's are.
+    def error(self, name: str, expected: str, found: str) -> LogwellError:
+        """An `INVALID_CONFIG` error about the setting `name`. `found` must hold no secret.
+
+        To be raised outside of `except`: an exception that stands behind this one, even
+        hidden by `from None`, may quote what this one does not.
         """
-        value = self.raw(name)
-        if value is None:
-            return {}
-        if isinstance(value, Mapping):
-            pairs = [(str(key), str(item)) for key, item in value.items()]
-        elif isinstance(value, str):
-            pairs = []
-            for number, part in enumerate(filter(None, map(str.strip, value.split(","))), 1):
-                key, separator, item = part.partition("=")
-                if not separator:
-                    raise self.error(name, "name=value,name=value", f"no '=' in part {number}")
-                pairs.append((unquote(key.strip()), unquote(item.strip())))
-        else:
-            raise self.error(name, "a mapping or name=value,name=value", type(value).__name__)
-        return dict(pairs)
-
-    def error(self, name: str, expected: str, found: str) -> Exception:
-        """An `INVALID_CONFIG` error about the setting `name`. `found` must hold no secret."""
         origin = self.origins.get(name, "default")
         where = f"the variable {origin}" if origin.startswith("LOGWELL_") else "the argument"
         return config_error(
@@ -151,6 +164,62 @@ def variable_of(name: str) -> str:
     return f"LOGWELL_{name.upper()}"
 
 
+def as_text(value: object) -> str | None:
+    """A text, or a number that YAML made of one; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return None
+    return str(value)
+
+
+def shown_text(text: str) -> str:
+    """`text` in quotes, or how long it is where it may hold a secret."""
+    if len(text) > _LONGEST_PATH or _SECRET_LIKE.search(text):
+        return f"{len(text)} characters, not shown because they may be a secret"
+    return repr(text)
+
+
 def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}…"
+    if isinstance(value, str):
+        if _WORD.fullmatch(value):
+            return shown_text(value)
+        return f"{len(value)} characters, not shown because they may be a secret"
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return "a number of too many digits"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return f"a value of type {type(value).__name__}"
+
+
+def _shown_path(path: Path | str) -> str:
+    return shown_text(str(path))
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, (bool, bytes, bytearray)):
+        return None
+    try:
+        number = float(value)  # type: ignore[arg-type] # whatever is a number to Python
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _spelling(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else (as_text(value) or "").lower()
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # there is no such user: a directory may begin with ~ all the same
+        return Path(path)
+
+
+def _unreadable(path: Path) -> str | None:
+    try:
+        with path.open("rb"):
+            return None
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or type(error).__name__

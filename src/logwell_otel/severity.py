@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from logwell_otel import sanitize
+import msgspec
+
+from logwell_otel.plain import plain, safe_str
 
 if TYPE_CHECKING:
+    from logwell_otel.otel import LogRecord
     from logwell_otel.wire import Level
 
 LEVELS: Final[tuple[Level, ...]] = ("debug", "info", "warn", "error", "fatal")
@@ -26,6 +29,9 @@ _LEVEL_OF_TEXT: Final[dict[str, Level]] = {
     "TRACE": "debug",
     "DEBUG": "debug",
     "VERBOSE": "debug",
+    # What Python calls a level without a name; OpenTelemetry's handlers leave the number
+    # unset below 10 only.
+    "LEVEL": "debug",
     "INFO": "info",
     "INFORMATION": "info",
     "NOTICE": "info",
@@ -42,16 +48,48 @@ _LEVEL_OF_TEXT: Final[dict[str, Level]] = {
     "FATAL": "fatal",
     "PANIC": "fatal",
 }
+_MAX_KNOWN: Final = 64
 
 
-class Severity(NamedTuple):
-    """A level, and what of the record's severity it does not give back."""
+class Severity(msgspec.Struct, frozen=True):
+    """A level, and what of the record's severity it does not give back.
+
+    Attributes:
+        level: One of `LEVELS`.
+        rank: Its place in `LEVELS`, for comparing.
+        metadata: `severity_text` and `severity_number` where the level says less.
+    """
 
     level: Level
     rank: int
-    """Place of the level in `LEVELS`, for comparing."""
     metadata: dict[str, Any]
-    """`severity_text` and `severity_number` where the level says less than they do."""
+
+
+class Severities:
+    """Finds the severity of a record; each number and text that come together are looked at once.
+
+    Safe to use from several threads: the worst a race costs is doing a thing twice.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        # By text, since a text is hashed once and an enum member's hash is Python code.
+        self._known: dict[str | None, tuple[object, Severity]] = {}
+
+    def of(self, log: LogRecord) -> Severity:
+        """The level of `log`, and what of its severity the level does not say."""
+        number, name = log.severity_number, log.severity_text
+        if not (name is None or type(name) is str):
+            return severity_of(number, name)
+        known = self._known.get(name)
+        if known is not None and known[0] is number:
+            return known[1]
+        severity = severity_of(number, name)
+        if len(self._known) >= _MAX_KNOWN:
+            self._known = {}
+        self._known[name] = (number, severity)
+        return severity
 
 
 def severity_of(number: object, text: object) -> Severity:
@@ -61,16 +99,17 @@ def severity_of(number: object, text: object) -> Severity:
     not 0.
     """
     metadata: dict[str, Any] = {}
-    name = "" if text is None else sanitize.safe_str(text).strip()
+    number = plain(number)  # of an enum member, its value
+    name = "" if text is None else safe_str(text).strip()
     upper = name.upper()
-    if isinstance(number, int) and 1 <= number <= 24:
+    if type(number) is int and 1 <= number <= 24:
         rank = max(0, (number - 5) // 4)
         level = LEVELS[rank]
     else:
-        level = _LEVEL_OF_TEXT.get(upper.rstrip("0123456789"), "info")
+        level = _LEVEL_OF_TEXT.get(upper.rstrip("0123456789 "), "info")
         rank = LEVELS.index(level)
     if upper and upper not in _PLAIN_TEXT[level]:
         metadata["severity_text"] = name
     if number and number != _PLAIN_NUMBER[level]:
-        metadata["severity_number"] = sanitize.plain(number)
+        metadata["severity_number"] = number
     return Severity(level, rank, metadata)

@@ -32,7 +32,15 @@ MAX_SAFE_INTEGER = 2**53
 """Integers beyond this are rounded silently: the server reads JSON numbers as doubles."""
 
 
-class LogEntry(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
+JS_BLANK = (
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
+    "\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+"""What JavaScript's `String.prototype.trim` and `\\s` take for blank (ECMA-262, WhiteSpace and
+LineTerminator): the server refuses a message that has nothing else. Python's differ."""
+
+
+class LogEntry(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True, gc=False):
     """One log entry as Logwell takes it.
 
     Field names are Python's; on the wire they are `level`, `message`, `timestamp`,

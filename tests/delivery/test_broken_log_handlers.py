@@ -34,7 +34,7 @@ def test_the_senders_thread_lives_on_and_delivers() -> None:
         receiver.faults.answer(401, times=1)  # said at once
         exporter = LogwellLogExporter(receiver.url, receiver.key)
         exporter.export(records(10))
-        while not exporter._engine.notices.failed_warnings:  # noqa: SLF001
+        while not exporter._engine.notices.failed_callbacks:  # noqa: SLF001
             assert exporter._engine.sender.running  # noqa: SLF001
         assert exporter._engine.sender.running  # noqa: SLF001
         exporter.shutdown()
@@ -48,7 +48,7 @@ def test_a_shutdown_that_has_losses_to_tell_does_not_raise() -> None:
     bench.exporter.export(records(10))
     bench.exporter.shutdown()
     assert bench.exporter.health().dropped == {"shutdown": 10}
-    assert bench.engine.notices.failed_warnings == 2  # about the failures, and the losses
+    assert bench.engine.notices.failed_callbacks == 2  # about the failures, and the losses
 
 
 def test_a_warning_at_construction_does_not_raise() -> None:

@@ -103,3 +103,9 @@ def test_depth_outside_of_metadata_does_no_harm(client: httpx.Client) -> None:
         "Entry at index 0: missing required field 'level'"
     ]
     assert client.post("/v1/ingest", content=deep[:-1]).status_code == 400
+
+
+def test_a_level_nested_deep_is_500_as_in_javascript(client: httpx.Client) -> None:
+    deep = b"[" * 50_000 + b"]" * 50_000
+    answer = client.post("/v1/ingest", content=b'{"level":%s,"message":"x"}' % deep)
+    assert answer.status_code == 500

@@ -53,7 +53,8 @@ def test_a_limit_that_lets_nothing_through_is_refused(limit: int) -> None:
 
 
 def test_what_costs_a_token_and_what_does_not() -> None:
-    with Receiver(requests_per_minute=3) as receiver:
+    clock = Clock()
+    with Receiver(requests_per_minute=3, clock=clock) as receiver:
         good = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}
 
         def post(body: bytes = GOOD, **headers: str) -> httpx.Response:
@@ -78,4 +79,6 @@ def test_what_costs_a_token_and_what_does_not() -> None:
         }
         # Checked before the body is: neither of these is looked at.
         assert post(b"broken").status_code == 429
-        assert receiver.count() == 1
+        clock.now += 20
+        assert [post().status_code, post().status_code] == [200, 429]
+        assert receiver.count() == 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +93,19 @@ def test_a_port_that_needs_more_rights(
     assert "not allowed to listen on port 80" in capsys.readouterr().err
 
 
+def test_what_is_said_without_the_extra() -> None:
+    program = "import sys; sys.modules['uvicorn'] = None; import logwell_otel.devserver"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environ
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "ModuleNotFoundError: the development receiver needs starlette and uvicorn: "
+        "pip install 'logwell-otel[devserver]'"
+    )
+
+
 @pytest.mark.parametrize("port", ["-1", "65536", "x"])
 def test_wrong_ports(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -100,7 +115,8 @@ def test_wrong_ports(port: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_options_reach_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LOGWELL_API_KEY", raising=False)
+    # A real key in the environment is none of the receiver's business: it would be printed.
+    monkeypatch.setenv("LOGWELL_API_KEY", "lw_" + "s" * 32)
     seen: list[dict[str, Any]] = []
 
     def note(**options: Any) -> int:

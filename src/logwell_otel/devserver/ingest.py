@@ -31,7 +31,7 @@ _GONE = Response()
 """Returned where nobody is left to read it."""
 
 
-def now_ms() -> int:
+def _now_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
@@ -46,7 +46,6 @@ class Ingest:
         faults: The switches.
         journal: Where requests are noted.
         on_stored: Called with the entries of each batch once they are committed.
-        wall_clock: The time of entries that bring none, in milliseconds since 1970.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class Ingest:
         faults: Faults,
         journal: Journal,
         on_stored: Callable[[Sequence[Entry]], None] | None = None,
-        wall_clock: Callable[[], int] = now_ms,
     ) -> None:
         self._store = store
         self._api_key = api_key
@@ -66,7 +64,6 @@ class Ingest:
         self._faults = faults
         self._journal = journal
         self._on_stored = on_stored
-        self._wall_clock = wall_clock
 
     async def post(self, request: Request) -> Response:
         """The route's handler."""
@@ -107,7 +104,7 @@ class Ingest:
         if refused is not None:
             return answers.error(400, refused.error, refused.message), 0
         try:
-            batch = rules.read_batch(document, len(body), self._wall_clock())
+            batch = rules.read_batch(document, len(body), _now_ms())
             if batch.entries:
                 self._check_faults(body)
                 self._store.add(batch.entries)

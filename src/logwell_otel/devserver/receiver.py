@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING
 
 from .app import create_app
@@ -47,6 +48,7 @@ class Receiver:
         port: Port to listen on; 0 picks a free one.
         api_key: The key to accept; None makes one.
         requests_per_minute: The rate limit; None for no limit. It starts full.
+        clock: The rate limit's clock, in seconds.
         db: File to store in; None keeps entries in memory.
         control: Whether `/_control` is offered.
         journal: Whether single requests are remembered.
@@ -64,6 +66,7 @@ class Receiver:
         port: int = 0,
         api_key: str | None = None,
         requests_per_minute: int | None = 600,
+        clock: Callable[[], float] = time.monotonic,
         db: str | Path | None = None,
         control: bool = True,
         journal: bool = True,
@@ -72,7 +75,7 @@ class Receiver:
         self.key = new_key() if api_key is None else api_key
         if not KEY_FORMAT.fullmatch(self.key):
             raise ValueError("the API key must be lw_ and 32 of A-Z a-z 0-9 _ -")
-        bucket = None if requests_per_minute is None else TokenBucket(requests_per_minute)
+        bucket = None if requests_per_minute is None else TokenBucket(requests_per_minute, clock)
         self.faults = Faults()
         self._host = host
         self._port = port

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
 import signal
 import sys
 import threading
@@ -145,9 +144,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--port", type=_port, default=3000, help="0 picks a free one (default: %(default)s)")
     add(
         "--api-key",
-        default=os.environ.get("LOGWELL_API_KEY") or None,
         metavar="KEY",
-        help="lw_ and 32 characters (default: LOGWELL_API_KEY, else made at random)",
+        help="lw_ and 32 characters (default: made at random)",
     )
     add(
         "--requests-per-minute",

@@ -159,16 +159,15 @@ def _check(path: Path, status: os.stat_result) -> None:
         )
     if not stat.S_ISDIR(status.st_mode):
         raise SpoolError(f"{path} is not a directory: remove it or name another spool directory.")
-    if sys.platform == "win32":
-        return
-    advice = f"name a directory that does not exist yet, such as {path / 'logwell'}"
-    if not owner_is_us(status):
-        raise SpoolError(
-            f"{path} belongs to user id {status.st_uid}, not to {os.geteuid()}, who runs this"
-            f" process: {advice}, or change its owner."
-        )
-    if status.st_mode & stat.S_IWOTH:
-        raise SpoolError(
-            f"{path} is writable by every user (mode {stat.S_IMODE(status.st_mode):04o}): {advice},"
-            " or take that permission away."
-        )
+    if sys.platform != "win32":
+        advice = f"name a directory that does not exist yet, such as {path / 'logwell'}"
+        if not owner_is_us(status):
+            raise SpoolError(
+                f"{path} belongs to user id {status.st_uid}, not to {os.geteuid()}, who runs this"
+                f" process: {advice}, or change its owner."
+            )
+        if status.st_mode & stat.S_IWOTH:
+            raise SpoolError(
+                f"{path} is writable by every user (mode {stat.S_IMODE(status.st_mode):04o}):"
+                f" {advice}, or take that permission away."
+            )

@@ -225,12 +225,12 @@ class Spool:
         mine = self._mine()
         if not mine.adopting.acquire(blocking=False):
             return 0  # another thread is at it
+        adopted = 0
         try:
             with mine.lock:
                 if not mine.scan_due():
                     return 0
                 own = None if mine.home is None else mine.home.directory
-            adopted = 0
             for orphan in rescue.dead(self.path, own):
                 try:
                     adopted += self._adopt(mine, orphan)
@@ -240,7 +240,6 @@ class Spool:
                 mine.balance()
         except (OSError, SpoolError) as error:
             mine.last_error = f"looking for dead processes in {self.path}: {error}"
-            return 0
         finally:
             mine.adopting.release()
         return adopted
@@ -259,6 +258,8 @@ class Spool:
         if orphan.empty():
             return 0
         with mine.lock:
+            if mine.closed:
+                return 0
             home = mine.settle_in()
         # Without the lock: thousands of files may take a while, and nothing
         # that is stored meanwhile has to wait for it.

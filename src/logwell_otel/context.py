@@ -1,0 +1,206 @@
+"""Attributes for every record of a block, a request, a process.
+
+A record attribute wins over the inner `log_context`, the inner over the outer, and that
+over `set_global_context`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, MutableMapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from opentelemetry.sdk._logs import LogRecordProcessor
+
+from .attributes import clean_attributes
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import LogRecord
+    from opentelemetry.sdk._logs import ReadWriteLogRecord
+
+_CallableT = TypeVar("_CallableT", bound=Callable[..., Any])
+
+# Immutable, so that tasks that copied the context never see each other's changes.
+_blocks: ContextVar[tuple[LogContext, ...]] = ContextVar("logwell_otel_log_context", default=())
+
+# Replaced as a whole, never changed: reading it needs no lock.
+_global: dict[str, Any] = {}
+
+
+def log_context(attributes: Mapping[str, object] | None = None, /, **named: object) -> LogContext:
+    """Add attributes to every record emitted inside a block or a function.
+
+        with log_context(request_id=request_id, user_id=user.id):
+            logger.info("order accepted")
+
+        @log_context({"service.name": "billing"})
+        async def bill(order): ...
+
+    They follow the code across `await`, into tasks, into `asyncio.to_thread` and into
+    whatever else copies the context, which a bare `threading.Thread` by default does not.
+    Values are taken as they are when this is called. A value that cannot be turned into an
+    attribute is replaced by a placeholder that says why.
+
+    Args:
+        attributes: Values by name, for names that are no Python identifiers.
+        **named: Values by name; they win over `attributes`.
+
+    Returns:
+        A context manager and decorator, for functions and coroutine functions. It may be
+        used more than once, also at the same time.
+
+    Raises:
+        TypeError: `attributes` is not a mapping.
+    """
+    return LogContext(_cleaned(attributes, named))
+
+
+def set_global_context(attributes: Mapping[str, object] | None = None, /, **named: object) -> None:
+    """Add attributes to every record of this process, on every thread.
+
+    Replaces what an earlier call has set; without arguments, nothing is left.
+
+    Args:
+        attributes: Values by name, for names that are no Python identifiers.
+        **named: Values by name; they win over `attributes`.
+
+    Raises:
+        TypeError: `attributes` is not a mapping.
+    """
+    global _global  # noqa: PLW0603 - one process, one global context
+    _global = _cleaned(attributes, named)
+
+
+def current_context() -> dict[str, Any]:
+    """The attributes that a record emitted here and now gets, as a new dict."""
+    merged = dict(_global)
+    for block in _blocks.get():
+        merged.update(block.attributes)
+    return merged
+
+
+class LogContext:
+    """What `log_context` returns.
+
+    Attributes:
+        attributes: Attribute values by name. Not to be changed.
+    """
+
+    __slots__ = ("attributes",)
+
+    def __init__(self, attributes: dict[str, Any]) -> None:
+        self.attributes = attributes
+
+    def __enter__(self) -> LogContext:  # noqa: PYI034 - typing.Self is 3.11
+        _blocks.set((*_blocks.get(), self))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Not by token: a generator's block, a FastAPI dependency for one, may be left in
+        # another copy of the context than it was entered in, and a token would raise there.
+        blocks = _blocks.get()
+        for index in range(len(blocks) - 1, -1, -1):
+            if blocks[index] is self:
+                _blocks.set(blocks[:index] + blocks[index + 1 :])
+                return
+
+    def __call__(self, function: _CallableT) -> _CallableT:
+        """Run a function, or a coroutine function, inside this context.
+
+        Raises:
+            TypeError: The function is a generator function; its body would run after the
+                block has been left. Use `with` inside it.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                "log_context does not decorate generator functions: their body runs after the "
+                "call has returned. Use `with log_context(...):` inside the function."
+            )
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def run_async(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    return await function(*args, **kwargs)
+
+            return cast("_CallableT", run_async)
+
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return cast("_CallableT", run)
+
+    def __repr__(self) -> str:
+        return f"LogContext({self.attributes!r})"
+
+
+class ContextLogRecordProcessor(LogRecordProcessor):
+    """Adds the context's attributes to every record of a LoggerProvider.
+
+    Must be added to the provider **before** the batch processor, which exports on another
+    thread: a record can be gone before a later processor has seen it.
+
+        provider.add_log_record_processor(ContextLogRecordProcessor())
+        provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+
+    Attributes:
+        failures: Records left without their context because adding it raised.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Add the attributes that the record does not have itself."""
+        try:
+            add_context(log_record.log_record)
+        except Exception:  # noqa: BLE001 - raised here, it would surface in the application
+            self.failures += 1
+
+    def enabled(self, **_: object) -> bool:
+        """False: it emits nothing itself, so that the others' answer counts."""
+        return False
+
+    def shutdown(self) -> None:
+        """Nothing to end."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
+        """Nothing is held: True."""
+        return True
+
+
+def add_context(record: LogRecord) -> None:
+    """Add the context's attributes to a record that is about to be emitted.
+
+    Args:
+        record: Changed in place. What it already has stays. Where the SDK limits the
+            number of attributes, those of the context give way, and are counted as dropped,
+            as the specification has it; OpenTelemetry for Python would drop the record's own.
+    """
+    context = current_context()
+    if not context:
+        return
+    attributes = record.attributes
+    if not isinstance(attributes, MutableMapping):
+        record.attributes = {**context, **(attributes or {})}
+        return
+    limit = getattr(attributes, "maxlen", None)
+    for name, value in context.items():
+        if name in attributes:
+            continue
+        if limit is not None and len(attributes) >= limit:
+            cast("Any", attributes).dropped += 1
+        else:
+            attributes[name] = value
+
+
+def _cleaned(attributes: Mapping[str, object] | None, named: dict[str, object]) -> dict[str, Any]:
+    if attributes is not None and not isinstance(attributes, Mapping):
+        raise TypeError(f"attributes must be a mapping, not {type(attributes).__name__}")
+    # The placeholder in a value's place says what was wrong with it: no count is kept here.
+    cleaned, _ = clean_attributes({**(attributes or {}), **named})
+    return cleaned

@@ -1,0 +1,83 @@
+"""The server's address: what people write -> one form, and what that form says."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+INGEST_PATH: Final = "/v1/ingest"
+
+_UNPRINTABLE: Final = re.compile(r"[^\x21-\x7e]")
+_LABEL: Final = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
+_IPV4_LIKE: Final = re.compile(r"[\d.]+")
+
+
+def base_url(text: str) -> str:
+    """`text` as a base URL: scheme and host in lower case, without a slash at the end.
+
+    A path prefix stays; a full `…/v1/ingest` is cut back to what stands before it.
+
+    Raises:
+        ValueError: It is none. The text says what was found, without anything that may
+            be a password, and has no exception behind it that might.
+    """
+    if "@" in text:
+        # Anywhere: an unescaped slash in a password moves the @ into the path.
+        raise ValueError("a URL with '@', where a user name and a password would stand")
+    if _UNPRINTABLE.search(text):
+        raise ValueError("a URL with white space or characters outside ASCII")
+    parts, port = _split(text)
+    if parts is None:
+        raise ValueError("a URL that cannot be read")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("a URL that does not begin with https:// or http://")
+    if "?" in text or "#" in text:
+        raise ValueError("a URL with a query or a fragment")
+    host = parts.hostname or ""
+    if not _is_host(host):
+        raise ValueError("a URL without a valid host name or address")
+    if port == 0:
+        raise ValueError("a URL with port 0")
+    netloc = f"[{host}]" if ":" in host else host
+    if port is not None:
+        netloc += f":{port}"
+    path = parts.path.rstrip("/").removesuffix(INGEST_PATH).rstrip("/")
+    return SplitResult(parts.scheme, netloc, path, "", "").geturl()
+
+
+def is_insecure(url: str) -> bool:
+    """True if what is sent to `url` travels unencrypted to another machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+
+
+def _split(text: str) -> tuple[SplitResult | None, int | None]:
+    # The ValueError is not passed on: its text quotes what it cannot read.
+    try:
+        parts = urlsplit(text)
+        return parts, parts.port
+    except ValueError:
+        return None, None
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host or _IPV4_LIKE.fullmatch(host):
+        return _address(host) is not None
+    return _HOST_NAME.fullmatch(host) is not None
+
+
+def _is_loopback(host: str) -> bool:
+    if host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
+        return True
+    address = _address(host)
+    return address is not None and address.is_loopback
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

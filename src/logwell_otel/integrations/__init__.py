@@ -1,0 +1,1 @@
+"""Optional parts for other people's frameworks. Nothing here is imported by default."""

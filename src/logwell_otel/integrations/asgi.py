@@ -1,0 +1,203 @@
+"""Request logs for ASGI applications: FastAPI, Starlette, Django under ASGI and others.
+
+app.add_middleware(RequestLogMiddleware)         # FastAPI, Starlette
+application = RequestLogMiddleware(application)  # any ASGI application
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from .client_address import client_address
+from .request_log import DEFAULT_EXCLUDE_PATHS, KEY, RequestLog, RequestLogger
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+
+    from opentelemetry._logs import LoggerProvider
+
+    Scope = MutableMapping[str, Any]
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class RequestLogMiddleware:
+    """Emits one OpenTelemetry log record for every HTTP request; changes nothing else.
+
+    WebSocket, lifespan and excluded requests are passed on as if this were not here.
+
+    Args:
+        app: The ASGI application.
+        logger_provider: Where records go. Default: the global one, also when it is set
+            only later.
+        exclude_paths: Requests left out. A string leaves out that path and those below it,
+            a compiled pattern every path it finds a match in. Default: `/health`,
+            `/healthz`, `/livez`, `/readyz`, `/metrics`.
+        query: True adds the query string as `url.query`. Off by default: it is where
+            tokens and personal data travel.
+        trusted_proxies: How many proxies of your own stand in front; `client.address` is
+            then what the outermost of them wrote into `X-Forwarded-For`. Default 0: the
+            header is not believed.
+        clock_ns: Monotonic time in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        logger_provider: LoggerProvider | None = None,
+        exclude_paths: Iterable[str | re.Pattern[str]] = DEFAULT_EXCLUDE_PATHS,
+        query: bool = False,
+        trusted_proxies: int = 0,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        self.app = app
+        self._log = RequestLogger(
+            logger_provider=logger_provider, exclude_paths=exclude_paths, clock_ns=clock_ns
+        )
+        self._query = query
+        self._trusted_proxies = trusted_proxies
+
+    @property
+    def failures(self) -> int:
+        """Errors in our own code that were kept from the application."""
+        return self._log.failures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        request = self._log.safely(self._begin, scope) if scope["type"] == "http" else None
+        if request is None:
+            await self.app(scope, receive, send)
+            return
+        await self._logged(request, scope, receive, send)
+
+    async def _logged(
+        self, request: RequestLog, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        safely = self._log.safely
+
+        async def receive_watched() -> Message:
+            message = await receive()
+            safely(_note_received, request, message)
+            return message
+
+        trailers = False
+
+        async def send_watched(message: Message) -> None:
+            nonlocal trailers
+            trailers = safely(_note_sent, request, message, trailers) or False
+            try:
+                await send(message)
+            except OSError:
+                # Since ASGI 2.4 a server raises this when the client has gone.
+                request.disconnected = True
+                raise
+            if request.complete:
+                safely(request.note_end)
+
+        try:
+            await self.app(scope, receive_watched, send_watched)
+        except BaseException as error:
+            request.error = None if _means_disconnect(request, error) else error
+            raise
+        finally:
+            request.route = safely(_route, scope, request.route)
+            safely(request.emit)
+
+    def _begin(self, scope: Scope) -> RequestLog | None:
+        path: str = scope["path"]
+        if KEY in scope or self._log.excludes(path):
+            return None
+        method: str = scope["method"]
+        request = self._log.begin(method, path)
+        headers = _headers(scope)
+        peer, server = scope.get("client"), scope.get("server")
+        host = headers.get(b"host", "")
+        request.attributes = {
+            "http.request.method": method,
+            "url.path": path,
+            "url.scheme": scope.get("scheme", "http"),
+            "network.protocol.version": scope.get("http_version"),
+            "client.address": client_address(
+                peer[0] if peer else None,
+                headers.get(b"x-forwarded-for"),
+                self._trusted_proxies,
+            ),
+            "server.address": _hostname(host) or (server[0] if server else None),
+            "user_agent.original": headers.get(b"user-agent"),
+            "request_id": headers.get(b"x-request-id") or None,
+        }
+        if self._query and scope.get("query_string"):
+            request.attributes["url.query"] = scope["query_string"].decode("latin-1")
+        scope[KEY] = request
+        return request
+
+
+_WANTED = frozenset({b"host", b"user-agent", b"x-request-id", b"x-forwarded-for"})
+
+
+def _headers(scope: Scope) -> dict[bytes, str]:
+    headers: dict[bytes, str] = {}
+    for name, value in scope["headers"]:
+        if name in _WANTED:
+            text = value.decode("latin-1")
+            headers[name] = f"{headers[name]},{text}" if name in headers else text
+    return headers
+
+
+def _hostname(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _note_received(request: RequestLog, message: Message) -> None:
+    # After the complete response, http.disconnect is every request's normal end.
+    if message["type"] == "http.disconnect" and not request.complete:
+        request.disconnected = True
+
+
+def _note_sent(request: RequestLog, message: Message, trailers: bool) -> bool:
+    """Take from a message what the record needs; True while trailers will follow."""
+    kind = message["type"]
+    if kind == "http.response.start":
+        request.status = int(message["status"])
+        request.note_context()
+        return bool(message.get("trailers"))
+    if kind == "http.response.trailers":
+        request.complete = not message.get("more_trailers", False)
+    elif kind in ("http.response.body", "http.response.zerocopysend"):
+        request.complete = not message.get("more_body", False) and not trailers
+    elif kind == "http.response.pathsend":
+        request.complete = not trailers
+    return trailers
+
+
+def _means_disconnect(request: RequestLog, error: BaseException) -> bool:
+    """True if the exception only says what is known already: that the client has gone."""
+    return request.disconnected and (
+        isinstance(error, OSError) or type(error).__name__ in ("ClientDisconnect", "CancelledError")
+    )
+
+
+def _route(scope: Scope, known: str | None) -> str | None:
+    """The route's template, from what Starlette and FastAPI leave in the scope."""
+    route = scope.get("route")
+    # A mount has no endpoint: what it is mounted for has not told which route it took.
+    if known is not None or not hasattr(route, "endpoint"):
+        return known
+    path = getattr(route, "path", None)
+    # FastAPI (0.165, not yet 0.115) keeps an included router's prefix apart from the route.
+    effective = (scope.get("fastapi") or {}).get("effective_route_context")
+    if getattr(effective, "original_route", None) is route:
+        path = getattr(effective, "path", path)
+    if not isinstance(path, str):
+        return None
+    # A mounted application's routes begin below it; with a proxy that strips the prefix,
+    # root_path is set as well but the path does not begin with it.
+    root: str = scope.get("root_path", "").rstrip("/")
+    return f"{root}{path}" if root and scope["path"].startswith(f"{root}/") else path

@@ -1,0 +1,233 @@
+"""One HTTP request -> one OpenTelemetry log record: what ASGI and WSGI share.
+
+Attribute names are those of the HTTP semantic conventions
+(https://opentelemetry.io/docs/specs/semconv/http/).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from opentelemetry import trace
+from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
+from opentelemetry.context import get_current
+
+from logwell_otel.context import add_context
+from logwell_otel.exception_attributes import exception_details, mark_recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from opentelemetry._logs import LoggerProvider
+    from opentelemetry.context import Context
+
+T = TypeVar("T")
+
+SCOPE = "logwell_otel.requests"
+"""Name of the instrumentation scope the records carry."""
+
+KEY = "logwell_otel.request_log"
+"""Where the request's `RequestLog` stands in the ASGI scope or the WSGI environ. Who finds
+one there leaves the logging to it: a request is logged once, however often it is wrapped."""
+
+DURATION = "http.server.request.duration"
+"""Seconds as a float, from the first call to the last byte handed to the server: name and
+unit of the semantic conventions' metric of the same thing."""
+
+DEFAULT_EXCLUDE_PATHS = ("/health", "/healthz", "/livez", "/readyz", "/metrics")
+"""What load balancers, orchestrators and scrapers ask for all day."""
+
+CLIENT_DISCONNECTED = "client_disconnected"
+"""`error.type` of a request whose client went away before the response was complete."""
+
+_MAX_TEXT = 2048  # characters kept of what a client may send in any length
+
+
+class RequestLogger:
+    """Settings and output of the request logs of one application.
+
+    Args:
+        logger_provider: Where records go. Default: the global one, also when it is set
+            only later.
+        exclude_paths: Requests left out: a string leaves out that path and those below it
+            (`/health` leaves out `/health/live`, not `/healthy`), a compiled pattern every
+            path it finds a match in (`re.Pattern.search`).
+        clock_ns: Monotonic time in nanoseconds.
+
+    Attributes:
+        failures: Errors in our own code that were kept from the application.
+        now_ns: The monotonic clock, in nanoseconds.
+
+    Raises:
+        TypeError: `exclude_paths` holds something else.
+    """
+
+    def __init__(
+        self,
+        *,
+        logger_provider: LoggerProvider | None = None,
+        exclude_paths: Iterable[str | re.Pattern[str]] = DEFAULT_EXCLUDE_PATHS,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        self.failures = 0
+        self.now_ns = clock_ns
+        self._logger = get_logger(SCOPE, logger_provider=logger_provider)
+        prefixes: list[str] = []
+        patterns: list[re.Pattern[str]] = []
+        for path in (exclude_paths,) if isinstance(exclude_paths, str) else exclude_paths:
+            if isinstance(path, re.Pattern):
+                patterns.append(path)
+            elif path and isinstance(path, str):
+                prefixes.append(f"/{path.strip('/')}")
+            else:
+                raise TypeError(f"exclude_paths takes paths and compiled patterns, not {path!r}")
+        self._prefixes = frozenset(prefixes)
+        self._below = tuple(f"{prefix.rstrip('/')}/" for prefix in prefixes)
+        self._patterns = tuple(patterns)
+
+    def excludes(self, path: str) -> bool:
+        """True if requests for this path are not logged."""
+        return (
+            path in self._prefixes
+            or path.startswith(self._below)
+            or any(pattern.search(path) for pattern in self._patterns)
+        )
+
+    def begin(self, method: str, path: str) -> RequestLog:
+        """Note that a request has come in."""
+        return RequestLog(self, method, path)
+
+    def safely(self, step: Callable[..., T], *arguments: Any) -> T | None:
+        """Do a step of ours; if it raises, count that and return None."""
+        try:
+            return step(*arguments)
+        except Exception:  # noqa: BLE001 - the application must not notice that it is watched
+            self.failures += 1
+            return None
+
+    def emit(self, record: LogRecord) -> None:
+        """Add the log context to the record and send it on its way."""
+        add_context(record)
+        self._logger.emit(record)
+
+
+class RequestLog:
+    """One request, from its first byte to its record.
+
+    Attributes:
+        logger: The settings it was begun with.
+        attributes: Attributes of the record by name. A None is left out of it.
+        status: HTTP status that was sent, None until then.
+        route: The route's template, `/orders/{id}`.
+        error: The exception that nothing in the application has handled.
+        disconnected: True once the client is known to have gone away.
+        complete: True once the whole response has been handed over.
+    """
+
+    __slots__ = (
+        "_context",
+        "_ended_ns",
+        "_method",
+        "_started_ns",
+        "_timestamp",
+        "attributes",
+        "complete",
+        "disconnected",
+        "error",
+        "logger",
+        "path",
+        "route",
+        "status",
+    )
+
+    def __init__(self, logger: RequestLogger, method: str, path: str) -> None:
+        self.logger = logger
+        self.path = path
+        self.attributes: dict[str, str | None] = {}
+        self.status: int | None = None
+        self.route: str | None = None
+        self.error: BaseException | None = None
+        self.disconnected = False
+        self.complete = False
+        self._method = method
+        self._started_ns = logger.now_ns()
+        self._ended_ns: int | None = None
+        self._timestamp: int | None = None
+        self._context: Context | None = None
+        self.note_context()
+
+    def note_context(self) -> None:
+        """Remember the active trace, unless one is known already.
+
+        Called when the request comes in, which is right where the server span lies around
+        us, and again when the response starts, which finds a span that an instrumentation
+        inside the application has opened and will have closed by the end.
+        """
+        if self._context is None:
+            context = get_current()
+            if trace.get_current_span(context).get_span_context().is_valid:
+                self._context = context
+
+    def note_end(self) -> int:
+        """The last byte has been handed over: the time that counts, by the monotonic clock."""
+        self._ended_ns = self.logger.now_ns()
+        self._timestamp = time.time_ns()
+        return self._ended_ns
+
+    def emit(self) -> None:
+        """Emit the record."""
+        ended_ns = self.note_end() if self._ended_ns is None else self._ended_ns
+        seconds = (ended_ns - self._started_ns) / 1e9
+        # Let go of at once: its traceback holds our caller's frame, which holds this.
+        error, self.error = self.error, None
+        failure = error if isinstance(error, Exception) else None
+        status = self.status
+        if status is None and (failure or not (error or self.disconnected)):
+            status = 500  # what a server answers when the application did not
+        attributes: dict[str, Any] = {
+            name: value[:_MAX_TEXT] for name, value in self.attributes.items() if value is not None
+        }
+        attributes[DURATION] = round(seconds, 6)
+        if status is not None:
+            attributes["http.response.status_code"] = status
+        if self.route:
+            attributes["http.route"] = self.route
+        ending = ""
+        if self.disconnected:
+            attributes["error.type"] = CLIENT_DISCONNECTED
+            ending = " (client disconnected)"
+        elif error and not failure:
+            attributes["error.type"] = type(error).__name__
+            ending = f" ({type(error).__name__})"
+        if failure:
+            attributes.update(exception_details(failure))
+        number, text = _severity(status, failed=failure is not None)
+        target = self.route or _one_line(self.path[:_MAX_TEXT])
+        shown = "-" if status is None else status
+        self.logger.emit(
+            LogRecord(
+                timestamp=self._timestamp,
+                context=self._context,
+                severity_number=number,
+                severity_text=text,
+                body=f"{self._method} {target} {shown} {seconds * 1000:.0f}ms{ending}",
+                attributes=attributes,
+            )
+        )
+        if failure:
+            mark_recorded(failure)
+
+
+def _severity(status: int | None, *, failed: bool) -> tuple[SeverityNumber, str]:
+    if failed or (status is not None and status >= 500):
+        return SeverityNumber.ERROR, "ERROR"
+    if status is None or status >= 400:
+        return SeverityNumber.WARN, "WARN"
+    return SeverityNumber.INFO, "INFO"
+
+
+def _one_line(path: str) -> str:
+    # A path arrives decoded: %0A in it must not begin a line of its own in anybody's log.
+    return path if path.isprintable() else path.encode("unicode_escape").decode("ascii")

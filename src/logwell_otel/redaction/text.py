@@ -1,0 +1,95 @@
+"""One text through all detectors."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from logwell_otel.errors import LogwellError, LogwellErrorCode
+from logwell_otel.redaction.cards import names_an_id, redact_cards
+from logwell_otel.redaction.credentials import redact_credentials, redact_schemes
+from logwell_otel.redaction.emails import redact_emails
+from logwell_otel.redaction.glance import Glance
+from logwell_otel.redaction.marker import marker
+from logwell_otel.redaction.pairs import redact_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from logwell_otel.redaction.keys import SecretKeys
+
+_KIND = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+class TextRedactor:
+    """Redacts one text at a time.
+
+    Args:
+        keys: Which names name a secret.
+        extra_patterns: Kind -> regular expression; every match becomes `[redacted:kind]`.
+        extra_keys: The names `keys` was given beyond its own.
+        is_allowed: Says of something found whether it may stay.
+
+    Raises:
+        LogwellError: `INVALID_CONFIG` for a kind or an expression that is none.
+    """
+
+    def __init__(
+        self,
+        keys: SecretKeys,
+        extra_patterns: Mapping[str, str | re.Pattern[str]],
+        extra_keys: Iterable[str],
+        is_allowed: Callable[[str], bool],
+    ) -> None:
+        self._keys = keys
+        self._glance = Glance(extra_keys)
+        self._extra = [_compile(kind, pattern) for kind, pattern in extra_patterns.items()]
+        self.is_allowed = is_allowed
+
+    def holds_nothing(self, texts: list[str]) -> bool:
+        """Tell cheaply whether nothing can be found in any of the texts; True is certain."""
+        # For the user's own patterns no glance is known.
+        return not self._extra and self._glance.holds_nothing(texts)
+
+    def redact(self, text: str, name: str = "") -> str:
+        """Return the text with what was found replaced.
+
+        Args:
+            text: What to look through.
+            name: What it stands under: a number under a name of ids is no card number.
+        """
+        if not self._glance.holds_nothing([text]):
+            low = text.lower()
+            # Shapes first: inside `password=…` or a URL they say more than the name does.
+            text = redact_credentials(text, low, self.is_allowed)
+            if self._glance.may_name_a_secret(text):
+                text = redact_pairs(text, self._keys, self.is_allowed)
+            text = redact_schemes(text, low, self.is_allowed)
+            text = redact_emails(text, self.is_allowed)
+            if not names_an_id(name):
+                text = redact_cards(text, self.is_allowed)
+        for kind, pattern in self._extra:
+            text = self._replace(pattern, kind, text)
+        return text
+
+    def _replace(self, pattern: re.Pattern[str], kind: str, text: str) -> str:
+        def replacement(found: re.Match[str]) -> str:
+            # A pattern that also matches nothing would put markers between all characters.
+            return found[0] if not found[0] or self.is_allowed(found[0]) else marker(kind)
+
+        return pattern.sub(replacement, text)
+
+
+def _compile(kind: str, pattern: str | re.Pattern[str]) -> tuple[str, re.Pattern[str]]:
+    if not _KIND.fullmatch(kind):
+        raise LogwellError(
+            f"redaction extra_patterns: the kind {kind!r} is not made of letters, digits, - and _",
+            LogwellErrorCode.INVALID_CONFIG,
+        )
+    try:
+        return kind, re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise LogwellError(
+            f"redaction extra_patterns: the pattern for {kind!r} is no regular expression: {error}",
+            LogwellErrorCode.INVALID_CONFIG,
+        ) from error

@@ -1,0 +1,20 @@
+"""Keeps fewer records, the right ones, and says how many each of them stands for."""
+
+from logwell_otel.sampling.foreign import client_signature, server_signature
+from logwell_otel.sampling.processor import SamplingLogRecordProcessor
+from logwell_otel.sampling.rules import DEFAULT_RATES, SamplingRules
+from logwell_otel.sampling.sampler import RATE_ATTRIBUTE, Decision, Sampler
+from logwell_otel.sampling.signature import pattern, signature
+
+__all__ = [
+    "DEFAULT_RATES",
+    "RATE_ATTRIBUTE",
+    "Decision",
+    "Sampler",
+    "SamplingLogRecordProcessor",
+    "SamplingRules",
+    "client_signature",
+    "pattern",
+    "server_signature",
+    "signature",
+]

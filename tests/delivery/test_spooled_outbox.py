@@ -1,0 +1,211 @@
+"""The outbox with a spool behind it: what goes to disk when, and that the sum holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kit import REFUSED, SERVER_ERROR, Bench, messages, record, records
+from logwell_otel import LogwellError, LogwellErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def on_disk(directory: Path) -> int:
+    """Entries in the files below `directory`."""
+    return sum(
+        len(path.read_bytes().splitlines()) - 1
+        for path in directory.rglob("*")
+        if path.is_file() and path.read_bytes().startswith(b"logwell-spool ")
+    )
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(spool_dir=str(tmp_path))
+
+
+def test_while_all_is_well_nothing_is_written(bench: Bench, tmp_path: Path) -> None:
+    bench.exporter.export(records(1000))
+    bench.run()
+    assert bench.server.stored == messages(1000)
+    assert on_disk(tmp_path) == 0
+
+
+def test_after_a_failure_everything_is_on_disk_at_the_keepers_next_look(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(150))
+    bench.run(0.01)
+    assert on_disk(tmp_path) == 150
+    bench.exporter.export(records(30, 150))
+    bench.keep()
+    assert on_disk(tmp_path) == 180
+    health = bench.exporter.health()
+    assert (health.held, health.held_in_memory, health.held_on_disk) == (180, 0, 180)
+    assert health.bytes_on_disk > 0
+    bench.server.always = lambda _: None
+    bench.run()
+    assert bench.server.stored == messages(180)
+    assert on_disk(tmp_path) == 0
+    bench.check_ledger()
+
+
+def test_what_is_unacknowledged_for_a_second_is_on_disk(bench: Bench, tmp_path: Path) -> None:
+    bench.exporter.export(records(5))
+    bench.clock.sleep(0.5)
+    bench.keep()
+    assert on_disk(tmp_path) == 0
+    bench.clock.sleep(0.3)
+    bench.exporter.export(records(5, 5))
+    bench.keep()
+    assert on_disk(tmp_path) == 10
+
+
+def test_a_request_under_way_is_on_disk_too(bench: Bench, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def hang(_: Sequence[dict[str, Any]]) -> None:
+        bench.clock.sleep(3)
+        bench.keep()
+        seen.append(on_disk(tmp_path))
+
+    bench.server.always = hang
+    bench.exporter.export(records(42))
+    bench.run()
+    assert seen == [42]
+    assert bench.server.stored == messages(42)
+    assert on_disk(tmp_path) == 0
+    bench.check_ledger()
+
+
+def test_what_does_not_fit_in_memory_goes_to_disk(tmp_path: Path) -> None:
+    bench = Bench(spool_dir=str(tmp_path), max_queue_bytes=1024 * 1024)
+    bench.exporter.export(records(10_000))
+    health = bench.exporter.health()
+    assert health.dropped == {}
+    assert health.held_in_memory + health.held_on_disk == 10_000
+    assert health.held_on_disk > 0
+    bench.run()
+    assert sorted(bench.server.stored) == sorted(messages(10_000))
+    bench.check_ledger()
+
+
+def test_live_records_are_not_held_up_by_what_an_outage_left(bench: Bench) -> None:
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(5_000))
+    bench.run(60)
+    bench.server.always = lambda _: None
+    bench.run(bench.engine.delivery.blocked_for() + 0.01)
+    before = len(bench.server.requests)
+    bench.exporter.export([record("live")])
+    bench.run(0.2)
+    place = next(number for number, texts in enumerate(bench.server.requests) if "live" in texts)
+    assert place - before <= 2
+    bench.run()
+    assert sorted(bench.server.stored) == sorted([*messages(5_000), "live"])
+
+
+def test_shutdown_leaves_the_rest_to_the_next_process(tmp_path: Path) -> None:
+    first = Bench(spool_dir=str(tmp_path))
+    first.server.always = lambda _: REFUSED
+    first.exporter.export(records(250))
+    first.exporter.shutdown()
+    assert first.exporter.health().dropped == {}
+    assert first.exporter.health().held_on_disk == 250
+    assert first.said[-1] == (
+        "250 entries are left in the spool at shutdown, for the next process."
+    )
+    first.check_ledger()
+
+    second = Bench(spool_dir=str(tmp_path))
+    second.exporter.export(records(1, 250))
+    second.engine.outbox.look_after_disk()
+    second.run()
+    assert sorted(second.server.stored) == sorted(messages(251))
+    assert second.exporter.health().recovered == 250
+    second.check_ledger()
+    assert on_disk(tmp_path) == 0
+
+
+def test_a_flush_is_exact_with_entries_on_disk(bench: Bench) -> None:
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(250))
+    assert not bench.exporter.force_flush(2_000)
+    bench.server.always = lambda _: None
+    assert bench.exporter.force_flush(60_000)
+    assert bench.server.stored == messages(250)
+
+
+def test_poison_on_disk_is_bisected_and_dropped_alone(bench: Bench, tmp_path: Path) -> None:
+    bench.server.always = lambda _: REFUSED
+    bench.server.poison = "poison"
+    batch = records(1000)
+    batch[517] = record("poison")
+    bench.exporter.export(batch)
+    bench.run(60)
+    bench.server.always = lambda _: None
+    bench.run()
+    for number in range(50):
+        bench.exporter.export(records(1, 1000 + number))
+        bench.run(10)
+    others = [text for text in messages(1050) if text != "message 517"]
+    assert sorted(bench.server.stored) == sorted(others)
+    assert bench.exporter.health().dropped == {"poison": 1}
+    assert on_disk(tmp_path) == 0
+    bench.check_ledger()
+
+
+def test_every_insert_failing_for_an_hour_drops_nothing(bench: Bench) -> None:
+    bench.server.always = lambda _: SERVER_ERROR
+    for minute in range(60):
+        bench.exporter.export(records(100, minute * 100))
+        bench.run(60)
+    bench.server.always = lambda _: None
+    bench.run()
+    assert sorted(bench.server.stored) == sorted(messages(6_000))
+    assert bench.exporter.health().dropped == {}
+    bench.check_ledger()
+
+
+def test_the_oldest_are_dropped_and_counted_when_the_disk_is_full_too(tmp_path: Path) -> None:
+    bench = Bench(spool_dir=str(tmp_path), spool_max_bytes=1024 * 1024, max_queue_bytes=1024 * 1024)
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(100))
+    bench.run(1)
+    for batch in range(1, 100):
+        bench.exporter.export(records(100, batch * 100))
+        bench.keep()
+    health = bench.exporter.health()
+    assert set(health.dropped) == {"spool_overflow"}
+    assert health.held + health.dropped["spool_overflow"] == 10_000
+    assert health.bytes_on_disk <= 1024 * 1024
+    bench.check_ledger()
+    bench.server.always = lambda _: None
+    bench.run()
+    assert bench.server.stored == messages(10_000)[-health.held :]
+
+
+def test_a_directory_that_cannot_be_used_is_said_at_construction(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    with pytest.raises(LogwellError) as raised:
+        Bench(spool_dir=str(tmp_path / "file"))
+    assert raised.value.code is LogwellErrorCode.INVALID_CONFIG
+    assert "spool_dir" in raised.value.message
+
+
+def test_the_key_is_never_written(bench: Bench, tmp_path: Path) -> None:
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(100))
+    bench.run(60)
+    key = bench.exporter._config.api_key.reveal()  # noqa: SLF001
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert written
+    for path in written:
+        assert key.encode() not in path.read_bytes()
+        assert key not in str(path)
+        assert path.stat().st_mode & 0o077 == 0

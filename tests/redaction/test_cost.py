@@ -1,0 +1,68 @@
+"""The cost of redaction grows with the length of a text, never with its square.
+
+Absolute times say little on a busy machine; the ratio between twice the length and once
+does. A text is made of one piece over and over: where a detector backtracks, some such
+text makes it do so at every position.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from logwell_otel.redaction import Redactor
+from logwell_otel.redaction.glance import Glance
+
+_PIECES = [
+    "a", "A", "aB", "@", "a@", "a.", "a@a.", "a%40a.", "4", "4 ", "4111-", "4111 ", "ü", " ", "-",
+    "--", ".", "_", "\\", "\n", "password=", 'password="', "password='x\" ", "password: ",
+    'password=\\"', "password\\", "password   '", "password=['a', ", "password%3D", "<password>",
+    "--password ", "token", "token ", "token::", "sess", "aSess", "k=v ", "key-", "sig=1&",
+    "eyJ", "eyJaaaaaaaa.", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "://", "://a:",
+    "://b:c@", "Bearer ", "bearer 1", "Basic a", "Authorization: Digest a=b,", "Cookie: a",
+    "Cookie: a=", "sk-", "sk-a1", "lw_", "AKIA", "1:AA", "xoxb-1", "SG.a.", "hf_a", "glpat-",
+    "hooks.slack.com/services/", "curl ", "curl -u ", '  File "x"\n    token = x\n',
+    "[redacted:",
+]  # fmt: skip
+_LENGTH = 100_000
+
+
+def _seconds(text: str) -> float:
+    redactor = Redactor()
+    begin = time.thread_time()
+    redactor.redact_text(text)
+    return time.thread_time() - begin
+
+
+@pytest.mark.parametrize("piece", _PIECES)
+def test_twice_the_text_costs_about_twice(piece: str) -> None:
+    # The address makes every detector run, whatever the glance says of the piece.
+    text = "bob@example.com " + piece * (_LENGTH // len(piece))
+    longer = "bob@example.com " + piece * (2 * _LENGTH // len(piece))
+    ratios = []
+    for _ in range(4):
+        ratios.append(_seconds(longer) / _seconds(text))
+        if ratios[-1] <= 3:
+            return
+    pytest.fail(f"twice the text cost {ratios} times as much")
+
+
+@pytest.mark.parametrize("piece", ["token", "sess", "a-", "://", "--", "%40 ", "key\\", "4 "])
+def test_so_does_the_glance(piece: str) -> None:
+    def seconds(length: int) -> float:
+        text = piece * (length // len(piece))
+        glance = Glance()
+        begin = time.thread_time()
+        glance.holds_nothing([text])
+        return time.thread_time() - begin
+
+    assert any(seconds(2 * _LENGTH) <= 3 * seconds(_LENGTH) for _ in range(4))
+
+
+def test_the_glance_remembers_within_bounds() -> None:
+    glance = Glance()
+    for number in range(0x4E00, 0x4E00 + 10_000):
+        glance.holds_nothing([chr(number), "y" * 300])
+    assert len(glance._known) <= 4096  # noqa: SLF001 - the bound is what is tested
+    assert max(len(line) for line in glance._known) <= 256  # noqa: SLF001

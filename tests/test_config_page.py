@@ -1,0 +1,98 @@
+"""docs/configuration.md says what the code does: every setting, default and bound."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from config_kit import attempt, resolve
+from logwell_otel import LogwellLogExporter
+
+PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+
+class Row(NamedTuple):
+    variable: str
+    default: str
+    allowed: str
+    meaning: str
+
+
+def rows() -> dict[str, Row]:
+    row = r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+?) \| (.+) \|$"
+    cells = re.findall(row, PAGE.read_text(), re.MULTILINE)
+    return {argument: Row(*rest) for argument, *rest in cells}
+
+
+ROWS = rows()
+RANGES = {name: row.allowed.split(" to ") for name, row in ROWS.items() if " to " in row.allowed}
+
+
+def number(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
+def test_every_argument_has_a_row_and_every_row_an_argument() -> None:
+    parameters = inspect.signature(LogwellLogExporter).parameters
+    assert [*ROWS] == [name for name in parameters if not name.startswith("_")]
+
+
+def test_every_variable_has_a_row_and_every_row_its_variable() -> None:
+    """`origins` has the settings that are looked for in variables."""
+    settings = resolve().origins
+    assert {name: row.variable for name, row in ROWS.items()} == {
+        name: f"`LOGWELL_{name.upper()}`" if name in settings else "–" for name in ROWS
+    }
+    assert set(settings) <= set(ROWS)
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in ("api_key", "endpoint")])
+def test_defaults(name: str) -> None:
+    config, default = resolve(), ROWS[name].default
+    if not hasattr(config, name):
+        assert name in ("api_key_file", "meter_provider")
+        assert default == "none"
+        return
+    value = getattr(config, name)
+    if default == "none":
+        assert not value
+    elif isinstance(value, bool):
+        assert default == str(value).lower()
+    elif isinstance(value, (int, float)):
+        assert number(default) == value
+    else:
+        assert default == value
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_bounds(name: str) -> None:
+    least, most = map(number, RANGES[name])
+    for inside in (least, most):
+        assert getattr(resolve(**{name: inside}), name) == inside
+    for outside in (least * 0.99, most * 1.01, most + 1):
+        assert attempt(**{name: outside}) is not None
+
+
+def test_every_number_has_bounds() -> None:
+    numbers = {name for name in ROWS if isinstance(getattr(resolve(), name, None), (int, float))}
+    assert set(RANGES) == numbers - {"source_location", "sampling", "redact"} | {
+        "requests_per_hour"
+    }
+
+
+def test_levels_and_flags() -> None:
+    for level in ROWS["level"].allowed.split(", "):
+        assert resolve(level=level).level == level
+    for spelling in re.findall(r"\w+", ROWS["source_location"].allowed):
+        assert isinstance(resolve(source_location=spelling).source_location, bool)
+
+
+def test_the_docstring_names_every_argument() -> None:
+    documented = re.findall(
+        r"^ {4,8}(\w+): ", inspect.getdoc(LogwellLogExporter) or "", re.MULTILINE
+    )
+    assert [*ROWS] == documented[: len(ROWS)]

@@ -1,0 +1,209 @@
+"""`configure()` in processes of its own: it sets up what is global."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+from logwell_otel import LogwellError, LogwellErrorCode, configure
+from logwell_otel.devserver import Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+def run(receiver: Receiver, program: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("OTEL_")},
+            "PYTHONPATH": ":".join(filter(None, sys.path)),
+            "LOGWELL_ENDPOINT": receiver.url,
+            "LOGWELL_API_KEY": receiver.key,
+            **variables,
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def seen(receiver: Receiver) -> list[tuple[str, str, str | None]]:
+    return [(entry.level, entry.message, entry.service) for entry in receiver.entries()]
+
+
+def test_one_call_and_the_program_ends_without_another(receiver: Receiver) -> None:
+    result = run(
+        receiver,
+        """
+        import logging, logwell_otel
+        logwell_otel.configure(service="shop")
+        logging.getLogger("orders").info("order %d placed", 7, extra={"user_id": "u-1"})
+        logging.debug("not sent: below the level")
+        """,
+    )
+    assert result.stderr == ""
+    (entry,) = receiver.entries()
+    assert (entry.level, entry.message, entry.service) == ("info", "order 7 placed", "shop")
+    assert (entry.source_file, entry.line_number, entry.user_id) == ("<string>", 4, "u-1")
+
+
+def test_called_twice_nothing_is_doubled(receiver: Receiver) -> None:
+    run(
+        receiver,
+        """
+        import logging, logwell_otel
+        first = logwell_otel.configure()
+        assert logwell_otel.configure() is first
+        assert len(logging.getLogger().handlers) == 1
+        logging.info("once")
+        """,
+    )
+    assert [message for _, message, _ in seen(receiver)] == ["once"]
+
+
+def test_as_a_context_manager_it_flushes(receiver: Receiver) -> None:
+    run(
+        receiver,
+        """
+        import logging, os, logwell_otel
+        with logwell_otel.configure() as pipeline:
+            for number in range(1000):
+                logging.info("message %d", number)
+        assert pipeline.health().accepted == 1000, pipeline.health()
+        os._exit(0)
+        """,
+    )
+    assert receiver.count() == 1000
+
+
+def test_a_provider_that_is_there_is_used(receiver: Receiver) -> None:
+    run(
+        receiver,
+        """
+        import logging, logwell_otel
+        from opentelemetry._logs import set_logger_provider, get_logger_provider
+        from opentelemetry.sdk._logs import LoggerProvider
+        from opentelemetry.sdk.resources import Resource
+        provider = LoggerProvider(Resource({"service.name": "theirs", "team": "a"}))
+        set_logger_provider(provider)
+        pipeline = logwell_otel.configure()
+        assert pipeline.provider is provider is get_logger_provider()
+        with logwell_otel.log_context(request_id="r-9"):
+            logging.warning("through their provider")
+        """,
+    )
+    (entry,) = receiver.entries()
+    assert (entry.service, entry.request_id) == ("theirs", "r-9")
+    assert entry.metadata is not None
+    assert entry.metadata["resource"] == {"team": "a"}
+
+
+def test_context_reaches_records_of_the_otel_api(receiver: Receiver) -> None:
+    run(
+        receiver,
+        """
+        import logwell_otel
+        from opentelemetry._logs import get_logger
+        logwell_otel.set_global_context(environment="test")
+        logwell_otel.configure()
+        with logwell_otel.log_context(user_id="u-2"):
+            get_logger("api").emit(body="event", attributes={"own": 1})
+        """,
+    )
+    (entry,) = receiver.entries()
+    assert entry.user_id == "u-2"
+    assert entry.metadata is not None
+    assert (entry.metadata["environment"], entry.metadata["own"]) == ("test", 1)
+
+
+def test_asyncio_goes_on_while_it_flushes(receiver: Receiver) -> None:
+    receiver.faults.delay(300)
+    run(
+        receiver,
+        """
+        import asyncio, logging, logwell_otel
+        pipeline = logwell_otel.configure()
+
+        async def main():
+            logging.info("async")
+            ticks = 0
+            flush = asyncio.ensure_future(pipeline.aforce_flush())
+            while not flush.done():
+                await asyncio.sleep(0.01)
+                ticks += 1
+            assert flush.result() and ticks > 5, ticks
+            await pipeline.ashutdown()
+
+        asyncio.run(main())
+        """,
+    )
+    assert receiver.count() == 1
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_children_of_multiprocessing_deliver_before_they_leave(
+    receiver: Receiver, method: str, tmp_path: object
+) -> None:
+    program = f"{tmp_path}/program.py"
+    with open(program, "w") as file:  # noqa: PTH123 - spawn needs a real main module
+        file.write(
+            textwrap.dedent(
+                f"""
+                import logging, multiprocessing, logwell_otel
+
+                def work(number):
+                    logging.info("task %d", number)
+
+                logwell_otel.configure()
+                if __name__ == "__main__":
+                    context = multiprocessing.get_context({method!r})
+                    children = [context.Process(target=work, args=(n,)) for n in range(3)]
+                    for child in children: child.start()
+                    for child in children: child.join()
+                    with context.Pool(2) as pool:
+                        pool.map(work, range(3, 9))
+                        pool.close()
+                        pool.join()
+                """
+            )
+        )
+    run(
+        receiver,
+        f"""
+        import runpy, sys, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        sys.argv = [{program!r}]
+        runpy.run_path({program!r}, run_name="__main__")
+        """
+        if method == "fork"
+        else f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, {program!r}]))",
+    )
+    assert sorted(m for _, m, _ in seen(receiver)) == [f"task {number}" for number in range(9)]
+
+
+def test_a_missing_setting_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOGWELL_ENDPOINT", raising=False)
+    with pytest.raises(LogwellError) as raised:
+        configure()
+    assert raised.value.code is LogwellErrorCode.INVALID_CONFIG
+    assert "LOGWELL_ENDPOINT" in raised.value.message
+
+
+def test_an_unknown_level_is_refused() -> None:
+    with pytest.raises(LogwellError, match="level: expected the name or number"):
+        configure("http://localhost:1", "lw_" + "k" * 32, level="LOUD")

@@ -1,0 +1,148 @@
+"""OpenTelemetry's private and unstable names that the package uses: here they still are.
+
+The logs signal lives in modules that begin with an underscore, so a new OpenTelemetry may
+move it. Whoever tries one reads here which name it was, and not an ImportError from the
+middle of an application's start. Nothing of the package is imported for that: it would
+fail first.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = Path(__file__).parent.parent / "src" / "logwell_otel"
+OTEL = f"opentelemetry-sdk {version('opentelemetry-sdk')}"
+
+
+def imported_names() -> Iterator[tuple[str, str, str]]:
+    """File, module and name of everything unstable that is imported anywhere."""
+    for file in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("opentelemetry"):
+                for alias in node.names:
+                    if "._" in f".{node.module}.{alias.name}":
+                        yield str(file.relative_to(SOURCE)), node.module or "", alias.name
+
+
+NAMES = sorted(set(imported_names()))
+
+
+def need(module: str, name: str, used_in: str) -> Any:
+    """The object, or a failure that says what moved and where it is used."""
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        pytest.fail(
+            f"{OTEL} has no {module}.{name} any more, which {used_in} imports. Look for its new "
+            "place in OpenTelemetry's changelog and change the import; if only one of the "
+            "supported versions has it there, import it from both places in otel.py."
+        )
+
+
+@pytest.mark.parametrize(("file", "module", "name"), NAMES, ids=str)
+def test_imported(file: str, module: str, name: str) -> None:
+    need(module, name, used_in=file)
+
+
+def test_the_names_are_found_at_all() -> None:
+    found = {name for file, _, name in NAMES if file == "otel.py"}
+    assert {"LogRecord", "ReadableLogRecord", "_SUPPRESS_INSTRUMENTATION_KEY"} <= found
+
+
+FIELDS = {
+    ("opentelemetry._logs", "LogRecord"): [
+        "timestamp",
+        "observed_timestamp",
+        "trace_id",
+        "span_id",
+        "trace_flags",
+        "severity_text",
+        "severity_number",
+        "body",
+        "attributes",
+        "event_name",
+        "context",
+    ],
+    ("opentelemetry.sdk._logs", "ReadableLogRecord"): [
+        "log_record",
+        "resource",
+        "instrumentation_scope",
+    ],
+    ("opentelemetry.sdk.util.instrumentation", "InstrumentationScope"): [
+        "name",
+        "version",
+        "attributes",
+    ],
+    ("opentelemetry.attributes", "BoundedAttributes"): ["copy", "dropped"],
+}
+
+
+def instance(module: str, name: str) -> Any:
+    kind = need(module, name, used_in="mapping.py")
+    if name == "ReadableLogRecord":
+        return kind(instance("opentelemetry._logs", "LogRecord"), None, None)
+    return kind("scope") if name == "InstrumentationScope" else kind()
+
+
+@pytest.mark.parametrize(("module", "name"), FIELDS)
+def test_fields_that_the_mapping_reads(module: str, name: str) -> None:
+    thing = instance(module, name)
+    missing = [field for field in FIELDS[module, name] if not hasattr(thing, field)]
+    assert not missing, f"{OTEL}: {module}.{name} has no {missing} any more; see mapping.py"
+
+
+def test_attributes_are_copied_in_one_step() -> None:
+    """Entries are changed, records are not; and values are what the SDK cleaned them to."""
+    kind = need("opentelemetry.attributes", "BoundedAttributes", used_in="mapping.py")
+    attributes = kind(attributes={"a": [1, 2]}, immutable=False)
+    copied = attributes.copy()
+    assert type(copied) is dict, f"{OTEL}: BoundedAttributes.copy() gives {type(copied)}"
+    copied["c"] = 1
+    assert dict(attributes) == {"a": (1, 2)}
+
+
+def test_records_reach_an_exporter_with_the_sdks_own_attributes() -> None:
+    """Others are taken too, but by a slower way."""
+    logs = need("opentelemetry.sdk._logs", "LoggerProvider", used_in="otel.py")
+    export = importlib.import_module("opentelemetry.sdk._logs.export")
+    kept = export.InMemoryLogRecordExporter()
+    provider = logs(shutdown_on_exit=False)
+    provider.add_log_record_processor(export.SimpleLogRecordProcessor(kept))
+    log = need("opentelemetry._logs", "LogRecord", used_in="otel.py")
+    provider.get_logger("x").emit(log(body="x", attributes={"a": 1}))
+    [record] = kept.get_finished_logs()
+    bounded = need("opentelemetry.attributes", "BoundedAttributes", used_in="mapping.py")
+    assert type(record.log_record.attributes) is bounded, f"{OTEL}: other attributes than before"
+
+
+def test_severity_numbers() -> None:
+    numbers = need("opentelemetry._logs", "SeverityNumber", used_in="severity.py")
+    found = {member.name: member.value for member in numbers}
+    assert found["UNSPECIFIED"] == 0
+    plain = [found[name] for name in ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")]
+    assert plain == [5, 9, 13, 17, 21], f"{OTEL}: severity numbers are {found}"
+
+
+def test_the_exporters_interface() -> None:
+    """Its methods are what the processor calls; `timeout_millis` is looked for by name."""
+    kind = need("opentelemetry.sdk._logs.export", "LogRecordExporter", used_in="exporter.py")
+    assert kind.__abstractmethods__ <= {"export", "shutdown", "force_flush"}, (
+        f"{OTEL}: exporters need {sorted(kind.__abstractmethods__)}"
+    )
+    processor = need("opentelemetry.sdk._shared_internal", "BatchProcessor", used_in="processor.py")
+    source = inspect.getsource(processor.shutdown)
+    assert '"timeout_millis" in' in source or "timeout_millis=" in source, (
+        f"{OTEL}: the batch processor does not pass timeout_millis to shutdown any more"
+    )
+    results = need("opentelemetry.sdk._logs.export", "LogRecordExportResult", used_in="exporter.py")
+    assert {member.name for member in results} == {"SUCCESS", "FAILURE"}

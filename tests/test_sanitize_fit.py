@@ -1,0 +1,260 @@
+"""Entries that are too large or unstorable -> entries that fit, and say so."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from logwell_otel.names import OWN
+from logwell_otel.sanitize import clean, cut, fit, shrink
+from logwell_otel.wire import MAX_ENTRY_BYTES, LogEntry
+
+KIB = 1024
+
+
+def entry_of(message: str = "m", **fields: Any) -> LogEntry:
+    return LogEntry(level="info", message=message, **fields)
+
+
+def fitted(entry: LogEntry, limit: int = MAX_ENTRY_BYTES) -> dict[str, Any]:
+    encoded = fit(entry, limit)
+    assert len(encoded) <= limit
+    found: dict[str, Any] = json.loads(encoded)
+    return found
+
+
+class TestFit:
+    def test_what_fits_is_not_touched(self) -> None:
+        entry = entry_of("x" * 1000, metadata={"a": [1, {"b": "c"}]})
+        assert fit(entry) == msgspec.json.encode(entry)
+        assert "logwell.truncated" not in entry.metadata
+
+    def test_exactly_the_limit_fits(self) -> None:
+        entry = entry_of("x" * (MAX_ENTRY_BYTES - len(msgspec.json.encode(entry_of("")))))
+        assert len(fit(entry)) == MAX_ENTRY_BYTES
+        assert entry.metadata == {}
+        entry.message += "x"
+        assert len(fit(entry)) < MAX_ENTRY_BYTES
+        assert entry.metadata == {"logwell.truncated": True}
+
+    def test_long_strings_are_cut_and_short_ones_stay(self) -> None:
+        found = fitted(
+            entry_of(
+                "m" * 200_000,
+                service="shop",
+                source_file="/app/a.py",
+                line_number=3,
+                timestamp="2026-11-20T14:09:42.426364Z",
+                metadata={"stack": "s" * 300_000, "user_id": "u-1", "n": 5},
+            )
+        )
+        assert found["message"] == "m" * (len(found["message"]) - 1) + "…"
+        assert len(found["message"]) > 30_000
+        stack = found["metadata"].pop("stack")
+        assert len(stack) > 30_000
+        assert found == {
+            "level": "info",
+            "message": found["message"],
+            "timestamp": "2026-11-20T14:09:42.426364Z",
+            "service": "shop",
+            "sourceFile": "/app/a.py",
+            "lineNumber": 3,
+            "metadata": {"user_id": "u-1", "n": 5, "logwell.truncated": True},
+        }
+
+    def test_a_long_source_file(self) -> None:
+        found = fitted(entry_of(source_file="/" + "d" * 200_000))
+        assert found["sourceFile"].endswith("d…")
+
+    def test_strings_in_structures(self) -> None:
+        found = fitted(entry_of(metadata={"body": {"a": ["x" * 200_000, {"b": "y" * 200_000}]}}))
+        [first, second] = found["metadata"]["body"]["a"]
+        assert first.endswith("x…")
+        assert second["b"].endswith("y…")
+
+    def test_long_names(self) -> None:
+        found = fitted(entry_of(metadata={"k" * 200_000: 1, "in": {"n" * 200_000: 2}}))
+        assert {len(key) for key in found["metadata"]} == {123, 2, 17}
+        [(name, value)] = found["metadata"]["in"].items()
+        assert (len(name), value) == (123, 2)
+
+    @pytest.mark.parametrize("unit", ["\x01", "\n", '"', "ü", "深", "\U0001f600", "\x01ü"])
+    def test_characters_that_take_many_bytes(self, unit: str) -> None:
+        found = fitted(entry_of(unit * 200_000, metadata={"a": unit * 200_000}))
+        assert found["message"].rstrip("…").strip(unit) == ""
+        assert len(found["message"]) > 1000
+
+    def test_control_characters_in_front_of_plain_ones(self) -> None:
+        found = fitted(entry_of("\x01" * 20_000 + "x" * 1_000_000))
+        assert found["message"].startswith("\x01" * 100)
+
+    def test_long_lists_and_objects_lose_their_ends(self) -> None:
+        numbers = list(range(100_000))
+        found = fitted(entry_of(metadata={"list": numbers, "dict": {str(n): n for n in numbers}}))
+        kept = found["metadata"]["list"]
+        assert kept[:-1] == numbers[: len(kept) - 1]
+        assert kept[-1] == "…"
+        assert len(kept) > 1000
+        assert found["metadata"]["dict"]["…"] == "…"
+        assert found["metadata"]["dict"]["7"] == 7
+
+    def test_very_many_attributes_are_left_out_largest_first_ours_last(self) -> None:
+        ours: dict[str, Any] = dict.fromkeys(OWN - {"logwell.truncated", "body"}, "o" * 100)
+        small = {f"small{number}": number for number in range(100)}
+        large = {f"large{number}": f"{number}" * 10 for number in range(20_000)}
+        started = time.monotonic()
+        found = fitted(entry_of(metadata={**large, **small, **ours, "body": "b" * 100}))
+        assert time.monotonic() - started < 5
+        metadata = found["metadata"]
+        assert {key: metadata[key] for key in small} == small
+        assert {key: metadata[key] for key in ours} == ours
+        assert metadata["logwell.truncated"] is True
+        assert 1000 < len(metadata) < 20_000
+        # No more than needed.
+        assert len(json.dumps(found, separators=(",", ":"))) > MAX_ENTRY_BYTES - 100
+
+    def test_the_resource_stays_whole(self) -> None:
+        resource = msgspec.Raw(msgspec.json.encode({"k": "v" * 30_000}))
+        found = fitted(entry_of("m" * 300_000, metadata={"resource": resource, "a": "x" * 200_000}))
+        assert found["metadata"]["resource"] == {"k": "v" * 30_000}
+
+    def test_the_resource_goes_when_nothing_else_is_left(self) -> None:
+        resource = msgspec.Raw(msgspec.json.encode({"k": "v" * 30_000}))
+        found = fitted(entry_of("m" * 100, metadata={"resource": resource, "a": 1}), 2048)
+        assert found["metadata"] == {"logwell.truncated": True}
+
+    @pytest.mark.parametrize("limit", [2048, 4096, 32 * KIB, MAX_ENTRY_BYTES])
+    def test_small_limits(self, limit: int) -> None:
+        found = fitted(
+            entry_of(
+                "\x01" * 10_000,
+                service="s" * 100,
+                source_file="f" * 10_000,
+                metadata={f"key{n}" * 50: ["v" * 500, {"w": n}] for n in range(1000)},
+            ),
+            limit,
+        )
+        assert found["message"].startswith("\x01")
+        assert found["metadata"]["logwell.truncated"] is True
+
+    def test_an_attribute_of_the_same_name_as_the_mark(self) -> None:
+        found = fitted(entry_of("m" * 200_000, metadata={"logwell.truncated": "theirs"}))
+        assert found["metadata"] == {
+            "logwell.truncated": True,
+            "attributes.logwell.truncated": "theirs",
+        }
+
+    def test_fitting_twice_changes_nothing(self) -> None:
+        entry = entry_of("m" * 200_000, metadata={"a": ["x" * 1000] * 1000})
+        once = fit(entry)
+        assert fit(entry) == once
+
+
+class TestShrink:
+    def test_an_encoded_entry(self) -> None:
+        encoded = msgspec.json.encode(
+            entry_of("m" * 50_000, metadata={"resource": {"k": "v" * 20_000}, "trace_id": "t"})
+        )
+        smaller = shrink(encoded, len(encoded) // 2)
+        assert smaller is not None
+        assert len(smaller) <= len(encoded) // 2
+        found = json.loads(smaller)
+        assert found["metadata"]["trace_id"] == "t"
+        assert found["metadata"]["logwell.truncated"] is True
+
+    def test_again_and_again_ends(self) -> None:
+        encoded = msgspec.json.encode(entry_of("m" * 50_000))
+        sizes = []
+        while len(encoded) > 512:
+            smaller = shrink(encoded, len(encoded) // 2)
+            assert smaller is not None
+            assert len(smaller) < len(encoded)
+            encoded = smaller
+            sizes.append(len(encoded))
+        assert len(sizes) < 12
+
+    @pytest.mark.parametrize(
+        "encoded", [b"", b"{}", b"[]", b'{"level":"loud","message":"m"}', b"\xff"]
+    )
+    def test_what_is_no_entry(self, encoded: bytes) -> None:
+        assert shrink(encoded, 100) is None
+
+
+class TestClean:
+    def test_every_part(self) -> None:
+        ready = msgspec.Raw(b'{"r":1}')
+        entry = entry_of(
+            "a\0",
+            service="b\ud800",
+            source_file="c\0",
+            metadata={"d\0": {"e\ud800": ["f\0"]}, "resource": ready},
+        )
+        clean(entry)
+        assert json.loads(msgspec.json.encode(entry)) == {
+            "level": "info",
+            "message": "a\ufffd",
+            "service": "b\ufffd",
+            "sourceFile": "c\ufffd",
+            "metadata": {"d\ufffd": {"e\ufffd": ["f\ufffd"]}, "resource": {"r": 1}},
+        }
+
+    def test_what_was_put_there_later(self) -> None:
+        """By hooks of the application, that is."""
+        entry = entry_of("m", metadata={"a": object, 5: {1, 2}, "n": float("nan")})
+        entry.message = 5  # type: ignore[assignment]
+        entry.service = ["s"]  # type: ignore[assignment]
+        entry.source_file = b"f"  # type: ignore[assignment]
+        clean(entry)
+        assert json.loads(msgspec.json.encode(entry)) == {
+            "level": "info",
+            "message": "5",
+            "service": "['s']",
+            "sourceFile": "b'f'",
+            "metadata": {"a": "<class 'object'>", "5": [1, 2], "n": "NaN"},
+        }
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "expected"),
+    [
+        ("abc", 3, "abc"),
+        ("abc", 2, "ab"),
+        ("abc", 0, ""),
+        ("äöü", 6, "äöü"),
+        ("äöü", 5, "äö"),
+        ("\U0001f600x", 3, ""),
+        ("\U0001f600x", 4, "\U0001f600"),
+    ],
+)
+def test_cut_between_characters(value: str, limit: int, expected: str) -> None:
+    assert cut(value, limit) == expected
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(), inner, max_size=8),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=60)
+@given(
+    st.text(min_size=1),
+    st.dictionaries(st.text(), JSON, max_size=10),
+    st.integers(1, 4000),
+    st.sampled_from([512, 2048, 8192]),
+)
+def test_anything_fits(message: str, metadata: dict[str, Any], times: int, limit: int) -> None:
+    entry = entry_of(
+        message * times, metadata={key: [value] * (times % 50) for key, value in metadata.items()}
+    )
+    before = msgspec.json.encode(entry)
+    found = fitted(entry, limit)
+    assert found["message"]
+    assert (found.get("metadata", {}).get("logwell.truncated") is True) == (len(before) > limit)

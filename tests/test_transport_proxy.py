@@ -1,0 +1,168 @@
+"""Through a proxy: both ways, with credentials, and with nothing of them seen."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import socket
+import ssl
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from kit import KEY
+from logwell_otel.config import Config
+from logwell_otel.transport import Answer, HttpxTransport, NoAnswer
+from socket_kit import ACCEPTED, Connection, SocketServer, answer_all, closed_port, response
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BODY = b'[{"level":"info","message":"hello"}]'
+OK = Answer(200, {"content-length": "14"}, ACCEPTED)
+USER, PASSWORD = "pr0xyuser", "pr0xyp4ss"
+BASIC = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+
+def proxy(server: SocketServer, connection: Connection) -> None:
+    """A proxy for one request or tunnel, to loopback only; it wants the credentials."""
+    head = connection.read_head()
+    if not head:
+        return
+    server.heads.append(head)
+    if f"Proxy-Authorization: Basic {BASIC}".lower() not in head.lower():
+        connection.send(response(b"", "407 Proxy Authentication Required"))
+        return
+    method, target, _ = head.split("\r\n")[0].split(" ")
+    if method != "CONNECT":
+        connection.send(response())
+        return
+    host, _, port = target.partition(":")
+    assert host == "127.0.0.1"
+    with socket.create_connection((host, int(port))) as upstream:
+        connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        back = threading.Thread(target=pump, args=(upstream, connection.socket))
+        back.start()
+        pump(connection.socket, upstream)
+        back.join()
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def everything_logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG)
+    return caplog
+
+
+def post(url: str, **settings: object) -> Answer | NoAnswer:
+    config = Config.resolve({}, endpoint=url, api_key=KEY, **settings)
+    transport = HttpxTransport(config)
+    try:
+        reply = transport.post(BODY, 10)
+        shown = f"{config!r} {vars(config)!r} {transport!r} {vars(transport)!r} {reply!r}"
+        assert not any(secret in shown for secret in (USER, PASSWORD, BASIC))
+        return reply
+    finally:
+        transport.close()
+
+
+def with_credentials(server: SocketServer, password: str = PASSWORD) -> str:
+    return f"http://{USER}:{password}@127.0.0.1:{server.port}"
+
+
+def test_plain_http_goes_to_the_proxy_whole(
+    monkeypatch: pytest.MonkeyPatch, everything_logged: pytest.LogCaptureFixture
+) -> None:
+    with SocketServer(proxy) as server:
+        monkeypatch.setenv("HTTP_PROXY", with_credentials(server))
+        assert post("http://logs.example.com/prefix") == OK
+    (head,) = server.heads
+    assert head.startswith("POST http://logs.example.com/prefix/v1/ingest HTTP/1.1\r\n")
+    assert everything_logged.records == []
+
+
+def test_https_goes_through_a_tunnel_that_does_not_see_the_key(
+    monkeypatch: pytest.MonkeyPatch,
+    everything_logged: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    with SocketServer(answer_all(), tls) as server, SocketServer(proxy) as between:
+        monkeypatch.setenv("HTTPS_PROXY", with_credentials(between))
+        assert post(server.url, certificate_file=tmp_path / "ca.pem") == OK
+    assert [head.split("\r\n")[0] for head in between.heads] == [
+        f"CONNECT 127.0.0.1:{server.port} HTTP/1.1"
+    ]
+    assert not any(KEY in head for head in between.heads)
+    assert [head.split("\r\n")[0] for head in server.heads] == ["POST /v1/ingest HTTP/1.1"]
+    assert "proxy-authorization" not in server.heads[0].lower()
+    assert everything_logged.records == []
+
+
+def test_no_proxy_goes_straight(monkeypatch: pytest.MonkeyPatch) -> None:
+    with SocketServer(answer_all()) as server, SocketServer(proxy) as between:
+        monkeypatch.setenv("HTTP_PROXY", with_credentials(between))
+        monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+        assert post(server.url) == OK
+    assert (server.connections, between.connections) == (1, 0)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_wrong_credentials_are_said_and_not_shown(
+    scheme: str, monkeypatch: pytest.MonkeyPatch, everything_logged: pytest.LogCaptureFixture
+) -> None:
+    with SocketServer(proxy) as server:
+        monkeypatch.setenv(f"{scheme.upper()}_PROXY", with_credentials(server, "wr0ngp4ss"))
+        reply = post(f"{scheme}://logs.example.com")
+    if scheme == "http":
+        assert isinstance(reply, Answer)
+        assert reply.status == 407
+    else:
+        assert reply == NoAnswer("ProxyError: 407 Proxy Authentication Required")
+    assert everything_logged.records == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://{USER}:{PASSWORD}/x@127.0.0.1:9",
+        f"http://{USER}:{PASSWORD}@127.0.0.1:port",
+        f"http://{USER}:{PASSWORD}@[::1",
+        f"gopher://{USER}:{PASSWORD}@127.0.0.1:9",
+        f"socks5://{USER}:{PASSWORD}@127.0.0.1:9",
+        f"{USER}:{PASSWORD}@",
+    ],
+)
+def test_a_proxy_that_cannot_be_used(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", url)
+    reply = post("https://logs.example.com")
+    assert isinstance(reply, NoAnswer)
+    assert PASSWORD[:6] not in reply.reason
+
+
+def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closed_port() as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{USER}:{PASSWORD}@127.0.0.1:{port}")
+        reply = post("https://logs.example.com")
+    assert isinstance(reply, NoAnswer)
+    assert reply.reason.startswith("ConnectError: ")

@@ -1,0 +1,194 @@
+"""Certificates: one's own authority, client certificates, and what is not accepted."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from kit import KEY
+from logwell_otel import LogwellError, LogwellErrorCode, LogwellLogExporter
+from logwell_otel.config import Config
+from logwell_otel.outcome import outcome_of
+from logwell_otel.transport import Answer, HttpxTransport, NoAnswer, tls_context
+from socket_kit import ACCEPTED, Connection, SocketServer, answer_all, response
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BODY = b'[{"level":"info","message":"hello"}]'
+OK = Answer(200, {"content-length": "14"}, ACCEPTED)
+
+
+class Certificates:
+    """An authority's, a server's and a client's, as files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.authority = trustme.CA()
+        self.ca = directory / "ca.pem"
+        self.authority.cert_pem.write_to_path(str(self.ca))
+        client = self.authority.issue_cert("client@example.com")
+        self.client = directory / "client.pem"
+        self.client_key = directory / "client-key.pem"
+        self.client_both = directory / "client-both.pem"
+        client.cert_chain_pems[0].write_to_path(str(self.client))
+        client.private_key_pem.write_to_path(str(self.client_key))
+        client.private_key_and_cert_chain_pem.write_to_path(str(self.client_both))
+        self.encrypted_key = directory / "encrypted-key.pem"
+        self.encrypted_key.write_bytes(
+            load_pem_private_key(client.private_key_pem.bytes(), None).private_bytes(
+                Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
+            )
+        )
+
+    def server(self, *names: str, ask_client: bool = False) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.authority.issue_cert(*names).configure_cert(context)
+        if ask_client:
+            self.authority.configure_trust(context)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def post(url: str, **settings: object) -> Answer | NoAnswer:
+    transport = HttpxTransport(Config.resolve({}, endpoint=url, api_key=KEY, **settings))
+    try:
+        return transport.post(BODY, 10)
+    finally:
+        transport.close()
+
+
+def reason(reply: Answer | NoAnswer) -> str:
+    assert isinstance(reply, NoAnswer), reply
+    return reply.reason
+
+
+def test_an_unknown_authority_is_refused_before_anything_is_sent(
+    certificates: Certificates,
+) -> None:
+    with SocketServer(answer_all(), certificates.server("127.0.0.1")) as server:
+        reply = post(server.url)
+    assert "CERTIFICATE_VERIFY_FAILED" in reason(reply)
+    assert server.heads == []
+    message = str(outcome_of(reply).error)
+    assert "name that in certificate_file (LOGWELL_CERTIFICATE_FILE)" in message
+
+
+def test_an_authority_of_ones_own(certificates: Certificates) -> None:
+    with SocketServer(answer_all(), certificates.server("127.0.0.1")) as server:
+        assert post(server.url, certificate_file=certificates.ca) == OK
+    assert server.connections == 1
+
+
+def test_the_variables_that_httpx_reads_count_too(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+    with SocketServer(answer_all(), certificates.server("127.0.0.1")) as server:
+        assert post(server.url) == OK
+
+
+def test_another_host_name_is_refused(certificates: Certificates) -> None:
+    with SocketServer(answer_all(), certificates.server("logs.example.com")) as server:
+        reply = post(server.url, certificate_file=certificates.ca)
+    assert "CERTIFICATE_VERIFY_FAILED" in reason(reply)
+    assert "not valid for '127.0.0.1'" in reason(reply)
+    assert server.heads == []
+
+
+def test_a_client_certificate(certificates: Certificates) -> None:
+    tls = certificates.server("127.0.0.1", ask_client=True)
+    ca = certificates.ca
+    with SocketServer(answer_all(), tls) as server:
+        without = post(server.url, certificate_file=ca)
+        assert "alert" in reason(without).lower()
+        one_file = post(
+            server.url, certificate_file=ca, client_certificate_file=certificates.client_both
+        )
+        two_files = post(
+            server.url,
+            certificate_file=ca,
+            client_certificate_file=certificates.client,
+            client_key_file=certificates.client_key,
+        )
+    assert [one_file, two_files] == [OK, OK]
+
+
+def test_a_client_certificate_beside_the_usual_authorities(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+    tls = certificates.server("127.0.0.1", ask_client=True)
+    with SocketServer(answer_all(), tls) as server:
+        assert post(server.url, client_certificate_file=certificates.client_both) == OK
+
+
+def test_plain_http_where_https_is_spoken_and_the_reverse(certificates: Certificates) -> None:
+    with SocketServer(answer_all(), certificates.server("127.0.0.1")) as server:
+        assert reason(post(f"http://127.0.0.1:{server.port}"))
+
+    def plain(server: SocketServer, connection: Connection) -> None:
+        received.append(connection.socket.recv(65536))
+        connection.send(response(b"", "400 Bad Request"))
+
+    received: list[bytes] = []
+    with SocketServer(plain) as server:
+        assert "SSL" in reason(post(f"https://127.0.0.1:{server.port}"))
+    assert KEY.encode() not in b"".join(received)
+
+
+def test_a_handshake_that_does_not_end(certificates: Certificates) -> None:
+    def never(server: SocketServer, connection: Connection) -> None:
+        server.closed.wait()
+
+    with SocketServer(never) as server:
+        config = Config.resolve(
+            {},
+            endpoint=f"https://127.0.0.1:{server.port}",
+            api_key=KEY,
+            certificate_file=certificates.ca,
+        )
+        reply = HttpxTransport(config).post(BODY, 0.3)
+    assert reason(reply).startswith(("ConnectTimeout", "TimeoutError"))
+
+
+def test_no_context_of_our_own_without_files() -> None:
+    assert tls_context(Config.resolve({}, endpoint="https://host", api_key=KEY)) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"certificate_file": "client_key"}, "certificate_file (argument)"),
+        ({"client_certificate_file": "ca"}, "client_certificate_file (argument)"),
+        (
+            {"client_certificate_file": "client", "client_key_file": "encrypted_key"},
+            "client_certificate_file (argument), client_key_file (argument)",
+        ),
+        (
+            {"client_certificate_file": "client", "client_key_file": "ca"},
+            "client_certificate_file (argument), client_key_file (argument)",
+        ),
+    ],
+)
+def test_files_that_openssl_does_not_take_are_refused_at_construction(
+    settings: dict[str, str], named: str, certificates: Certificates
+) -> None:
+    files = {name: getattr(certificates, file) for name, file in settings.items()}
+    with pytest.raises(LogwellError) as caught:
+        LogwellLogExporter("https://logs.example.com", KEY, **files)
+    assert caught.value.code is LogwellErrorCode.INVALID_CONFIG
+    assert caught.value.message.startswith(f"{named}: expected certificates and an unencrypted ")

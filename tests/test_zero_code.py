@@ -1,0 +1,99 @@
+"""`opentelemetry-instrument python app.py` with nothing but environment variables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from logwell_otel.devserver import Receiver
+from programs import instrumented, json_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+APP = """\
+import logging
+
+from flask import Flask
+
+app = Flask("shop")
+log = logging.getLogger("shop.orders")
+
+
+@app.get("/orders/<int:number>")
+def order(number):
+    log.warning("order %d is late", number, extra={"request_id": "r-7"})
+    return "late"
+
+
+assert app.test_client().get("/orders/7").text == "late"
+log.error("outside of a request")
+"""
+LINE_OF_WARNING = 1 + APP.splitlines().index(
+    '    log.warning("order %d is late", number, extra={"request_id": "r-7"})'
+)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    path = tmp_path / "app.py"
+    path.write_text(APP)
+    return path
+
+
+def test_a_web_application_beside_its_traces(receiver: Receiver, app: Path) -> None:
+    receiver.faults.answer(200, body='{"accepted":9}', stored=True, times=1)
+    run = instrumented(
+        app,
+        OTEL_LOGS_EXPORTER="logwell",
+        OTEL_TRACES_EXPORTER="console",
+        OTEL_METRICS_EXPORTER="none",
+        OTEL_SERVICE_NAME="shop",
+        OTEL_PYTHON_LOG_CODE_ATTRIBUTES="true",
+        LOGWELL_ENDPOINT=receiver.url,
+        LOGWELL_API_KEY=receiver.key,
+    )
+    assert run.returncode == 0, run.stderr
+    (span,) = [found for found in json_objects(run.stdout) if "context" in found]
+    entries = {entry.message: entry for entry in receiver.entries()}
+    assert set(entries) == {"order 7 is late", "outside of a request"}
+
+    inside = entries["order 7 is late"]
+    assert (inside.level, inside.service, inside.request_id) == ("warn", "shop", "r-7")
+    assert (inside.source_file, inside.line_number) == (str(app), LINE_OF_WARNING)
+    metadata = inside.metadata or {}
+    assert metadata["trace_id"] == span["context"]["trace_id"].removeprefix("0x")
+    assert metadata["span_id"] == span["context"]["span_id"].removeprefix("0x")
+    assert metadata["otel.scope.name"] == "shop.orders"
+
+    outside = entries["outside of a request"].metadata or {}
+    assert not {"trace_id", "span_id"} & set(outside)
+    # Nobody but OpenTelemetry listens to logging here, and our warnings are not exported.
+    assert "logwell_otel: The server answered 9 accepted and 0 rejected for 2 entries" in run.stderr
+    assert receiver.key not in run.stdout + run.stderr
+
+
+def test_a_wrong_setting_is_said_without_the_key_and_the_program_runs(app: Path) -> None:
+    key = "lw_s3cr3ts3cr3ts3cr3ts3cr3t"
+    run = instrumented(
+        app,
+        OTEL_LOGS_EXPORTER="logwell",
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_METRICS_EXPORTER="none",
+        LOGWELL_ENDPOINT="http://127.0.0.1:9",
+        LOGWELL_API_KEY=key,
+        LOGWELL_HEADERS="X-Token=s3cr3tHeader",
+        HTTPS_PROXY="http://user:s3cr3tProxy@127.0.0.1:9",
+    )
+    assert run.returncode == 0, run.stderr
+    assert "api_key (LOGWELL_API_KEY): expected 'lw_' and 32 characters" in run.stderr
+    assert "got 27 characters from the variable LOGWELL_API_KEY." in run.stderr
+    assert "s3cr3t" not in run.stdout + run.stderr
