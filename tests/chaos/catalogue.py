@@ -166,11 +166,21 @@ def _threads() -> list[Scenario]:
 
 def _exits() -> list[Scenario]:
     found = [_same(f"program that {name}", partial(exits.ends, name)) for name in exits.ENDINGS]
-    for method in ("spawn", "forkserver"):
+    others: tuple[exits.StartMethod, ...] = ("spawn", "forkserver")
+    for method in others:
         found += [
             Scenario(f"program that {name} ({method})", partial(exits.ends, name, method), None)
             for name in exits.ENDINGS
             if name.startswith("has_")
+        ]
+    for method in ("fork", *others):
+        found += [
+            Scenario(
+                f"program that {name} (configure(), {method})",
+                partial(exits.ends, name, method, configured=True),
+                partial(exits.ends, name, method, configured=True) if method == "fork" else None,
+            )
+            for name in ("has_a_child", "has_a_pool_that_is_joined")
         ]
     return [scenario._replace(name=scenario.name.replace("_", " ")) for scenario in found]
 
