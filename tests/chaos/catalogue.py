@@ -6,7 +6,19 @@ import errno
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from chaos import bursts, entries, exits, flushes, kills, limits, outages, spools, threads, workers
+from chaos import (
+    bursts,
+    entries,
+    exits,
+    flushes,
+    kills,
+    limits,
+    outages,
+    shutdowns,
+    spools,
+    threads,
+    workers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,6 +197,24 @@ def _exits() -> list[Scenario]:
     return [scenario._replace(name=scenario.name.replace("_", " ")) for scenario in found]
 
 
+def _shutdowns() -> list[Scenario]:
+    bounds: dict[shutdowns.Server, float] = {
+        "refusing": 1.5,
+        "hanging": 5.0,
+        "rate limited": 1.5,
+        "refusing the key": 1.5,
+    }
+    return [
+        Scenario(
+            f"shutdown: server {server}",
+            partial(shutdowns.bounded, server, most),
+            # tests/delivery/test_shutdown.py has the others.
+            partial(shutdowns.bounded, server, most) if server == "rate limited" else None,
+        )
+        for server, most in bounds.items()
+    ]
+
+
 def _same(name: str, run: Callable[[], Result]) -> Scenario:
     return Scenario(name, run, run)
 
@@ -203,5 +233,6 @@ SCENARIOS: list[Scenario] = [
     _same("10,000 records, server at 60 a minute", limits.a_tenth_of_what_is_believed),
     *_workers(),
     *_threads(),
+    *_shutdowns(),
     *_exits(),
 ]
