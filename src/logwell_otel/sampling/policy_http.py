@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from logwell_otel import feedback
 from logwell_otel.credentials import Secrets
+from logwell_otel.fork_guard import not_forking
 from logwell_otel.proxy import proxy_of, proxy_secrets
 from logwell_otel.transport import USER_AGENT, Answer, NoAnswer
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     import httpx
+
+    from logwell_otel.deadline import Deadline
 
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 
@@ -67,33 +71,10 @@ class HttpxHttp:
     def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float
     ) -> Answer:
-        import httpx  # noqa: PLC0415 - see the class
-
-        from logwell_otel.deadline import Deadline, DeadlineBackend  # noqa: PLC0415
-
-        feedback.install()
-        options: dict[str, Any] = {}
-        if self._proxy is not None:
-            options["proxy"] = httpx.Proxy(self._proxy.reveal())
-        if url.startswith("http:"):
-            options["verify"] = False  # loading certificates takes longer than the call
-        deadline = Deadline(self._clock)
-        request = httpx.Request(
-            method,
-            url,
-            headers={
-                "User-Agent": USER_AGENT,
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                **headers,
-            },
-            content=body,
-            extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)},
-        )
-        with httpx.HTTPTransport(**options) as transport:
-            # As in logwell_otel.transport: httpx has no argument for it.
-            pool = transport._pool  # noqa: SLF001
-            pool._network_backend = DeadlineBackend(pool._network_backend, deadline)  # noqa: SLF001
+        with not_forking():
+            transport, deadline = self._open(url)
+            request = _request(method, url, headers, body, timeout)
+        with transport:
             deadline.start(timeout)
             response = transport.handle_request(request)
             try:
@@ -103,6 +84,27 @@ class HttpxHttp:
         names = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, names, content)
 
+    def _open(self, url: str) -> tuple[httpx.HTTPTransport, Deadline]:
+        import httpx  # noqa: PLC0415 - see the class
+
+        from logwell_otel.deadline import Deadline, DeadlineBackend  # noqa: PLC0415
+
+        feedback.install()
+        # Loaded by the first look-up of a name otherwise, outside `not_forking`: a child
+        # forked just then can look up no name any more.
+        codecs.lookup("idna")
+        options: dict[str, Any] = {}
+        if self._proxy is not None:
+            options["proxy"] = httpx.Proxy(self._proxy.reveal())
+        if url.startswith("http:"):
+            options["verify"] = False  # loading certificates takes longer than the call
+        transport = httpx.HTTPTransport(**options)
+        deadline = Deadline(self._clock)
+        # As in logwell_otel.transport: httpx has no argument for it.
+        pool = transport._pool  # noqa: SLF001
+        pool._network_backend = DeadlineBackend(pool._network_backend, deadline)  # noqa: SLF001
+        return transport, deadline
+
     def _beginning(self, response: httpx.Response) -> bytes:
         content = bytearray()
         for part in response.stream:  # type: ignore[union-attr] # a sync transport's
@@ -110,3 +112,23 @@ class HttpxHttp:
             if len(content) > self._max_answer_bytes:
                 break
         return bytes(content[: self._max_answer_bytes])
+
+
+def _request(
+    method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float
+) -> httpx.Request:
+    import httpx  # noqa: PLC0415 - see the class
+
+    return httpx.Request(
+        method,
+        url,
+        headers={
+            "User-Agent": USER_AGENT,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            **headers,
+        },
+        content=body,
+        # For each step; the deadline is for all of them together.
+        extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)},
+    )
