@@ -7,9 +7,9 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.instrumentation.logging.handler import LoggingHandler
-from opentelemetry.sdk._logs import LoggerProvider, LogRecordLimits
+from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -37,13 +37,9 @@ SCOPE = InstrumentationScope("shop.orders", "1.0")
 class Application:
     """A program with OpenTelemetry's own logger provider."""
 
-    def __init__(
-        self, resource: Resource = RESOURCE, *, limits: LogRecordLimits | None = None
-    ) -> None:
+    def __init__(self, resource: Resource = RESOURCE) -> None:
         self._kept = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
-        self.provider = LoggerProvider(
-            resource=resource, shutdown_on_exit=False, log_record_limits=limits
-        )
+        self.provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
         self.provider.add_log_record_processor(SimpleLogRecordProcessor(self._kept))
 
     def logger(self, name: str = "shop.orders", version: str | None = "1.0", **more: Any) -> Logger:
@@ -53,7 +49,9 @@ class Application:
     @contextmanager
     def logging(self, name: str = "shop.orders", *, code: bool = True) -> Iterator[logging.Logger]:
         """A logger of the standard library behind OpenTelemetry's own handler."""
-        handler = LoggingHandler(logger_provider=self.provider, log_code_attributes=code)
+        # Not there with the oldest SDK: its own handler is deprecated, and warns.
+        handlers = pytest.importorskip("opentelemetry.instrumentation.logging.handler")
+        handler = handlers.LoggingHandler(logger_provider=self.provider, log_code_attributes=code)
         logger = logging.getLogger(name)
         logger.addHandler(handler)
         logger.setLevel(1)

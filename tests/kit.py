@@ -13,6 +13,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from logwell_otel import LogwellError, LogwellLogExporter
 from logwell_otel.engine import Seams
+from logwell_otel.keeper import Keeper
 from logwell_otel.otel import LogRecord, ReadableLogRecord, SeverityNumber
 from logwell_otel.transport import Answer, NoAnswer
 
@@ -165,6 +166,10 @@ class Bench:
             if wait is None:
                 return
             self.clock.sleep(min(wait, until - self.clock()))
+
+    def keep(self) -> None:
+        """What the keeper's thread does five times a second."""
+        Keeper(self.engine.outbox, found=lambda: None).tick()
 
     def check_ledger(self) -> None:
         """Every entry is accounted for."""

@@ -104,11 +104,11 @@ def test_fields_that_the_mapping_reads(module: str, name: str) -> None:
 def test_attributes_are_copied_in_one_step() -> None:
     """Entries are changed, records are not; and values are what the SDK cleaned them to."""
     kind = need("opentelemetry.attributes", "BoundedAttributes", used_in="mapping.py")
-    attributes = kind(attributes={"a": [1, {"b": 2}]}, immutable=False)
+    attributes = kind(attributes={"a": [1, 2]}, immutable=False)
     copied = attributes.copy()
     assert type(copied) is dict, f"{OTEL}: BoundedAttributes.copy() gives {type(copied)}"
     copied["c"] = 1
-    assert dict(attributes) == {"a": (1, {"b": 2})}
+    assert dict(attributes) == {"a": (1, 2)}
 
 
 def test_records_reach_an_exporter_with_the_sdks_own_attributes() -> None:

@@ -124,6 +124,11 @@ class TestFit:
         found = fitted(entry_of("m" * 300_000, metadata={"resource": resource, "a": "x" * 200_000}))
         assert found["metadata"]["resource"] == {"k": "v" * 30_000}
 
+    def test_the_resource_goes_when_nothing_else_is_left(self) -> None:
+        resource = msgspec.Raw(msgspec.json.encode({"k": "v" * 30_000}))
+        found = fitted(entry_of("m" * 100, metadata={"resource": resource, "a": 1}), 2048)
+        assert found["metadata"] == {"logwell.truncated": True}
+
     @pytest.mark.parametrize("limit", [2048, 4096, 32 * KIB, MAX_ENTRY_BYTES])
     def test_small_limits(self, limit: int) -> None:
         found = fitted(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from logwell_otel.credentials import ApiKey, Secrets, config_error, hide_keys, key_problem
 from logwell_otel.endpoint import INGEST_PATH, base_url, is_insecure
@@ -18,6 +18,9 @@ from logwell_otel.wire import MAX_SERVICE_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from logwell_otel.sampling import Sampler
+    from logwell_otel.stages import BeforeSend, Redacts
 
 ErrorCallback = Callable[[LogwellError], object]
 FlushCallback = Callable[[int], object]
@@ -49,6 +52,11 @@ class Config:
         spool_dir: Directory for what cannot be delivered now, None for memory only.
         spool_max_bytes: Size of the spool at most.
         spool_max_age: Seconds an entry may wait in the spool.
+        sampler: Decides which records are kept, None for all or for what `sampling` says.
+        sampling: Whether to sample at the default rates and `sample_rates`.
+        sample_rates: Rates by level.
+        redact: Whether, or with what, to take secrets out of entries.
+        before_send: Called with every entry before it is encoded.
         origins: Where each setting came from: `argument`, a variable's name, `default`.
     """
 
@@ -68,6 +76,11 @@ class Config:
     spool_dir: Path | None
     spool_max_bytes: int
     spool_max_age: float
+    sampler: Sampler | None
+    sampling: bool
+    sample_rates: Mapping[str, float]
+    redact: bool | Redacts
+    before_send: BeforeSend | None = field(repr=False)
     on_error: ErrorCallback | None = field(repr=False)
     on_flush: FlushCallback | None = field(repr=False)
     secrets: Secrets = field(repr=False)
@@ -135,12 +148,44 @@ class Config:
             spool_max_age=settings.number(
                 "spool_max_age", 48 * 3600.0, least=60, most=365 * 24 * 3600
             ),
+            sampler=settings.argument("sampler"),
+            sampling=settings.flag("sampling", default=False),
+            sample_rates=_rates(settings),
+            redact=_redact(settings),
+            before_send=_callback(settings, "before_send"),
             on_error=_callback(settings, "on_error"),
             on_flush=_callback(settings, "on_flush"),
             secrets=Secrets([*headers.secrets(), *proxy_secrets()]),
             proxy=proxy_of(endpoint),
             origins=settings.origins,
         )
+
+
+def _rates(settings: Settings) -> dict[str, float]:
+    """`info=0.2,debug=0.05` as a dictionary. The sampler checks levels and bounds."""
+    value = settings.raw("sample_rates")
+    if isinstance(value, Mapping):
+        return dict(value)
+    rates: dict[str, float] = {}
+    text = settings.text("sample_rates") or ""
+    for part in filter(None, map(str.strip, text.split(","))):
+        level, _, rate = part.partition("=")
+        try:
+            rates[level.strip()] = float(rate)
+        except ValueError:
+            problem = repr(part)
+        else:
+            continue
+        raise settings.error("sample_rates", "level=rate,level=rate", problem)
+    return rates
+
+
+def _redact(settings: Settings) -> bool | Redacts:
+    redactor = settings.argument("redact")
+    if redactor is not None and hasattr(redactor, "redact_entry"):
+        settings.origins["redact"] = "argument"
+        return cast("Redacts", redactor)
+    return settings.flag("redact", default=False)
 
 
 def _endpoint(settings: Settings) -> str:

@@ -7,7 +7,8 @@ records reach a batch processor, and our exporter gets `LogwellBatchLogRecordPro
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Any, Final
 
 # There is no public way to be a configurator; distros subclass this one, as it says.
 from opentelemetry.sdk._configuration import _initialize_components, _OTelSDKConfigurator
@@ -21,10 +22,18 @@ if TYPE_CHECKING:
     from logwell_otel.otel import LogRecordExporter
 
 
+CHOSEN_BY: Final = "OTEL_PYTHON_CONFIGURATOR"
+
+
 class LogwellConfigurator(_OTelSDKConfigurator):
     """Entry point `logwell` of the group `opentelemetry_configurator`."""
 
     def _configure(self, **kwargs: Any) -> None:
+        if os.environ.get(CHOSEN_BY, "").strip() != "logwell":
+            # Without the variable, OpenTelemetry takes the configurator that happens to be
+            # listed first. Installing a package must not change what that does.
+            super()._configure(**kwargs)  # type: ignore[no-untyped-call]
+            return
         additions = {
             "log_record_processors": [ContextLogRecordProcessor()],
             "export_log_record_processor": batch_processor,

@@ -14,6 +14,7 @@ from logwell_otel.chunk import Chunk
 from logwell_otel.errors import LogwellErrorCode
 from logwell_otel.outcome import Action, Outcome, outcome_of
 from logwell_otel.sanitize import shrink
+from logwell_otel.transport import Answer
 from logwell_otel.wire import MAX_ENTRIES, MAX_REQUEST_BYTES
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class Delivery:
         self.request_timeout = config.timeout
         """Seconds a request may take; shutdown lowers it."""
         self.last_answer_at = clock()
-        """When the latest request ended, monotonic seconds."""
+        """When the latest answer came, monotonic seconds. A request that ended without one
+        does not count: shutdown waits for a server that answers, and for no other."""
 
     @property
     def resting(self) -> bool:
@@ -178,9 +180,11 @@ class Delivery:
         self._pace.take()
         started = self._clock()
         answer = self._transport.post(chunk.body(), self.request_timeout)
-        self.last_answer_at = self._clock()
+        ended = self._clock()
+        if isinstance(answer, Answer):
+            self.last_answer_at = ended
         outcome = outcome_of(answer, mask=self._config.secrets.mask, now=self._wall)
-        self._observe(outcome, self.last_answer_at - started)
+        self._observe(outcome, ended - started)
         self._trouble.answered(outcome)
         if outcome.error is not None:
             self._notices.error(outcome.error)

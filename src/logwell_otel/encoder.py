@@ -13,6 +13,7 @@ import msgspec
 
 from logwell_otel import sanitize
 from logwell_otel.chunk import RAW_LIST, Chunk
+from logwell_otel.left_out import LeftOut
 from logwell_otel.mapping import unreadable
 from logwell_otel.wire import MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_REQUEST_BYTES, LogEntry
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from logwell_otel.mapping import Mapper
     from logwell_otel.otel import ReadableLogRecord
+    from logwell_otel.stages import Stages
 
 _NUL: Final = b"\\u0000"
 
@@ -28,13 +30,21 @@ _NUL: Final = b"\\u0000"
 class Encoded:
     """What became of a batch: chunks, and how many records were left out for which reason."""
 
-    __slots__ = ("chunks", "left_out", "own")
+    __slots__ = ("chunks", "left_out", "own", "warnings")
 
     def __init__(self) -> None:
         self.chunks: list[Chunk] = []
         self.left_out: Counter[str] = Counter()
         self.own = 0
         """Records of this package's own logger, which count nowhere."""
+        self.warnings: dict[str, str] = {}
+        """What to tell people, by reason."""
+
+    def leave_out(self, left_out: LeftOut) -> None:
+        """Count a record that goes no further."""
+        self.left_out[left_out.reason] += 1
+        if left_out.warning is not None:
+            self.warnings[left_out.reason] = left_out.warning
 
 
 class Encoder:
@@ -43,10 +53,14 @@ class Encoder:
     Args:
         mapper: Turns a record into an entry.
         minimum_rank: Records below this place in `severity.LEVELS` are left out.
+        stages: Sampling, redaction and `before_send`, None for none of them.
     """
 
-    def __init__(self, mapper: Mapper, *, minimum_rank: int = 0) -> None:
+    def __init__(
+        self, mapper: Mapper, *, minimum_rank: int = 0, stages: Stages | None = None
+    ) -> None:
         self._mapper = mapper
+        self._stages = stages
         self._minimum_rank = minimum_rank
         self._json = msgspec.json.Encoder()
 
@@ -71,21 +85,33 @@ class Encoder:
         self, records: Iterator[ReadableLogRecord], size: int, encoded: Encoded
     ) -> list[LogEntry]:
         """The next `size` entries, fewer at the end."""
-        mapper = self._mapper
+        mapper, minimum_rank, stages = self._mapper, self._minimum_rank, self._stages
         entries: list[LogEntry] = []
         for record in records:
+            origin = None
             try:
                 origin = mapper.origin(record)
                 if origin.own:
                     encoded.own += 1
                     continue
-                severity = mapper.severity(record.log_record)
-                if severity.rank < self._minimum_rank:
+                log = record.log_record
+                severity = mapper.severity(log)
+                if severity.rank < minimum_rank:
                     encoded.left_out["level"] += 1
                     continue
-                entry = mapper.entry(record.log_record, severity, origin)
+                rate = None if stages is None else stages.sample(log)
+                entry = mapper.entry(log, severity, origin)
+            except LeftOut as left_out:
+                encoded.leave_out(left_out)
+                continue
             except Exception as error:  # noqa: BLE001 - the record still goes out, and says so
-                entry = mapper.salvage(record, error)
+                rate, entry = None, mapper.salvage(record, error)
+            if stages is not None:
+                try:
+                    entry = stages.apply(entry, {} if origin is None else origin.shared, rate)
+                except LeftOut as left_out:
+                    encoded.leave_out(left_out)
+                    continue
             entries.append(entry)
             if len(entries) == size:
                 break

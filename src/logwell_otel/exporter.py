@@ -14,10 +14,8 @@ from logwell_otel.encoder import Encoder
 from logwell_otel.engine import Engine, Seams
 from logwell_otel.mapping import Mapper
 from logwell_otel.metrics import Metrics
-from logwell_otel.notices import warn
 from logwell_otel.otel import LogRecordExporter, LogRecordExportResult
 from logwell_otel.severity import LEVELS
-from logwell_otel.spool import Spool, SpoolError
 from logwell_otel.transport import tls_context
 
 if TYPE_CHECKING:
@@ -30,6 +28,9 @@ if TYPE_CHECKING:
     from logwell_otel.health import Health
     from logwell_otel.ledger import Ledger
     from logwell_otel.otel import ReadableLogRecord
+    from logwell_otel.sampling import Sampler
+    from logwell_otel.spool import Spool
+    from logwell_otel.stages import BeforeSend, Redacts, Stages
 
 DEFAULT_FLUSH_MILLIS: Final = 30_000
 # A forked child drops the parent's engine without closing anything of it: a finaliser that
@@ -74,6 +75,15 @@ class LogwellLogExporter(LogRecordExporter):
         spool_max_bytes: Size of the spool at most; default 256 MiB. Beyond it the oldest
             are dropped, counted and said.
         spool_max_age: Seconds an entry may wait in the spool; default 48 hours.
+        sampling: True keeps a share of the records: all errors, less and less of what is
+            less severe. Default False.
+        sample_rates: Shares by level for it, as a mapping or `info=0.2,debug=0.05`.
+        sampler: A `Sampler` with settings of one's own, in place of the two above.
+        redact: True takes personal data and credentials out of entries; a `Redactor`
+            with settings of one's own does as well. Default False.
+        before_send: Called with every `LogEntry`, after redaction and in the thread that
+            exports; returns it, another one, or None to drop it. If it raises, the entry is
+            dropped, counted and said.
         on_error: Called with every `LogwellError`, on the exporter's thread. What it raises
             is contained.
         on_flush: Called with the number of entries each time some were stored.
@@ -104,6 +114,11 @@ class LogwellLogExporter(LogRecordExporter):
         spool_dir: str | os.PathLike[str] | None = None,
         spool_max_bytes: int | None = None,
         spool_max_age: float | None = None,
+        sampling: bool | None = None,
+        sample_rates: Mapping[str, float] | str | None = None,
+        sampler: Sampler | None = None,
+        redact: bool | Redacts | None = None,
+        before_send: BeforeSend | None = None,
         on_error: ErrorCallback | None = None,
         on_flush: FlushCallback | None = None,
         meter_provider: MeterProvider | None = None,
@@ -127,6 +142,11 @@ class LogwellLogExporter(LogRecordExporter):
             spool_dir=spool_dir,
             spool_max_bytes=spool_max_bytes,
             spool_max_age=spool_max_age,
+            sampling=sampling,
+            sample_rates=sample_rates,
+            sampler=sampler,
+            redact=redact,
+            before_send=before_send,
             on_error=on_error,
             on_flush=on_flush,
         )
@@ -135,6 +155,7 @@ class LogwellLogExporter(LogRecordExporter):
         self._encoder = Encoder(
             Mapper(self._config.service, source_location=self._config.source_location),
             minimum_rank=[*LEVELS].index(self._config.level),  # type: ignore[arg-type]
+            stages=stages_of(self._config),
         )
         self._closed = False
         self._replacing = threading.Lock()
@@ -145,10 +166,11 @@ class LogwellLogExporter(LogRecordExporter):
         self._spool = open_spool(self._config)
         self._engine = self._new_engine()
         if self._config.insecure:
-            (self._seams.say or warn)(
+            self._engine.notices.say(
                 f"The API key travels unencrypted to {self._config.endpoint}. Use https where the "
                 "way to the server is not your own."
             )
+            self._engine.notices.dispatch()
         if hasattr(os, "register_at_fork"):
             # Registered here, before the SDK's processor is made, so that the child has its
             # own engine when the processor restarts its worker there.
@@ -248,6 +270,22 @@ def _counts(exporter: LogwellLogExporter | None) -> tuple[Ledger, int] | None:
     return held.ledger, held.entries
 
 
+def stages_of(config: Config) -> Stages | None:
+    """The optional stages that the settings ask for, None for none of them."""
+    if not (config.sampler or config.sampling or config.redact or config.before_send):
+        return None
+    # Imported only where they are used: they are most of what there is to import.
+    from logwell_otel.redaction import Redactor  # noqa: PLC0415
+    from logwell_otel.sampling import Sampler  # noqa: PLC0415
+    from logwell_otel.stages import Stages  # noqa: PLC0415
+
+    sampler = config.sampler
+    if sampler is None and config.sampling:
+        sampler = Sampler(config.sample_rates)
+    redactor = Redactor() if config.redact is True else config.redact or None
+    return Stages(sampler, redactor, config.before_send)
+
+
 def open_spool(config: Config) -> Spool | None:
     """The spool that the settings ask for.
 
@@ -256,6 +294,9 @@ def open_spool(config: Config) -> Spool | None:
     """
     if config.spool_dir is None:
         return None
+    # A third of all that there is to import, and most exporters have none.
+    from logwell_otel.spool import Spool, SpoolError  # noqa: PLC0415
+
     try:
         return Spool(
             config.spool_dir,

@@ -27,9 +27,13 @@ class Keeper:
     Args:
         outbox: What to look after.
         found: Called when there is something to send that was not there before.
+        threads: False never starts the thread.
     """
 
-    def __init__(self, outbox: Outbox, found: Callable[[], object]) -> None:
+    def __init__(
+        self, outbox: Outbox, found: Callable[[], object], *, threads: bool = True
+    ) -> None:
+        self._threads = threads
         self._outbox = outbox
         self._found = found
         self._stop = threading.Event()
@@ -37,34 +41,41 @@ class Keeper:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def wake(self) -> None:
-        """Something was handed over. Starts the thread if there is none."""
+    def wake(self) -> bool:
+        """Something was handed over. Starts the thread if there is none; False if it cannot."""
         self._busy.set()
         if self._thread is not None and self._thread.is_alive():
-            return
+            return True
         with self._lock:
-            if self._stop.is_set() or (self._thread is not None and self._thread.is_alive()):
-                return
+            if self._thread is not None and self._thread.is_alive():
+                return True
+            if self._stop.is_set() or not self._threads:
+                return False
             thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
             try:
                 thread.start()
             except RuntimeError:
-                return  # no more threads at interpreter exit: shutdown spills what is left
+                return False  # the interpreter is at its end, or the system has no more
             self._thread = thread
+            return True
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        while True:
+            # Cleared before looking, so that nothing is slept through: neither what is
+            # handed over meanwhile nor the end.
+            self._busy.clear()
+            if self._stop.is_set():
+                return
             self.tick()
             if self._outbox.in_memory:
                 self._stop.wait(_TICK)
             else:
-                self._busy.clear()
                 self._busy.wait(_IDLE_TICK)
 
     def tick(self) -> None:
         """Look once."""
         # A tick earlier than promised, so that it is kept between two ticks as well.
-        self._outbox.spill_older_than(UNACKNOWLEDGED_SECONDS - 1.5 * _TICK)
+        self._outbox.spill_if_due(UNACKNOWLEDGED_SECONDS - 1.5 * _TICK)
         self._outbox.look_after_disk()
         if self._outbox.waiting:
             self._found()

@@ -74,17 +74,20 @@ class Mapper:
         source_file = metadata.pop("code.file.path", _ABSENT)
         line_number = metadata.pop("code.line.number", _ABSENT)
         special = not _SPECIAL.isdisjoint(metadata)
-        if not special and source_file is _ABSENT and line_number is _ABSENT:
-            source_file = line_number = None
-        elif (
+        if (
             special
-            or not _fits_file(source_file)
-            or not _fits_line(line_number)
+            or type(source_file) is not str
+            or type(line_number) is not int
+            or not 0 < line_number <= MAX_LINE_NUMBER
+            or not source_file
             or not self._source_location
         ):
-            special = True
-            source_file, line_number = self._location(metadata, source_file, line_number)
-            service = _own_service(metadata) or service
+            if special or source_file is not _ABSENT or line_number is not _ABSENT:
+                special = True
+                source_file, line_number = self._location(metadata, source_file, line_number)
+                service = _own_service(metadata) or service
+            else:
+                source_file = line_number = None
 
         cut = False
         for value in metadata.values():

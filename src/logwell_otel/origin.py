@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -28,8 +27,7 @@ _MAX_RESOURCES: Final = 16
 _MAX_ORIGINS: Final = 2048
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Resource and scope of a record.
 
     Attributes:

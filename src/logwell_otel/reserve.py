@@ -37,8 +37,9 @@ never acknowledged, and a file that is gone may be in another process' hands."""
 class Reserve:
     """The spool, in terms of chunks and of the outbox's ledger.
 
-    Not thread-safe: the outbox calls it under its own lock, so that the ledger and what
-    is held never disagree.
+    Not thread-safe: the outbox makes its calls one after the other, `look_after` excepted.
+    What they did to the spool is counted by `count_into`, together with what the outbox
+    holds, so that the ledger and what is held never disagree.
 
     Args:
         spool: Where entries go.
@@ -151,13 +152,19 @@ class Reserve:
         return spooled
 
     def look_after(self) -> None:
-        """Take over what dead processes left and drop what is too old: every few seconds."""
+        """Take over what dead processes left and drop what is too old: every few seconds.
+
+        From any thread, beside all other calls.
+        """
         self._spool.adopt()
         self._spool.expire()
 
-    def count_into(self, ledger: Ledger) -> int:
-        """Bring the ledger up to date with what the spool did; returns entries it lost."""
-        now = self._spool.counters
+    def look(self) -> SpoolCounters:
+        """What the spool has done by now. May have to wait for its disk."""
+        return self._spool.counters
+
+    def count_into(self, ledger: Ledger, now: SpoolCounters) -> int:
+        """Bring the ledger up to date with what `look` saw; returns entries the spool lost."""
         ledger.recovered += now.adopted - self._known.adopted
         lost = 0
         for name, reason in _REASONS.items():

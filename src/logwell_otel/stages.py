@@ -6,9 +6,12 @@ and scope, which all records of an origin share as ready JSON, are put back afte
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from logwell_otel import names
+from logwell_otel.left_out import LeftOut
+from logwell_otel.sampling.processor import decide
+from logwell_otel.sampling.sampler import RATE_ATTRIBUTE
 from logwell_otel.wire import LogEntry
 
 if TYPE_CHECKING:
@@ -25,20 +28,6 @@ class Redacts(Protocol):
 
     def redact_entry(self, entry: LogEntry) -> LogEntry:
         """The entry without what must not leave the process."""
-
-
-class LeftOut(Exception):  # noqa: N818 - a decision, not an error
-    """A record goes no further.
-
-    Args:
-        reason: The ledger's word for it.
-        warning: What to tell people, None for nothing.
-    """
-
-    def __init__(self, reason: str, warning: str | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.warning = warning
 
 
 class Stages:
@@ -63,35 +52,41 @@ class Stages:
     def __bool__(self) -> bool:
         return any((self._sampler, self._redactor, self._before_send))
 
-    def sample(self, level: str, log: LogRecord) -> float:
-        """The rate to write on the record.
+    def sample(self, log: LogRecord) -> float | None:
+        """The rate to write on the record, None for none.
 
         Raises:
             LeftOut: It is not kept.
         """
-        if self._sampler is None:
-            return 1.0
-        body = log.body
-        decision = self._sampler.decide(
-            level, body if isinstance(body, str) else "", log.trace_id or 0
-        )
+        if self._sampler is None or (log.attributes and RATE_ATTRIBUTE in log.attributes):
+            return None  # not sampled, or sampled before by a processor or filter
+        decision = decide(self._sampler, log)
+        if decision is None:
+            return None  # it could not be read: such a record is better kept
         if not decision.keep:
             raise LeftOut("sampled")
         return decision.rate
 
-    def apply(self, entry: LogEntry, shared: Mapping[str, Any]) -> LogEntry:
+    def apply(
+        self, entry: LogEntry, shared: Mapping[str, Any], rate: float | None = None
+    ) -> LogEntry:
         """The entry as it is to be sent.
 
         Args:
             entry: As it was mapped.
             shared: What its origin put into its metadata.
+            rate: Its sampling rate, None for none.
 
         Raises:
             LeftOut: It is not to be sent. A stage that fails fails closed: what could not
                 be redacted or looked at does not leave the process.
         """
-        for name in shared:
-            entry.metadata.pop(name, None)
+        for name, value in shared.items():
+            # An attribute of such a name has stepped aside; were it here, it is looked at.
+            if entry.metadata.get(name) is value:
+                del entry.metadata[name]
+        if rate is not None:
+            entry.metadata[RATE_ATTRIBUTE] = rate
         if self._redactor is not None:
             try:
                 entry = self._redactor.redact_entry(entry)
@@ -100,24 +95,28 @@ class Stages:
         if self._before_send is not None:
             entry = self._ask(self._before_send, entry)
         if shared:
-            aside = {name: entry.metadata.pop(name) for name in shared if name in entry.metadata}
-            entry.metadata |= shared
-            if aside:
-                names.put_back(entry.metadata, aside)
+            _put_back(entry, shared)
         return entry
 
     @staticmethod
     def _ask(before_send: BeforeSend, entry: LogEntry) -> LogEntry:
         try:
-            result = before_send(entry)
+            result = cast("object", before_send(entry))  # whatever its annotation says
         except Exception as error:  # noqa: BLE001 - counted and said, see LeftOut
             raise _failed("before_send", error) from None
         if result is None:
             raise LeftOut("before_send")
-        if not isinstance(result, LogEntry) or type(result.metadata) is not dict:
+        if not isinstance(result, LogEntry):
             kind = type(result).__name__
             raise _failed("before_send", TypeError(f"expected a LogEntry or None, got {kind}"))
         return result
+
+
+def _put_back(entry: LogEntry, shared: Mapping[str, Any]) -> None:
+    aside = {name: entry.metadata.pop(name) for name in shared if name in entry.metadata}
+    entry.metadata |= shared
+    if aside:
+        names.put_back(entry.metadata, aside)
 
 
 def _failed(stage: str, error: Exception) -> LeftOut:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,3 +125,15 @@ def test_put_loses_nothing(theirs: dict[str, int]) -> None:
     assert {key: metadata[key] for key in ours} == ours
     rest = [value for key, value in metadata.items() if key not in ours]
     assert sorted(rest) == sorted(theirs.values())
+
+
+def test_the_documentation_names_them_all() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mapping.md").read_text(encoding="utf-8")
+    assert [name for name in sorted(OWN) if f"`{name}`" not in page] == []
+
+
+def test_numbered_names_that_are_taken_are_passed_over() -> None:
+    found = UniqueNames({"a": 1, "a#2": 2, "a#4": 4})
+    for number in (3, 5, 6):
+        found.add("a", number)
+    assert found.values == {"a": 1, "a#2": 2, "a#3": 3, "a#4": 4, "a#5": 5, "a#6": 6}

@@ -77,6 +77,7 @@ class Running:
             lifespan="off",
             loop="asyncio",
             log_config=None,
+            access_log=False,
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,

@@ -1,0 +1,109 @@
+"""The settings as an exporter would have them, and where each came from."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from logwell_otel.check.result import Finding, warning
+from logwell_otel.config import Config
+from logwell_otel.credentials import hide_keys
+from logwell_otel.settings import variable_of
+
+_NOT_SETTINGS: Final = frozenset({"origins", "secrets", "proxy", "on_error", "on_flush"})
+_MASK: Final = "***"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting.
+
+    Attributes:
+        name: Its name as an argument.
+        value: What it is, with secrets masked; None where it is not set.
+        origin: `argument`, a variable's name, or `default`.
+    """
+
+    name: str
+    value: str | None
+    origin: str
+
+
+def settings_of(
+    config: Config, arguments: Mapping[str, Any], environ: Mapping[str, str]
+) -> list[Setting]:
+    """Every setting, secrets masked.
+
+    Args:
+        config: What was resolved.
+        arguments: What it was resolved from.
+        environ: Likewise.
+    """
+    shown = []
+    for name in names():
+        origin = config.origins[name]
+        if name == "api_key":
+            value: str | None = mask_key(config.api_key.reveal())
+            origin = config.origins["api_key_file"] if from_key_file(config.origins) else origin
+        elif name == "api_key_file":
+            # The config holds the key, not the path.
+            given = arguments.get(name) or environ.get(variable_of(name))
+            value = None if origin == "default" else hide_keys(str(given).strip())
+        else:
+            value = _text(getattr(config, name))
+        shown.append(Setting(name, value, origin))
+    return shown
+
+
+def names() -> list[str]:
+    """The settings' names, in the order in which they are documented."""
+    found = [field.name for field in fields(Config) if field.name not in _NOT_SETTINGS]
+    found.insert(found.index("api_key") + 1, "api_key_file")
+    return found
+
+
+def unknown_variables(environ: Mapping[str, str]) -> Finding | None:
+    """LOGWELL_* variables that nobody reads: a misspelt one is silent otherwise."""
+    known = [variable_of(name) for name in names()]
+    strays = sorted(
+        name for name in environ if name.upper().startswith("LOGWELL_") and name not in known
+    )
+    if not strays:
+        return None
+    return warning(
+        f"{', '.join(strays)}: no setting has this name",
+        " ".join(_meant(stray, known) for stray in strays),
+    )
+
+
+def mask_key(key: str) -> str:
+    """A key by which people can tell it from another one: its last 4 characters."""
+    return f"lw_{_MASK}{key[-4:]}"
+
+
+def from_key_file(origins: Mapping[str, str]) -> bool:
+    """Whether the key is the one in the file: the rule of `Config.resolve`.
+
+    An argument of either kind comes before a variable of either kind.
+    """
+    key, file = origins["api_key"], origins["api_key_file"]
+    return key == "default" or (key != "argument" and file == "argument")
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={_MASK}" for name in value) or None
+    return str(value)
+
+
+def _meant(stray: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(stray.upper(), known, n=1, cutoff=0.75)
+    return f"Did you mean {near[0]} by {stray}?" if near else f"Nothing reads {stray}: unset it."

@@ -1,0 +1,52 @@
+"""`logwell-otel check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from logwell_otel.cli import connection
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from logwell_otel.check import Check, Result
+    from logwell_otel.cli.terminal import Terminal
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "check",
+        help="find out whether what is logged here arrives, and if not, why",
+        description="Shows the settings and where they come from, and tries, step by step, "
+        "whether entries reach the server. Run it where the application runs, with the "
+        "application's environment. Exit status 0 if nothing failed, else 1.",
+    )
+    connection.add_arguments(parser)
+    parser.add_argument("--service", metavar="NAME", help="service of the entry (LOGWELL_SERVICE)")
+    parser.add_argument("--no-send", action="store_true", help="do not send an entry")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Run the check; gives the exit status."""
+    from logwell_otel.check import Check, report  # noqa: PLC0415 - see logwell_otel.cli
+
+    arguments = {**connection.arguments_of(options), "service": options.service}
+    check = Check(arguments, send=not options.no_send)
+    seen: list[Result] = []
+    if options.json:
+        results = list(_kept(check, seen))
+        terminal.raw(report.json(check, results).decode())
+    else:
+        for line in report.text(check, _kept(check, seen), terminal.style):
+            terminal.line(line)
+    return 0 if report.ok(seen) else 1
+
+
+def _kept(check: Check, seen: list[Result]) -> Iterator[Result]:
+    for result in check.results():
+        seen.append(result)
+        yield result

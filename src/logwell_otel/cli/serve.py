@@ -1,0 +1,66 @@
+"""`logwell-otel serve`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from logwell_otel.cli.terminal import Terminal
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command. Its arguments stand here, as the extra need not be installed."""
+    parser = commands.add_parser(
+        "serve",
+        help="run a stand-in Logwell server to develop against",
+        description="A Logwell-compatible server for developing and testing. Not for production. "
+        "Needs logwell-otel[devserver].",
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=_port, default=3000, help="0 picks a free one (default: %(default)s)")
+    add("--api-key", metavar="KEY", help="key to accept (default: made at random)")
+    add(
+        "--requests-per-minute",
+        type=int,
+        default=600,
+        metavar="N",
+        help="rate limit (default: %(default)s)",
+    )
+    add("--db", metavar="PATH", help="SQLite file to store in (default: memory)")
+    add("--faults", action="store_true", help="offer switches for misbehaving at /_control")
+    add("--quiet", action="store_true", help="do not print entries")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Run the server until it is stopped; gives the exit status."""
+    try:
+        from logwell_otel.devserver.server import serve  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        terminal.error(
+            f"logwell-otel serve needs {error.name}, which is not installed: "
+            "pip install 'logwell-otel[devserver]'"
+        )
+        return 1
+    return serve(
+        host=options.host,
+        port=options.port,
+        api_key=options.api_key,
+        requests_per_minute=options.requests_per_minute,
+        db=options.db,
+        faults=options.faults,
+        quiet=options.quiet,
+    )
+
+
+def _port(text: str) -> int:
+    # As in devserver.server, which cannot be imported here.
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= 65_535:
+        raise argparse.ArgumentTypeError(f"must be 0 to 65,535, got {text}")
+    return port

@@ -1,0 +1,113 @@
+"""Where a command writes: text for people, in colour where they see it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+_RESET: Final = "\x1b[0m"
+_CODES: Final = {
+    "bold": "\x1b[1m",
+    "dim": "\x1b[2m",
+    "green": "\x1b[32m",
+    "red": "\x1b[31m",
+    "yellow": "\x1b[33m",
+}
+
+
+class Terminal:
+    """Standard output and standard error.
+
+    A reader that goes away (`| head`) is no error: what is written then is lost, and the
+    command goes on, so that its exit status is right.
+
+    Args:
+        output: For what was asked for.
+        errors: For what went wrong.
+        colour: Whether `style` colours.
+        person: Whether somebody can be asked something.
+    """
+
+    def __init__(
+        self, output: TextIO, errors: TextIO, *, colour: bool = False, person: bool = False
+    ) -> None:
+        self.person = person
+        self._output = output
+        self._errors = errors
+        self._colour = colour
+        for stream in (output, errors):
+            # A terminal in another encoding than UTF-8 gets escapes for what it cannot show.
+            if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+                reconfigure(errors="backslashreplace")
+
+    @classmethod
+    def standard(cls) -> Self:
+        """That of the process."""
+        return cls(
+            sys.stdout,
+            sys.stderr,
+            colour=wants_colour(sys.stdout, os.environ),
+            person=sys.stdin is not None and sys.stdin.isatty(),
+        )
+
+    def line(self, text: str = "") -> None:
+        """Write a line to standard output."""
+        self._write(self._output, f"{text}\n")
+
+    def raw(self, text: str) -> None:
+        """Write a text to standard output as it is."""
+        self._write(self._output, text)
+
+    def error(self, text: str) -> None:
+        """Write a line to standard error."""
+        self._write(self._errors, f"{text}\n")
+
+    def ask(self, question: str) -> str:
+        """Ask the person at the terminal; an end of input is an empty answer."""
+        self._write(self._errors, f"{question} ")
+        return sys.stdin.readline().strip()
+
+    def style(self, name: str, text: str) -> str:
+        """`text`, printable, and in a colour if there are colours and `name` is one."""
+        text = printable(text)
+        return f"{_CODES[name]}{text}{_RESET}" if self._colour and name in _CODES else text
+
+    @staticmethod
+    def _write(stream: TextIO, text: str) -> None:
+        try:
+            stream.write(text)
+            stream.flush()
+        except BrokenPipeError:
+            # Python flushes once more at exit and would print this error then.
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, stream.fileno())
+            os.close(devnull)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for stream in (self._output, self._errors):
+            self._write(stream, "")
+
+
+def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether to colour: on a terminal, unless `NO_COLOR` is set (https://no-color.org)."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def printable(text: str) -> str:
+    """Text from a file or a server, without anything that a terminal would act on."""
+    return "".join(part if part.isprintable() else repr(part)[1:-1] for part in text)

@@ -1,0 +1,86 @@
+"""An exporter whose waits take no time, while its requests are real.
+
+Its clock is moved instead of waited for, and the steps that its threads would take are
+taken here: ten minutes of outage pass in seconds. A request counts as `REQUEST_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from kit import Clock
+from logwell_otel import LogwellLogExporter
+from logwell_otel.engine import Seams
+from logwell_otel.keeper import Keeper
+
+if TYPE_CHECKING:
+    from logwell_otel import LogwellError
+    from logwell_otel.devserver import Receiver
+
+REQUEST_SECONDS = 0.03
+_TICK = 0.2
+_LEAST = 0.001
+"""A wait shorter than the clock can show would never end."""
+
+_TIMEOUT = 0.2
+"""Of a request to a receiver that hangs: these are waited for."""
+
+
+class Compressed:
+    """The exporter, its clock and what it said.
+
+    Attributes:
+        slowest: Real seconds of the longest `export()`.
+    """
+
+    def __init__(self, receiver: Receiver, *, seed: int = 7, **options: Any) -> None:
+        self.clock = Clock()
+        self.errors: list[LogwellError] = []
+        self.said: list[str] = []
+        self.slowest = 0.0
+        seams = Seams(
+            clock=self.clock,
+            wall=self.clock,
+            rng=random.Random(seed),
+            threads=False,
+            sleep=self.clock.sleep,
+            say=self.said.append,
+        )
+        self.exporter = LogwellLogExporter(
+            receiver.url,
+            receiver.key,
+            timeout=_TIMEOUT,
+            on_error=self.errors.append,
+            _seams=seams,
+            **options,
+        )
+        self._engine = self.exporter._engine  # noqa: SLF001 - driven from outside
+        self._keeper = Keeper(self._engine.outbox, lambda: None)
+
+    def export(self, batch: list[Any]) -> None:
+        began = time.perf_counter()
+        self.exporter.export(batch)
+        self.slowest = max(self.slowest, time.perf_counter() - began)
+
+    def pass_time(self, seconds: float) -> None:
+        """What the threads would do in that time."""
+        until = self.clock() + seconds
+        while self.clock() < until:
+            wait = self._engine.delivery.step()
+            self._engine.notices.dispatch()
+            self._keeper.tick()
+            if wait == 0:
+                self.clock.sleep(REQUEST_SECONDS)
+            else:
+                self.clock.sleep(max(_LEAST, min(_TICK if wait is None else wait, _TICK)))
+
+    def deliver(self, seconds: float = 3600.0) -> bool:
+        """Lets time pass until nothing is held; False if that takes too long."""
+        until = self.clock() + seconds
+        while self.exporter.health().held:
+            if self.clock() > until:
+                return False
+            self.pass_time(1.0)
+        return True

@@ -1,0 +1,71 @@
+"""The ways in which programs end, and what arrives then: `endings.py` has the programs."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from chaos.pipeline import texts
+from chaos.process import Program, environment
+from chaos.result import Trial
+from logwell_otel.devserver import Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chaos.result import Result
+
+
+StartMethod = Literal["fork", "spawn", "forkserver"]
+
+_COUNT: Final = 10
+
+
+class Ending(NamedTuple):
+    """What is to be expected of one of the programs.
+
+    Attributes:
+        logged: Prefixes of what it logs.
+        lost: Those of them that cannot arrive.
+        status: Its exit status, negative for a signal.
+    """
+
+    logged: Sequence[str] = ("main",)
+    lost: Sequence[str] = ()
+    status: int = 0
+
+
+_POOL = ("child-1", "child-2")
+
+ENDINGS = {
+    "returns": Ending(),
+    "raises": Ending(status=1),
+    "is_terminated": Ending(lost=["main"], status=-signal.SIGTERM),
+    "is_terminated_with_handler": Ending(),
+    "leaves_by_os_exit": Ending(lost=["main"]),
+    "shuts_down_before_os_exit": Ending(),
+    "has_a_child": Ending(["child-1", "main"], lost=["child-1"]),
+    "has_a_child_that_shuts_down": Ending(["child-1", "main"]),
+    "has_a_pool": Ending([*_POOL, "main"], lost=_POOL),
+    "has_a_pool_that_is_joined": Ending([*_POOL, "main"]),
+}
+
+
+def ends(how: str, start_method: StartMethod = "fork") -> Result:
+    """One program from start to end."""
+    trial, ending = Trial(), ENDINGS[how]
+    with Receiver() as receiver:
+        env = {**environment(receiver), "CHAOS_START_METHOD": start_method}
+        env["CHAOS_COUNT"] = str(_COUNT)
+        with Program("chaos.endings", how, env=env) as program:
+            status = program.end()
+            trial.expect(status == ending.status, f"exit status {status}: {program.said()}")
+        trial.send(text for prefix in ending.logged for text in texts(_COUNT, prefix=prefix))
+        # A spawned child ends as a program does, atexit included.
+        prefixes = () if how == "has_a_child" and start_method == "spawn" else ending.lost
+        lost = [text for prefix in prefixes for text in texts(_COUNT, prefix=prefix)]
+        return trial.judge(
+            (entry.message for entry in receiver.entries()),
+            lost=lost,
+            remark="lost, as documented" if lost else "",
+        )

@@ -1,0 +1,98 @@
+"""`kill -9` of processes that log, at random moments of an outage."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from chaos.pipeline import texts
+from chaos.process import SubjectProcess
+from chaos.result import Trial
+from logwell_otel.devserver import Receiver
+from logwell_otel.outbox import UNACKNOWLEDGED_SECONDS
+
+if TYPE_CHECKING:
+    from chaos.result import Result
+
+RATE = 200
+_LONGEST_LIFE = 2.5
+_RECOVERY_SECONDS = 20.0
+
+
+def in_an_outage(
+    outage: Literal["refusing", "hanging"], kills: int, *, at_once: int = 5, seed: int = 1
+) -> Result:
+    """Some processes at a time share a spool; after each round one is started to deliver it.
+
+    Everything that was handed over more than a second before its process was killed
+    arrives; what is younger may.
+    """
+    trial, rng = Trial(), random.Random(seed)
+    maybe: set[str] = set()
+    with tempfile.TemporaryDirectory() as directory, Receiver(requests_per_minute=None) as receiver:
+        spool = Path(directory, "spool")
+        for first in range(0, kills, at_once):
+            if outage == "refusing":
+                receiver.stop()
+            else:
+                receiver.faults.hang()
+            victims = [
+                SubjectProcess(receiver, f"victim-{number}", spool)
+                for number in range(first, min(first + at_once, kills))
+            ]
+            maybe |= _kill_all(trial, victims, rng)
+            receiver.faults.clear()
+            if outage == "refusing":
+                receiver.start()
+            _recover(trial, receiver, spool, f"rescuer-{first}")
+        return trial.judge(
+            (entry.message for entry in receiver.entries()),
+            maybe=maybe,
+            remark=f"{kills} kills",
+        )
+
+
+def _kill_all(trial: Trial, victims: list[SubjectProcess], rng: random.Random) -> set[str]:
+    """Lets each live for a random time; returns what may be lost."""
+    for victim in victims:
+        victim.started()
+    began = time.monotonic()
+    for victim in victims:
+        victim.write(f"run {RATE}")
+    maybe: set[str] = set()
+    lives = sorted(rng.uniform(0.05, _LONGEST_LIFE) for _ in victims)
+    for life, victim in zip(lives, victims, strict=True):
+        time.sleep(max(0.0, began + life - time.monotonic()))
+        with victim:
+            killed_at = victim.kill()
+            maybe |= _young(trial, victim, killed_at)
+    return maybe
+
+
+def _young(trial: Trial, victim: SubjectProcess, killed_at: float) -> set[str]:
+    handed_over = safe = 0
+    for line in victim.lines():
+        number, _, moment = line.partition(" ")
+        handed_over = int(number)
+        if float(moment) < killed_at - UNACKNOWLEDGED_SECONDS:
+            safe = handed_over
+    trial.send(texts(handed_over, prefix=victim.prefix))
+    # Killed between export() and the line about it: handed over, or not.
+    unsaid = texts(8, handed_over, victim.prefix)
+    trial.send(unsaid)
+    return {*texts(handed_over - safe, safe, victim.prefix), *unsaid}
+
+
+def _recover(trial: Trial, receiver: Receiver, spool: Path, prefix: str) -> None:
+    with SubjectProcess(receiver, prefix, spool) as rescuer:
+        rescuer.started()
+        trial.send(texts(1, prefix=prefix))
+        rescuer.tell("hand", 0, 1)
+        time.sleep(0.5)  # its keeper looks for dead processes as it starts
+        figures = rescuer.wait_until_nothing_is_held(_RECOVERY_SECONDS)
+        trial.ledger(figures)
+        trial.expect(figures.held == 0, f"{figures.held} still held by {prefix}")
+        trial.expect(rescuer.end() == 0, f"{prefix} failed: {rescuer.said()}")

@@ -1,0 +1,33 @@
+"""A web application for gunicorn: `gunicorn --preload chaos.shop:application`.
+
+Its logging is set up when it is imported, which with `--preload` happens in the master,
+before the workers are forked.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from opentelemetry.instrumentation.logging.handler import LoggingHandler
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+
+from logwell_otel import LogwellLogExporter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+_provider = LoggerProvider()
+_provider.add_log_record_processor(BatchLogRecordProcessor(LogwellLogExporter()))
+logger = logging.getLogger("shop")
+logger.setLevel(logging.INFO)
+logger.addHandler(LoggingHandler(logger_provider=_provider))
+logger.info("shop loaded")
+
+
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    logger.info("request %s", environ["PATH_INFO"].strip("/"))
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"thank you"]

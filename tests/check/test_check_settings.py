@@ -1,0 +1,120 @@
+"""The settings: where each came from, secrets masked, misspelt variables found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from check_support import KEY, lines, only, results
+from logwell_otel.check import Check, Seams, resolved
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+URL = "https://logs.example.com"
+
+
+def settings(environ: dict[str, str], **arguments: Any) -> dict[str, tuple[str | None, str]]:
+    check = Check(arguments, seams=Seams(environ=environ))
+    return {one.name: (one.value, one.origin) for one in check.settings}
+
+
+def test_every_setting_with_its_origin() -> None:
+    found = settings(
+        {
+            "LOGWELL_ENDPOINT": f"{URL}/v1/ingest/",
+            "LOGWELL_API_KEY": KEY,
+            "LOGWELL_TIMEOUT": "2.5",
+            "LOGWELL_HEADERS": "X-Tenant=hush,X-Way=hush2",
+            "LOGWELL_SPOOL_DIR": "",
+        },
+        service="shop",
+        source_location=False,
+        requests_per_hour=1_000_000,
+    )
+    assert found == {
+        "endpoint": (URL, "LOGWELL_ENDPOINT"),
+        "api_key": ("lw_***last", "LOGWELL_API_KEY"),
+        "api_key_file": (None, "default"),
+        "service": ("shop", "argument"),
+        "headers": ("X-Tenant=***, X-Way=***", "LOGWELL_HEADERS"),
+        "timeout": ("2.5", "LOGWELL_TIMEOUT"),
+        "certificate_file": (None, "default"),
+        "client_certificate_file": (None, "default"),
+        "client_key_file": (None, "default"),
+        "level": ("debug", "default"),
+        "source_location": ("false", "argument"),
+        "max_queue_bytes": ("33554432", "default"),
+        "requests_per_minute": ("600", "default"),
+        "requests_per_hour": ("1000000", "argument"),
+        "spool_dir": (None, "default"),
+        "spool_max_bytes": ("268435456", "default"),
+        "spool_max_age": ("172800", "default"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "file", "origin"),
+    [
+        ("variable", None, "LOGWELL_API_KEY"),
+        (None, "variable", "LOGWELL_API_KEY_FILE"),
+        ("variable", "variable", "LOGWELL_API_KEY"),
+        ("variable", "argument", "argument"),
+        ("argument", "variable", "argument"),
+    ],
+)
+def test_which_key_it_is(tmp_path: Path, key: str | None, file: str | None, origin: str) -> None:
+    path = tmp_path / "key"
+    path.write_text("lw_" + "f" * 28 + "file")
+    environ, arguments = {"LOGWELL_ENDPOINT": URL}, {}
+    for how, name, value in ((key, "api_key", KEY), (file, "api_key_file", str(path))):
+        if how == "variable":
+            environ[f"LOGWELL_{name.upper()}"] = value
+        elif how == "argument":
+            arguments[name] = value
+    found = settings(environ, **arguments)
+    from_file = file is not None and (key is None or file == "argument")
+    assert found["api_key"] == ("lw_***file" if from_file else "lw_***last", origin)
+    assert found["api_key_file"][0] == (str(path) if file else None)
+    # Whatever the rule is, it is that of the settings themselves.
+    check = Check(arguments, seams=Seams(environ=environ))
+    assert check.settings[1].value == found["api_key"][0]
+
+
+def test_settings_that_are_missing() -> None:
+    found = results("", None)
+    assert list(lines(found, "settings")) == [
+        (
+            "fail Settings: not complete, or wrong -> endpoint (LOGWELL_ENDPOINT) is not set: "
+            "set the "
+            "variable, or give the argument, to the base URL of a Logwell server such as "
+            "https://logs.example.com."
+        )
+    ]
+    assert [line.split(": ", 1)[1] for line in lines(found, "server")] == (
+        ["not run: Settings failed"] * 7
+    )
+    # What OpenTelemetry would load does not depend on it.
+    assert only(found, "SDK") == "pass SDK: not switched off"
+
+
+def test_variables_that_nobody_reads() -> None:
+    environ = {
+        "LOGWELL_ENDPIONT": "hush",
+        "LOGWELL_RETENTION": "hush",
+        "logwell_api_key": "hush",
+        "LOGWELL_API_KEY": KEY,
+        "OTHER": "hush",
+    }
+    assert only(results("http://[", environ=environ), "Variables") == (
+        "warning Variables: LOGWELL_ENDPIONT, LOGWELL_RETENTION, logwell_api_key: no setting has "
+        "this name -> Did you mean LOGWELL_ENDPOINT by LOGWELL_ENDPIONT? Nothing reads "
+        "LOGWELL_RETENTION: unset it. Did you mean LOGWELL_API_KEY by logwell_api_key?"
+    )
+
+
+def test_all_settings_have_a_variable_and_no_secret_is_a_setting() -> None:
+    names = resolved.names()
+    assert names[:3] == ["endpoint", "api_key", "api_key_file"]
+    assert not {"secrets", "origins", "on_error", "on_flush", "proxy"} & set(names)

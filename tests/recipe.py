@@ -1,0 +1,159 @@
+"""Runs the files in `examples/` as people do: as processes, set up by variables."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import logwell_otel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from logwell_otel.devserver import Entry, Receiver
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+BIN = Path(sys.executable).parent
+PATIENCE = 60.0
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def environment(receiver: Receiver, **variables: str) -> dict[str, str]:
+    """This process's environment with the receiver's variables and no others of the kind."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LOGWELL_", "OTEL_", "PYTHON"))
+    }
+    return {
+        **inherited,
+        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": str(Path(logwell_otel.__file__).parents[1]),
+        "LOGWELL_ENDPOINT": receiver.url,
+        "LOGWELL_API_KEY": receiver.key,
+        "LOGWELL_SERVICE": "shop",
+        **variables,
+    }
+
+
+def run(
+    command: str,
+    receiver: Receiver,
+    *,
+    status: int = 0,
+    cwd: Path = EXAMPLES,
+    **variables: str,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command such as `python script.py` to its end, which must have that status."""
+    done = subprocess.run(
+        shlex.split(command),
+        env=environment(receiver, **variables),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    return done
+
+
+class Running(NamedTuple):
+    """A command that runs until it is stopped."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    def said(self) -> str:
+        """What it has printed so far, on both streams."""
+        return self.output.read_text(errors="replace")
+
+    def stop(self) -> int:
+        """Send SIGTERM, as a container's runtime does, and give the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+
+@contextmanager
+def running(
+    command: str, receiver: Receiver, output: Path, *, cwd: Path = EXAMPLES, **variables: str
+) -> Iterator[Running]:
+    """Run a command until the block ends; its whole process group is gone then."""
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            shlex.split(command),
+            env=environment(receiver, **variables),
+            cwd=cwd,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield Running(process, output)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(PATIENCE)
+
+
+def wait_until(true: Callable[[], Any], what: Callable[[], object]) -> None:
+    """Wait for it; `what` tells the rest of the story if it does not come."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def ask(port: int, path: str) -> int:
+    """GET from a server on this machine, as part of the trace `TRACE_ID`; gives the status."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        connection.request(
+            "GET", path, headers={"traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"}
+        )
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    finally:
+        connection.close()
+
+
+def listens(port: int) -> bool:
+    """True once a server takes connections there."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def location(file: str, text: str) -> tuple[str, int]:
+    """File and line of the one line of an example with this text in it."""
+    path = EXAMPLES / file
+    lines = path.read_text().splitlines()
+    (number,) = [number for number, line in enumerate(lines, 1) if text in line]
+    return str(path), number
+
+
+def location_of(entry: Entry) -> tuple[str | None, int | None]:
+    """File and line that an entry has."""
+    return entry.source_file, entry.line_number
+
+
+def own_metadata(entry: Entry) -> dict[str, Any]:
+    """The metadata without what every entry of the logging handler has."""
+    everywhere = {"resource", "otel.scope.name", "code.function.name"}
+    return {name: value for name, value in entry.metadata.items() if name not in everywhere}

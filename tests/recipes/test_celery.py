@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from recipe import EXAMPLES, location, location_of, run, running, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from logwell_otel.devserver import Receiver
+
+# The example with a broker of files, and with the process's id on every record.
+APP = f"""
+import os, sys
+sys.path.insert(0, {str(EXAMPLES)!r})
+from celery.signals import worker_process_init
+from celery_app import app, send_invoice
+from logwell_otel import set_global_context
+
+app.conf.broker_url = "filesystem://"
+app.conf.broker_transport_options = {{
+    "data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control",
+    "polling_interval": 0.01,
+}}
+
+@worker_process_init.connect
+def name_the_process(**_):
+    set_global_context(pid=os.getpid())
+
+if __name__ == "__main__":
+    for number in range(20):
+        print(send_invoice.delay(number).id)
+"""
+
+
+def test_a_prefork_worker_whose_processes_are_replaced(receiver: Receiver, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    for folder in ("queue", "control"):
+        (tmp_path / folder).mkdir()
+    task_ids = run("python app.py", receiver, cwd=tmp_path).stdout.split()
+    assert receiver.count() == 0
+    with running(
+        "celery -A app worker --loglevel INFO --concurrency 2 --max-tasks-per-child 5 "
+        "--without-gossip --without-mingle --without-heartbeat",
+        receiver,
+        tmp_path / "out",
+        cwd=tmp_path,
+        OTEL_BLRP_SCHEDULE_DELAY="60000",
+    ) as worker:
+        wait_until(lambda: worker.said().count(" succeeded in ") == 20, worker.said)
+        assert worker.stop() == 0
+
+    entries = receiver.entries()
+    sent = [entry for entry in entries if entry.message.startswith("invoice ")]
+    assert Counter(entry.message for entry in sent) == {
+        f"invoice {number} sent": 1 for number in range(20)
+    }
+    assert [task_ids[int(entry.message.split()[1])] for entry in sent] == [
+        entry.metadata["task_id"] for entry in sent
+    ]
+    assert {entry.metadata["task"] for entry in sent} == {"celery_app.send_invoice"}
+    source = location("celery_app.py", '"invoice %d sent"')
+    assert {location_of(entry) for entry in sent} == {source}
+    assert {entry.service for entry in entries} == {"shop"}
+    # Five tasks to a process, and each process has delivered all of its own.
+    assert max(Counter(entry.metadata["pid"] for entry in sent).values()) == 5
+    # Celery's own records are there as well, from both sides.
+    assert sum(" succeeded in " in entry.message for entry in entries) == 20
+    assert sum(" received" in entry.message for entry in entries) == 20

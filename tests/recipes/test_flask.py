@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from recipe import TRACE_ID, ask, free_port, listens, location, location_of, running, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from logwell_otel.devserver import Receiver
+
+REQUESTS = 40
+
+
+def test_flask_under_gunicorn_with_preload(receiver: Receiver, tmp_path: Path) -> None:
+    port = free_port()
+    with running(
+        f"gunicorn --preload --workers 2 --bind 127.0.0.1:{port} flask_app:app",
+        receiver,
+        tmp_path / "out",
+        OTEL_BLRP_SCHEDULE_DELAY="60000",
+    ) as server:
+        wait_until(lambda: listens(port), server.said)
+        with ThreadPoolExecutor(4) as clients:
+            paths = [f"/orders/{100 + number}" for number in range(REQUESTS)]
+            assert set(clients.map(lambda path: ask(port, path), paths)) == {200}
+        assert ask(port, "/orders/13") == 500
+        assert server.stop() == 0
+
+    entries = receiver.entries()
+    assert len({request.connection for request in receiver.requests}) == 2  # one a worker
+    kinds = Counter(entry.message.rpartition(" ")[0] for entry in entries)
+    assert kinds == {
+        "order looked": REQUESTS + 1,
+        "GET /orders/<int:order_id> 200": REQUESTS,
+        "GET /orders/<int:order_id> 500": 1,
+        "Exception on /orders/13": 1,
+    }
+    looked_up = [entry for entry in entries if entry.message == "order looked up"]
+    assert sorted(entry.metadata["order_id"] for entry in looked_up) == [
+        13,
+        *range(100, 100 + REQUESTS),
+    ]
+    source = location("flask_app.py", '"order looked up"')
+    assert {location_of(entry) for entry in looked_up} == {source}
+    assert {entry.metadata["trace_id"] for entry in entries} == {TRACE_ID}
+    assert {entry.service for entry in entries} == {"shop"}
+
+    # Flask logs the exception itself, so the request's record need not repeat it.
+    (logged,) = [entry for entry in entries if entry.message.startswith("Exception on")]
+    (request,) = [entry for entry in entries if " 500 " in entry.message]
+    assert logged.metadata["exception.stacktrace"].endswith("ValueError: order 13 is cursed\n")
+    assert sum("exception.stacktrace" in entry.metadata for entry in entries) == 1
+    assert (logged.level, request.level) == ("error", "error")
+    assert logged.metadata["span_id"] == request.metadata["span_id"]
+    assert request.metadata["url.path"] == "/orders/13"

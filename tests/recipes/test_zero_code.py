@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from recipe import location, location_of, own_metadata, run
+
+if TYPE_CHECKING:
+    from logwell_otel.devserver import Receiver
+
+VARIABLES = {
+    "LOGWELL_SERVICE": "",
+    "OTEL_SERVICE_NAME": "shop",
+    "OTEL_LOGS_EXPORTER": "logwell",
+    "OTEL_TRACES_EXPORTER": "none",
+    "OTEL_METRICS_EXPORTER": "none",
+    "OTEL_PYTHON_LOG_CODE_ATTRIBUTES": "true",
+}
+
+
+@pytest.mark.parametrize("configurator", ["logwell", ""])
+def test_zero_code(receiver: Receiver, configurator: str) -> None:
+    variables = {**VARIABLES, "OTEL_PYTHON_CONFIGURATOR": configurator}
+    done = run("opentelemetry-instrument python zero_code.py", receiver, **variables)  # type: ignore[arg-type] # names of variables only
+    entries = receiver.entries()
+    assert [(entry.level, entry.message, entry.service) for entry in entries] == [
+        ("info", "order placed", "shop"),
+        ("warn", "stock is low", "shop"),
+    ] * 1000
+    for number, entry in enumerate(entries):
+        order = number // 2
+        context = {"order_id": order, "request_id": f"r-{order}"} if configurator else {}
+        assert own_metadata(entry) == context
+        assert location_of(entry) == location("zero_code.py", f'"{entry.message}"')
+    assert done.stderr == ""
