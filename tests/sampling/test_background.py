@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
-
-import pytest
+from typing import TYPE_CHECKING
 
 from logwell_otel.sampling.background import Background, PerProcess
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_many_callers_start_one_thread() -> None:
