@@ -51,6 +51,9 @@ def test_every_setting_with_its_origin() -> None:
         "spool_dir": (None, "default"),
         "spool_max_bytes": ("268435456", "default"),
         "spool_max_age": ("172800", "default"),
+        "sampling": ("false", "default"),
+        "sample_rates": (None, "default"),
+        "redact": ("false", "default"),
     }
 
 

@@ -7,8 +7,10 @@ thread.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from logwell_otel.cli import connection
 from logwell_otel.cli.pools import count, pools_of
@@ -123,7 +125,10 @@ class Courier:
             max_age=_NO_CAP_SECONDS,
         )
         self._engine = Engine(
-            config, lambda *_: None, replace(seams, threads=False, say=self._say), spool
+            config,
+            lambda *_: None,
+            msgspec.structs.replace(seams, threads=False, say=self._say),
+            spool,
         )
 
     def _say(self, text: str) -> None:
