@@ -47,7 +47,7 @@ def test_flask_under_gunicorn_with_preload(receiver: Receiver, tmp_path: Path) -
             half_a_request.sendall(b"GET /orders/100 HTTP/1.0\r\n")
             assert ask(port, "/orders/101") == 200
             half_a_request.sendall(f"traceparent: {TRACE_PARENT}\r\n\r\n".encode())
-            assert half_a_request.recv(100).startswith(b"HTTP/1.0 200 OK")
+            assert half_a_request.makefile("rb").read().startswith(b"HTTP/1.0 200 OK")
         assert {ask(port, f"/orders/{order}") for order in range(102, 100 + REQUESTS)} == {200}
         assert ask(port, "/orders/13") == 500
         assert server.stop() == 0
