@@ -71,6 +71,9 @@ Settings
   spool_dir                -                       default
   spool_max_bytes          268435456               default
   spool_max_age            172800                  default
+  sampling                 false                   default
+  sample_rates             -                       default
+  redact                   false                   default
   proxy                    -                       default
 
   ok       Settings             complete and well-formed

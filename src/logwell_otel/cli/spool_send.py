@@ -7,8 +7,10 @@ thread.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from logwell_otel.cli import connection
 from logwell_otel.cli.pools import count, pools_of
