@@ -42,19 +42,12 @@ def test_what_lies_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
     assert main(["spool", "list", str(tmp_path)]) == 0
     assert capsys.readouterr().out == (
-        f"{shop}\n"
-        "  endpoint   https://a.example\n"
-        "  service    shop\n"
-        "  entries    252, 2 of them held by running processes, the oldest of "
-        "2026-11-18T12:00:00Z\n"
-        f"  bytes      {sizes[shop]}\n"
-        f"{till}\n"
-        "  endpoint   https://a.example\n"
-        "  service    till\\x1b[31m\n"
-        "  entries    1, the oldest of 2026-11-18T12:00:00Z\n"
-        f"  bytes      {sizes[till]}\n"
-        "  set aside  1 file that could not be read\n"
-        f"253 entries in 2 pools, {sum(sizes.values())} bytes\n"
+        f"{shop}\n  endpoint   https://a.example\n  service    shop\n  entries    252, 2 of them "
+        "held by running processes, the oldest of 2026-11-18T12:00:00Z\n  bytes      "
+        f"{sizes[shop]}\n{till}\n  endpoint   https://a.example\n  service    till\\x1b[31m\n  "
+        f"entries    1, the oldest of 2026-11-18T12:00:00Z\n  bytes      {sizes[till]}\n  set "
+        f"aside  1 file that could not be read\n253 entries in 2 pools, {sum(sizes.values())} "
+        "bytes\n"
     )
     assert main(["spool", "list", str(tmp_path), "--pool", till]) == 0
     assert capsys.readouterr().out.endswith(f"1 entry in 1 pool, {sizes[till]} bytes\n")

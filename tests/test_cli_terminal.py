@@ -25,8 +25,7 @@ def test_an_encoding_without_the_character() -> None:
 
 def test_a_reader_that_goes_away() -> None:
     program = (
-        "import os, sys\n"
-        "from logwell_otel.cli import main\n"
+        "import os, sys\nfrom logwell_otel.cli import main\n"
         "sys.stdin.readline()\n"  # until nobody reads
         "sys.exit(main(['check']))"
     )

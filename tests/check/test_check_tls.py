@@ -53,24 +53,22 @@ def test_a_certificate_that_expires_soon(tmp_path: Path, ends: float, left: str)
             {"ends": -0.5},
             (
                 "certificate has expired -> Renew the certificate on the server. If it is a new "
-                "one, "
-                "see that this machine's clock is right."
+                "one, see that this machine's clock is right."
             ),
         ),
         (
             {"begins": 1.0},
             (
                 "certificate is not yet valid -> See that this machine's clock is right; else "
-                "wait, or "
-                "install the right certificate."
+                "wait, or install the right certificate."
             ),
         ),
         (
             {"host": "127.0.0.2"},
             (
                 "IP address mismatch, certificate is not valid for '127.0.0.1' -> Use the name "
-                "that "
-                "the certificate is for in endpoint (LOGWELL_ENDPOINT): it is not for this address."
+                "that the certificate is for in endpoint (LOGWELL_ENDPOINT): it is not for this "
+                "address."
             ),
         ),
     ],

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import msgspec
+from msgspec.structs import replace
 
 from logwell_otel.cli import connection
 from logwell_otel.cli.pools import count, pools_of
@@ -125,10 +125,7 @@ class Courier:
             max_age=_NO_CAP_SECONDS,
         )
         self._engine = Engine(
-            config,
-            lambda *_: None,
-            msgspec.structs.replace(seams, threads=False, say=self._say),
-            spool,
+            config, lambda *_: None, replace(seams, threads=False, say=self._say), spool
         )
 
     def _say(self, text: str) -> None:
