@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,3 +147,15 @@ def test_whatever_comes_is_a_policy_or_refused(text: bytes) -> None:
     for level in DEFAULT_RATES:
         assert 0 <= _rate(policy, level) <= 1
     Sampler().use(policy.rules())
+
+
+def test_the_policies_of_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
+    file, server, _ = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    policy = Policy.parse(file.encode())
+    assert _rate(policy, "info", "GET /health 200 3ms") == 0.001
+    assert _rate(policy, "info", "cache hit 5") == 0.05
+    assert _rate(policy, "debug", "Another") == 0.01
+    policy = Policy.parse(server.encode())
+    assert _rate(policy, "debug", "User 5 logged in") == 0.01
+    assert policy.version == 3
