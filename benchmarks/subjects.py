@@ -80,12 +80,13 @@ class _Pipeline:
 
             options.setdefault("requests_per_minute", 1_000_000)
             self.exporter: Any = LogwellLogExporter(endpoint, KEY, **options)
-            processor: Any = LogwellBatchLogRecordProcessor(
+            ours = LogwellBatchLogRecordProcessor(
                 self.exporter, max_queue_size=queue, max_export_batch_size=MAX_EXPORT_BATCH_SIZE
             )
             self.delivered = lambda: self.exporter.health().accepted
             # The public method of the SDK's class, which does not wait for delivery.
-            self._hand_over = super(LogwellBatchLogRecordProcessor, processor).force_flush
+            self._hand_over = super(LogwellBatchLogRecordProcessor, ours).force_flush
+            processor: Any = ours
         else:
             self.exporter = counting(name, endpoint)
             processor = BatchLogRecordProcessor(
@@ -99,9 +100,7 @@ class _Pipeline:
         self._logger = logging.getLogger("shop.orders")
         self._logger.setLevel(logging.INFO)
         self._logger.propagate = False
-        self._logger.addHandler(
-            LoggingHandler(logger_provider=provider, log_code_attributes=True)  # type: ignore[no-untyped-call]
-        )
+        self._logger.addHandler(LoggingHandler(logger_provider=provider, log_code_attributes=True))
 
     def log(self, message: str, attributes: Mapping[str, Any]) -> None:
         self._logger.info(message, extra=attributes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import os
 import socket
 import ssl
 import threading
@@ -23,6 +24,8 @@ from logwell_otel.check.installed import EntryPoint, Installed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    import pytest
 
 KEY = "lw_" + "k" * 28 + "last"
 
@@ -312,6 +315,13 @@ def only(found: list[Result], step: str) -> str:
         for line in lines([one for one in found if one.step == step], group)
     )
     return line
+
+
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy, no setting of the machine that the tests run on."""
+    for name in list(os.environ):
+        if name.upper().startswith(("LOGWELL_", "OTEL_", "SSL_CERT_")) or "PROXY" in name.upper():
+            monkeypatch.delenv(name)
 
 
 def closed_port() -> int:

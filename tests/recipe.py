@@ -12,30 +12,38 @@ import time
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import logwell_otel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from logwell_otel.devserver import Entry, Receiver
+
+# The batch processor sends by size and on the way out, and never because time has passed.
+NEVER_BY_TIME = {"OTEL_BLRP_SCHEDULE_DELAY": "60000"}
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 BIN = Path(sys.executable).parent
 PATIENCE = 60.0
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACE_PARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 
 
-def environment(receiver: Receiver, **variables: str) -> dict[str, str]:
-    """This process's environment with the receiver's variables and no others of the kind."""
+def environment(receiver: Receiver, variables: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment, with the receiver's variables and no others of the kind.
+
+    A variable given as "" is not set at all: `LOGWELL_SERVICE=""`.
+    """
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("LOGWELL_", "OTEL_", "PYTHON"))
+        and not name.lower().endswith("_proxy")
     }
-    return {
-        **inherited,
+    ours = {
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(Path(logwell_otel.__file__).parents[1]),
         "LOGWELL_ENDPOINT": receiver.url,
@@ -43,20 +51,21 @@ def environment(receiver: Receiver, **variables: str) -> dict[str, str]:
         "LOGWELL_SERVICE": "shop",
         **variables,
     }
+    return {**inherited, **{name: value for name, value in ours.items() if value}}
 
 
 def run(
     command: str,
     receiver: Receiver,
+    variables: Mapping[str, str] = MappingProxyType({}),
     *,
     status: int = 0,
     cwd: Path = EXAMPLES,
-    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command such as `python script.py` to its end, which must have that status."""
     done = subprocess.run(
         shlex.split(command),
-        env=environment(receiver, **variables),
+        env=environment(receiver, variables),
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -85,13 +94,18 @@ class Running(NamedTuple):
 
 @contextmanager
 def running(
-    command: str, receiver: Receiver, output: Path, *, cwd: Path = EXAMPLES, **variables: str
+    command: str,
+    receiver: Receiver,
+    output: Path,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    *,
+    cwd: Path = EXAMPLES,
 ) -> Iterator[Running]:
     """Run a command until the block ends; its whole process group is gone then."""
     with output.open("wb") as file:
         process = subprocess.Popen(
             shlex.split(command),
-            env=environment(receiver, **variables),
+            env=environment(receiver, variables),
             cwd=cwd,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -124,9 +138,7 @@ def ask(port: int, path: str) -> int:
     """GET from a server on this machine, as part of the trace `TRACE_ID`; gives the status."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
-        connection.request(
-            "GET", path, headers={"traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"}
-        )
+        connection.request("GET", path, headers={"traceparent": TRACE_PARENT})
         answer = connection.getresponse()
         answer.read()
         return answer.status

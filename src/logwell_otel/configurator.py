@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
 # There is no public way to be a configurator; distros subclass this one, as it says.
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from logwell_otel.otel import LogRecordExporter
 
 
+GROUP: Final = "opentelemetry_configurator"
 CHOSEN_BY: Final = "OTEL_PYTHON_CONFIGURATOR"
 
 
@@ -31,8 +33,13 @@ class LogwellConfigurator(_OTelSDKConfigurator):
     def _configure(self, **kwargs: Any) -> None:
         if os.environ.get(CHOSEN_BY, "").strip() != "logwell":
             # Without the variable, OpenTelemetry takes the configurator that happens to be
-            # listed first. Installing a package must not change what that does.
-            super()._configure(**kwargs)  # type: ignore[no-untyped-call]
+            # listed first. Installing a package must not change what that does: a distro's
+            # own that stands behind this one is still the one that counts.
+            others = (point for point in entry_points(group=GROUP) if point.name != "logwell")
+            if (other := next(others, None)) is not None:
+                other.load()().configure(**kwargs)
+            else:
+                super()._configure(**kwargs)  # type: ignore[no-untyped-call]
             return
         additions = {
             "log_record_processors": [ContextLogRecordProcessor()],

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recipe import EXAMPLES, location, location_of, own_metadata, run
+from recipe import EXAMPLES, NEVER_BY_TIME, location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_each_call_is_delivered_before_it_returns(receiver: Receiver, tmp_path: Path) -> None:
     runtime = tmp_path / "runtime.py"
     runtime.write_text(RUNTIME)
-    run(f"python {runtime} {EXAMPLES}", receiver, status=-9, OTEL_BLRP_SCHEDULE_DELAY="60000")
+    run(f"python {runtime} {EXAMPLES}", receiver, NEVER_BY_TIME, status=-9)
     entries = receiver.entries()
     assert [(entry.level, entry.message, entry.request_id) for entry in entries] == [
         ("info", "webhook for order 1", "request-0"),

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+
 from otlp_sink import OtlpSink
 from recipe import location, location_of, run
 
@@ -11,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_logs_here_and_traces_elsewhere_with_the_same_ids(receiver: Receiver) -> None:
     with OtlpSink() as backend:
-        run("python beside_traces.py", receiver, OTEL_EXPORTER_OTLP_ENDPOINT=backend.url)
+        run("python beside_traces.py", receiver, {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url})
     *inside, outside = receiver.entries()
     # Our own requests made no spans.
     assert [span.name for span in backend.spans] == ["charge", "place order"] * 3

@@ -3,7 +3,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from recipe import EXAMPLES, location, location_of, run, running, wait_until
+import pytest
+
+pytest.importorskip("celery")
+
+
+from recipe import EXAMPLES, NEVER_BY_TIME, location, location_of, run, running, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,8 +50,8 @@ def test_a_prefork_worker_whose_processes_are_replaced(receiver: Receiver, tmp_p
         "--without-gossip --without-mingle --without-heartbeat",
         receiver,
         tmp_path / "out",
+        NEVER_BY_TIME,
         cwd=tmp_path,
-        OTEL_BLRP_SCHEDULE_DELAY="60000",
     ) as worker:
         wait_until(lambda: worker.said().count(" succeeded in ") == 20, worker.said)
         assert worker.stop() == 0

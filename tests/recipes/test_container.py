@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 def test_a_container_that_is_stopped_delivers_what_it_has_logged(
     receiver: Receiver, tmp_path: Path
 ) -> None:
-    # After the first record's batch none goes out by time: the rest is sent on the way out.
     with running(
-        "python container.py", receiver, tmp_path / "out", OTEL_BLRP_MAX_EXPORT_BATCH_SIZE="20"
+        "python container.py",
+        receiver,
+        tmp_path / "out",
+        {"OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "20"},
     ) as container:
         wait_until(lambda: receiver.count() >= 20, container.said)
         assert container.stop() == 0

@@ -2,8 +2,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+pytest.importorskip("django")
+pytest.importorskip("gunicorn")
+pytest.importorskip("opentelemetry.instrumentation.django")
+
+
 from recipe import (
     EXAMPLES,
+    NEVER_BY_TIME,
     TRACE_ID,
     ask,
     free_port,
@@ -29,8 +37,8 @@ def test_django_under_gunicorn(receiver: Receiver, tmp_path: Path) -> None:
         f"gunicorn --bind 127.0.0.1:{port} orders.wsgi",
         receiver,
         tmp_path / "out",
+        NEVER_BY_TIME,
         cwd=PROJECT,
-        OTEL_BLRP_SCHEDULE_DELAY="60000",
     ) as server:
         wait_until(lambda: listens(port), server.said)
         assert [ask(port, path) for path in ("/orders/7", "/orders/13", "/x")] == [200, 500, 404]

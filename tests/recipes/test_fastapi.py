@@ -2,7 +2,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recipe import TRACE_ID, ask, free_port, listens, location, location_of, running, wait_until
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("opentelemetry.instrumentation.fastapi")
+
+
+from recipe import (
+    NEVER_BY_TIME,
+    TRACE_ID,
+    ask,
+    free_port,
+    listens,
+    location,
+    location_of,
+    running,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +32,7 @@ def test_fastapi_under_uvicorn(receiver: Receiver, tmp_path: Path) -> None:
         f"uvicorn fastapi_app:app --port {port}",
         receiver,
         tmp_path / "out",
-        OTEL_BLRP_SCHEDULE_DELAY="60000",
+        NEVER_BY_TIME,
     ) as server:
         wait_until(lambda: listens(port), server.said)
         assert [ask(port, f"/orders/{order}") for order in (7, 13)] == [200, 500]

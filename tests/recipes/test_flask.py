@@ -1,10 +1,29 @@
 from __future__ import annotations
 
+import socket
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from recipe import TRACE_ID, ask, free_port, listens, location, location_of, running, wait_until
+import pytest
+
+pytest.importorskip("flask")
+pytest.importorskip("gunicorn")
+pytest.importorskip("opentelemetry.instrumentation.flask")
+
+
+from recipe import (
+    NEVER_BY_TIME,
+    PATIENCE,
+    TRACE_ID,
+    TRACE_PARENT,
+    ask,
+    free_port,
+    listens,
+    location,
+    location_of,
+    running,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,12 +39,16 @@ def test_flask_under_gunicorn_with_preload(receiver: Receiver, tmp_path: Path) -
         f"gunicorn --preload --workers 2 --bind 127.0.0.1:{port} flask_app:app",
         receiver,
         tmp_path / "out",
-        OTEL_BLRP_SCHEDULE_DELAY="60000",
+        NEVER_BY_TIME,
     ) as server:
         wait_until(lambda: listens(port), server.said)
-        with ThreadPoolExecutor(4) as clients:
-            paths = [f"/orders/{100 + number}" for number in range(REQUESTS)]
-            assert set(clients.map(lambda path: ask(port, path), paths)) == {200}
+        # One worker waits for the end of this request, so the other answers the next.
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as half_a_request:
+            half_a_request.sendall(b"GET /orders/100 HTTP/1.0\r\n")
+            assert ask(port, "/orders/101") == 200
+            half_a_request.sendall(f"traceparent: {TRACE_PARENT}\r\n\r\n".encode())
+            assert half_a_request.recv(100).startswith(b"HTTP/1.0 200 OK")
+        assert {ask(port, f"/orders/{order}") for order in range(102, 100 + REQUESTS)} == {200}
         assert ask(port, "/orders/13") == 500
         assert server.stop() == 0
 

@@ -4,7 +4,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
 from logwell_otel.devserver import Receiver
 from logwell_otel.devserver.receiver import new_key
@@ -13,6 +12,7 @@ from recipe import EXAMPLES, running, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+yaml = pytest.importorskip("yaml")
 OLD, NEW = new_key(), new_key()
 
 
@@ -45,7 +45,7 @@ def test_a_key_that_is_rotated_while_it_runs(rotate: Callable[[str], Path], tmp_
             "LOGWELL_API_KEY_FILE": str(key_file),
             "OTEL_BLRP_SCHEDULE_DELAY": "100",
         }
-        with running("python container.py", before, tmp_path / "out", **variables) as container:
+        with running("python container.py", before, tmp_path / "out", variables) as container:
             wait_until(lambda: before.count() > 0, container.said)
             assert before.counts.by_status.keys() == {200}
             rotate(NEW)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recipe import location, location_of, own_metadata, run
+from recipe import NEVER_BY_TIME, location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
     from logwell_otel.devserver import Receiver
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def test_a_pool_of_processes(receiver: Receiver) -> None:
     # No batch goes out by time: only leaving a process sends what it has logged.
-    run("python multiprocessing_pool.py", receiver, OTEL_BLRP_SCHEDULE_DELAY="60000")
+    run("python multiprocessing_pool.py", receiver, NEVER_BY_TIME)
     *children, last = receiver.entries()
     assert (last.message, last.service) == ("200 images resized", "shop")
     assert sorted(entry.metadata["image"] for entry in children) == [*range(200)]

@@ -5,11 +5,15 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+
+pytest.importorskip("rq")
+pytest.importorskip("redis")
+
 from redis import Redis
 from redis.exceptions import ConnectionError as NotYet
 from rq import Queue
 
-from recipe import free_port, location, location_of, own_metadata, run, wait_until
+from recipe import NEVER_BY_TIME, free_port, location, location_of, own_metadata, run, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +43,7 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
                 except NotYet:
                     return False
 
-            wait_until(answers, lambda: server.poll())
+            wait_until(answers, server.poll)
             yield client
     finally:
         server.kill()
@@ -54,7 +58,7 @@ def test_an_rq_worker(receiver: Receiver, redis: Redis) -> None:
         f"rq worker --burst --url redis://127.0.0.1:{port} "
         "--worker-class rq_worker.LoggedWorker invoices",
         receiver,
-        OTEL_BLRP_SCHEDULE_DELAY="60000",
+        NEVER_BY_TIME,
     )
     entries = receiver.entries()
     sent = [entry for entry in entries if entry.message.startswith("invoice ")]

@@ -2,6 +2,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+pytest.importorskip("structlog")
+
+
 from recipe import location, location_of, own_metadata, run
 
 if TYPE_CHECKING:

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+
 from otlp_sink import OtlpSink
 from recipe import location, location_of, own_metadata, run
 
@@ -13,7 +17,7 @@ MESSAGES = [f"order {order} placed" for order in range(100)]
 
 def test_both_get_everything(receiver: Receiver) -> None:
     with OtlpSink() as backend:
-        run("python two_exporters.py", receiver, OTEL_EXPORTER_OTLP_ENDPOINT=backend.url)
+        run("python two_exporters.py", receiver, {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url})
     assert [record.body.string_value for record in backend.log_records] == MESSAGES
     entries = receiver.entries()
     assert [entry.message for entry in entries] == MESSAGES
@@ -27,7 +31,7 @@ def test_both_get_everything(receiver: Receiver) -> None:
 def test_logwell_down_does_not_stop_the_other(receiver: Receiver) -> None:
     receiver.stop()
     with OtlpSink() as backend:
-        run("python two_exporters.py", receiver, OTEL_EXPORTER_OTLP_ENDPOINT=backend.url)
+        run("python two_exporters.py", receiver, {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url})
     assert [record.body.string_value for record in backend.log_records] == MESSAGES
 
 
@@ -35,7 +39,7 @@ def test_the_other_down_does_not_stop_logwell(receiver: Receiver) -> None:
     with OtlpSink() as backend:
         nobody = backend.url
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": nobody, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
-    run("python two_exporters.py", receiver, **variables)
+    run("python two_exporters.py", receiver, variables)
     orders = [entry for entry in receiver.entries() if "order_id" in entry.metadata]
     assert [entry.message for entry in orders] == MESSAGES
     # Besides, what the other exporter says about it: a record like any other.

@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+pytest.importorskip("opentelemetry.distro")
+
+
 from recipe import location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ VARIABLES = {
 @pytest.mark.parametrize("configurator", ["logwell", ""])
 def test_zero_code(receiver: Receiver, configurator: str) -> None:
     variables = {**VARIABLES, "OTEL_PYTHON_CONFIGURATOR": configurator}
-    done = run("opentelemetry-instrument python zero_code.py", receiver, **variables)
+    done = run("opentelemetry-instrument python zero_code.py", receiver, variables)
     entries = receiver.entries()
     assert [(entry.level, entry.message, entry.service) for entry in entries] == [
         ("info", "order placed", "shop"),
@@ -33,4 +36,5 @@ def test_zero_code(receiver: Receiver, configurator: str) -> None:
         context = {"order_id": order, "request_id": f"r-{order}"} if configurator else {}
         assert own_metadata(entry) == context
         assert location_of(entry) == location("zero_code.py", f'"{entry.message}"')
-    assert done.stderr == ""
+    # OpenTelemetry notes which of two configurators it does not load. Nothing else is said.
+    assert all(line.startswith("Configuration of ") for line in done.stderr.splitlines())

@@ -12,7 +12,10 @@ from logwell_otel.config import Config
 from logwell_otel.credentials import hide_keys
 from logwell_otel.settings import variable_of
 
-_NOT_SETTINGS: Final = frozenset({"origins", "secrets", "proxy", "on_error", "on_flush"})
+# What has no variable: objects and functions, which a command line cannot be given.
+_NOT_SETTINGS: Final = frozenset(
+    {"before_send", "on_error", "on_flush", "origins", "proxy", "sampler", "secrets"}
+)
 _MASK: Final = "***"
 
 
