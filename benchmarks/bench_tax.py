@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """Rounds of the same records through each subject in turn, to a sink in another process."""
-    rounds, records = (5, 3_000) if quick else (25, 5_000)
+    rounds, records = (5, 2_500) if quick else (25, 5_000)
     taken: dict[str, list[float]] = {subject: [] for subject in (*EXPORTERS, SDK)}
     with ExitStack() as stack:
         sink = stack.enter_context(Sink())
