@@ -20,7 +20,7 @@ import logwell_otel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from logwell_otel.devserver import Entry, Receiver
+    from logwell_otel.devserver import Entry, Receiver, ReceiverProcess
 
 # The batch processor sends by size and on the way out, and never because time has passed.
 NEVER_BY_TIME = {"OTEL_BLRP_SCHEDULE_DELAY": "60000"}
@@ -32,7 +32,9 @@ TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACE_PARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 
 
-def environment(receiver: Receiver, variables: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    receiver: Receiver | ReceiverProcess, variables: Mapping[str, str]
+) -> dict[str, str]:
     """This process's environment, with the receiver's variables and no others of the kind.
 
     A variable given as "" is not set at all: `LOGWELL_SERVICE=""`.
@@ -51,12 +53,12 @@ def environment(receiver: Receiver, variables: Mapping[str, str]) -> dict[str, s
         "LOGWELL_SERVICE": "shop",
         **variables,
     }
-    return {**inherited, **{name: value for name, value in ours.items() if value}}
+    return {name: value for name, value in {**inherited, **ours}.items() if value}
 
 
 def run(
     command: str,
-    receiver: Receiver,
+    receiver: Receiver | ReceiverProcess,
     variables: Mapping[str, str] = MappingProxyType({}),
     *,
     status: int = 0,
@@ -95,7 +97,7 @@ class Running(NamedTuple):
 @contextmanager
 def running(
     command: str,
-    receiver: Receiver,
+    receiver: Receiver | ReceiverProcess,
     output: Path,
     variables: Mapping[str, str] = MappingProxyType({}),
     *,

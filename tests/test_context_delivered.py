@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import ReceiverProcess
 from recipe import run
 
 if TYPE_CHECKING:
@@ -64,15 +64,18 @@ WAYS = {
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[ReceiverProcess]:
     pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
     pytest.importorskip("opentelemetry.distro")
-    with Receiver(requests_per_minute=None, journal=False) as started:
+    # Coverage measured in these processes takes four times as long and finds nothing new.
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)
+    with ReceiverProcess(requests_per_minute=None) as started:
         yield started
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_record_has_its_context(way: str, receiver: Receiver, tmp_path: Path) -> None:
+def test_every_record_has_its_context(way: str, receiver: ReceiverProcess, tmp_path: Path) -> None:
     command, program, variables = WAYS[way]
     path = tmp_path / "program.py"
     path.write_text(program)
