@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -99,6 +100,19 @@ def test_an_authority_that_nobody_knows(tmp_path: Path) -> None:
         "unable to get local issuer certificate -> Name the certificate of the authority that "
         f"signed it in {FILE}; if a public one did, have the server send its intermediate "
         "certificates too."
+    )
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="earlier ones take it")
+def test_an_authority_that_is_not_strict_enough(tmp_path: Path) -> None:
+    signer = authority(tmp_path, key_usage=False)
+    trusted = next(tmp_path.iterdir())
+    with Stub(certificate(tmp_path, issuer=signer)) as stub:
+        line = only(results(stub.url, certificate_file=str(trusted)), "TLS")
+    assert line.endswith(
+        "CA cert does not include key usage extension -> Have the certificate made anew, or name "
+        f"the authority to trust in {FILE}. Python 3.13 and later ask more of certificates than "
+        "earlier ones."
     )
 
 
