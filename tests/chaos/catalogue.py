@@ -113,12 +113,12 @@ def _kills() -> list[Scenario]:
         Scenario(
             "kill -9 in an outage: server refusing",
             partial(kills.at_random, "refusing", 50),
-            partial(kills.at_random, "refusing", 3, at_once=3),
+            partial(kills.at_random, "refusing", 3, at_once=3, longest=2.5),
         ),
         Scenario(
             "kill -9 in an outage: server hanging",
             partial(kills.at_random, "hanging", 50, seed=2),
-            partial(kills.at_random, "hanging", 3, at_once=3, seed=2),
+            partial(kills.at_random, "hanging", 3, at_once=3, longest=2.5, seed=2),
         ),
         Scenario(
             "kill -9 while answers take 300 ms",

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from chaos.result import Result
 
 RATE = 200
-_LONGEST_LIFE = 2.5
 _RECOVERY_SECONDS = 20.0
 
 
 def at_random(
-    server: Literal["refusing", "hanging", "slow"], kills: int, *, at_once: int = 5, seed: int = 1
+    server: Literal["refusing", "hanging", "slow"],
+    kills: int,
+    *,
+    at_once: int = 5,
+    longest: float = 4.0,
+    seed: int = 1,
 ) -> Result:
     """Some processes at a time share a spool; after each round one is started to deliver it.
 
@@ -47,7 +51,7 @@ def at_random(
                 SubjectProcess(receiver, f"victim-{number}", spool)
                 for number in range(first, min(first + at_once, kills))
             ]
-            maybe |= _kill_all(trial, victims, rng)
+            maybe |= _kill_all(trial, victims, [rng.uniform(0.05, longest) for _ in victims])
             receiver.faults.clear()
             if server == "refusing":
                 receiver.start()
@@ -60,16 +64,15 @@ def at_random(
         )
 
 
-def _kill_all(trial: Trial, victims: list[SubjectProcess], rng: random.Random) -> set[str]:
-    """Lets each live for a random time; returns what may be lost."""
+def _kill_all(trial: Trial, victims: list[SubjectProcess], lives: list[float]) -> set[str]:
+    """Lets each live that many seconds; returns what may be lost."""
     for victim in victims:
         victim.started()
     began = time.monotonic()
     for victim in victims:
         victim.write(f"run {RATE}")
     maybe: set[str] = set()
-    lives = sorted(rng.uniform(0.05, _LONGEST_LIFE) for _ in victims)
-    for life, victim in zip(lives, victims, strict=True):
+    for life, victim in zip(sorted(lives), victims, strict=True):
         time.sleep(max(0.0, began + life - time.monotonic()))
         with victim:
             killed_at = victim.kill()
