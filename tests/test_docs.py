@@ -278,7 +278,7 @@ def test_a_health_endpoint_when_all_is_well(
 def test_a_health_endpoint_when_the_key_is_refused(
     framework: str, receiver: Receiver, tmp_path: Path
 ) -> None:
-    body = asked(framework, receiver, tmp_path, timeout=500, LOGWELL_API_KEY=KEY)
+    body = asked(framework, receiver, tmp_path, timeout=3_000, LOGWELL_API_KEY=KEY)
     assert (body["status"], body["accepted"]) == ("unhealthy", 0)
     assert body["held"] >= 1
     assert "refuses the API key" in body["reasons"][0]
