@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import platform
 import time
 from contextlib import suppress
@@ -11,6 +12,7 @@ from opentelemetry.sdk.version import __version__ as sdk_version
 
 from logwell_otel import feedback
 from logwell_otel._version import __version__
+from logwell_otel.fork_guard import not_forking
 
 if TYPE_CHECKING:
     import ssl
@@ -139,6 +141,12 @@ class HttpxTransport:
     def _exchange(self, make: Callable[[], httpx.Request], timeout: float) -> Answer | NoAnswer:
         with feedback.delivering():
             try:
+                if self._transport is None:
+                    # A child forked in the middle of these imports would hang at its own.
+                    with not_forking():
+                        codecs.lookup("idna")  # loaded by the first look-up of a name
+                        make()
+                        self._transport, self._deadline = self._open()
                 return self._answer(make(), timeout)
             except Exception as error:  # noqa: BLE001 - every failure here is "no answer"
                 return NoAnswer(self._config.secrets.mask(_reason(error)))
