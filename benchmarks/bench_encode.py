@@ -1,5 +1,6 @@
 """What mapping and encoding a record costs, beside OpenTelemetry's own encoders.
 
+    scripts/bench encode
     python benchmarks/bench_encode.py [--rounds 40] [--records 512]
 
 For each kind of record, the same batch goes through
@@ -17,12 +18,15 @@ are compared, in CPU time; what means something on another machine is the ratios
 from __future__ import annotations
 
 import argparse
+import gc
 import statistics
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from bare_mapping import BareMapping
+from figures import Check, Figure, Row
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.json.common._internal._log_encoder import (
     encode_logs as encode_json,
@@ -38,7 +42,7 @@ from logwell_otel.mapping import Mapper
 from logwell_otel.wire import MAX_ENTRIES, LogEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 RESOURCE = Resource.create(
     {"service.name": "shop", "host.name": "web-1", "deployment.environment.name": "production"}
@@ -161,6 +165,40 @@ def measure(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str
             function()
             taken[name].append(time.thread_time() - started)
     return {name: sorted(times) for name, times in taken.items()}
+
+
+def rows(*, quick: bool) -> Iterator[Row]:
+    """A row for each kind of record."""
+    rounds, count = (7, 500) if quick else (41, 500)
+    for kind, make in KINDS.items():
+        records = make_records(make, count)
+        functions = contestants(records)
+        if make is not awkward:  # which it cannot take
+            bare = BareMapping()
+            functions["no safety"] = lambda bare=bare, records=records: bare.encode(records)  # type: ignore[misc]
+        gc.collect()
+        taken = measure(functions, rounds)
+        figures = {
+            name: Figure.of([seconds / count * 1e6 for seconds in times])
+            for name, times in taken.items()
+        }
+        ours = figures["logwell"].median
+        peers = min(figures["OTLP protobuf"].median, figures["OTLP JSON"].median)
+        limit, goal = (10, 15) if make is typical else (6, None)
+        checks = [
+            Check("times faster than the faster peer", peers / ours, limit, goal, better="higher")
+        ]
+        if "no safety" in figures:
+            checks.append(
+                Check("of the mapping without safety", ours / figures["no safety"].median, 1.5)
+            )
+        yield Row(
+            f"encode, {kind}",
+            "records to ready bytes, in one thread; msgspec floor: entries that are mapped already",
+            "µs CPU per record",
+            figures,
+            checks,
+        )
 
 
 def main() -> None:

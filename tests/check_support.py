@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import os
 import socket
 import ssl
 import threading
@@ -23,6 +24,8 @@ from logwell_otel.check.installed import EntryPoint, Installed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    import pytest
 
 KEY = "lw_" + "k" * 28 + "last"
 
@@ -193,6 +196,19 @@ def _pipe(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
 
 
+_USES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+
+
 def certificate(
     directory: Path,
     *,
@@ -200,6 +216,7 @@ def certificate(
     begins: float = -1.0,
     ends: float = 90.0,
     issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None,
+    key_usage: bool = True,
 ) -> Path:
     """A PEM file with a certificate and its key; begin and end in days from now."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"test of {host}")])
@@ -209,7 +226,7 @@ def certificate(
         alternative: x509.GeneralName = x509.IPAddress(ip_address(host))
     except ValueError:
         alternative = x509.DNSName(host)
-    made = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name if issuer is None else issuer[0].subject)
@@ -219,8 +236,15 @@ def certificate(
         .not_valid_after(now + dt.timedelta(days=ends))
         .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key if issuer is None else issuer[1], hashes.SHA256())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
+    if issuer is not None:
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer[1].public_key())
+        builder = builder.add_extension(signer, critical=False)
+    if key_usage:  # Python 3.13 insists on it for an authority
+        uses = dict.fromkeys(_USES, False) | {"digital_signature": True, "key_cert_sign": True}
+        builder = builder.add_extension(x509.KeyUsage(**uses), critical=True)
+    made = builder.sign(key if issuer is None else issuer[1], hashes.SHA256())
     path = directory / f"{made.serial_number:x}.pem"
     path.write_bytes(
         made.public_bytes(serialization.Encoding.PEM)
@@ -233,9 +257,11 @@ def certificate(
     return path
 
 
-def authority(directory: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def authority(
+    directory: Path, *, key_usage: bool = True
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     """A certificate that may sign others, and its key."""
-    data = certificate(directory, host="authority.test").read_bytes()
+    data = certificate(directory, host="authority.test", key_usage=key_usage).read_bytes()
     key = serialization.load_pem_private_key(data, None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     return x509.load_pem_x509_certificate(data), key
@@ -312,6 +338,13 @@ def only(found: list[Result], step: str) -> str:
         for line in lines([one for one in found if one.step == step], group)
     )
     return line
+
+
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy, no setting of the machine that the tests run on."""
+    for name in list(os.environ):
+        if name.upper().startswith(("LOGWELL_", "OTEL_", "SSL_CERT_")) or "PROXY" in name.upper():
+            monkeypatch.delenv(name)
 
 
 def closed_port() -> int:

@@ -8,18 +8,21 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import pytest
+
 import logwell_otel
 
 PACKAGE = Path(logwell_otel.__file__).parent
 
 
-def test_all_imports_are_exported() -> None:
-    members = [
-        name
-        for name, value in vars(logwell_otel).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
-    ]
-    assert logwell_otel.__all__ == sorted([*members, "__version__"])
+def test_everything_exported_is_there_and_nothing_else() -> None:
+    modules = logwell_otel._MODULES  # noqa: SLF001 - names to the modules that have them
+    assert logwell_otel.__all__ == sorted([*modules, "__version__"])
+    for name in modules:
+        assert getattr(logwell_otel, name).__name__ == name
+    assert set(logwell_otel.__all__) <= set(dir(logwell_otel))
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        logwell_otel.nothing  # noqa: B018
 
 
 def test_members_are_documented() -> None:

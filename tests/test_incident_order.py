@@ -12,9 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emitting import record
 from logwell_otel import incidents
 from logwell_otel.chunk import Chunk
+from logwell_otel.encoder import Encoder
 from logwell_otel.incidents import group
+from logwell_otel.mapping import Mapper
 
 
 def entry(message: str = "m", level: str = "error", **fields: Any) -> dict[str, Any]:
@@ -188,6 +191,35 @@ class TestOrder:
         messages = [found["message"] for found in json.loads(chunk.body())]
         assert messages == ["a", "info", "b", "c"]
 
+
+class TestErrorsKnown:
+    """The encoder counts errors, so that most requests need no look at all."""
+
+    def test_what_the_encoder_made_is_sorted(self) -> None:
+        batch = [record(body=body, severity_text=text) for text, body in LOGGED]
+        (chunk,) = Encoder(Mapper()).encode(batch).chunks
+        assert chunk.errors == 3
+        incidents.order(chunk)
+        found = [(one["level"], one["message"]) for one in json.loads(chunk.body())]
+        assert found == [("error", "a"), ("info", "x"), ("fatal", "b"), ("error", "c")]
+
+    @pytest.mark.parametrize(
+        ("first", "second", "joined"), [(1, 2, 3), (None, 1, None), (1, None, None)]
+    )
+    def test_joining(self, first: int | None, second: int | None, joined: int | None) -> None:
+        chunk = Chunk(b"[1]", 1, errors=first)
+        chunk.join(Chunk(b"[2]", 1, errors=second))
+        assert chunk.errors == joined
+
+    @pytest.mark.parametrize("errors", [0, 1])
+    def test_fewer_than_two_are_not_looked_for(self, errors: int) -> None:
+        body = msgspec.json.encode([entry("b"), entry("a")])
+        chunk = Chunk(body, 2, errors=errors)  # which is not true, and nobody notices
+        incidents.order(chunk)
+        assert chunk.body() is body
+
+
+LOGGED = [("ERROR", "c"), ("INFO", "x"), ("CRITICAL", "b"), ("ERROR", "a")]
 
 ENTRIES = st.builds(
     entry,

@@ -205,19 +205,74 @@ class TestClean:
         }
 
     def test_what_was_put_there_later(self) -> None:
-        """By hooks of the application, that is."""
-        entry = entry_of("m", metadata={"a": object, 5: {1, 2}, "n": float("nan")})
-        entry.message = 5  # type: ignore[assignment]
-        entry.service = ["s"]  # type: ignore[assignment]
-        entry.source_file = b"f"  # type: ignore[assignment]
+        """By the application's `before_send`, that is."""
+        entry: Any = entry_of("m", metadata={"a": object, 5: {1, 2}, "n": float("nan")})
+        entry.level = "loud"
+        entry.message = 5
+        entry.service = ["s"]
+        entry.source_file = b"f"
+        entry.line_number = 0
+        entry.timestamp = "yesterday"
         clean(entry)
         assert json.loads(msgspec.json.encode(entry)) == {
             "level": "info",
             "message": "5",
-            "service": "['s']",
             "sourceFile": "b'f'",
             "metadata": {"a": "<class 'object'>", "5": [1, 2], "n": "NaN"},
         }
+
+    @pytest.mark.parametrize("message", ["", " ", "\ufeff\u00a0", None])
+    def test_a_blank_message(self, message: Any) -> None:
+        entry = entry_of(message)
+        clean(entry)
+        assert entry.message == ("None" if message is None else "(no message)")
+
+    @pytest.mark.parametrize("line", [0, -1, 2**31, 1.5, True, "1", 10**30])
+    def test_a_line_number_that_no_column_holds(self, line: Any) -> None:
+        entry = entry_of(line_number=line)
+        clean(entry)
+        assert entry.line_number is None
+
+    @pytest.mark.parametrize(
+        ("metadata", "cleaned"),
+        [(None, {}), ([1, b"a"], {"metadata": [1, "YQ=="]}), ("t", {"metadata": "t"})],
+    )
+    def test_metadata_that_is_no_object(self, metadata: Any, cleaned: dict[str, Any]) -> None:
+        entry = entry_of(metadata=metadata)
+        clean(entry)
+        assert entry.metadata == cleaned
+
+    def test_a_long_service(self) -> None:
+        entry = entry_of(service="ü" * 3000)
+        clean(entry)
+        assert entry.service == "ü" * 512
+
+    @pytest.mark.parametrize(
+        ("timestamp", "cleaned"),
+        [
+            (None, None),
+            ("2026-11-20T14:09:42.426364Z", "2026-11-20T14:09:42.426364Z"),
+            ("2026-11-20T14:09:42+02:00", "2026-11-20T12:09:42.000000Z"),
+            ("2026-11-20T14:09:42", "2026-11-20T14:09:42.000000Z"),
+            ("0001-01-01T00:00:00+01:00", None),
+            ("9999-12-31T23:59:59-14:00", None),
+            ("10000-01-01T00:00:00Z", None),
+            ("0000-12-31T00:00:00Z", None),
+            (5, None),
+            ("a\0", None),
+        ],
+    )
+    def test_timestamps(self, timestamp: Any, cleaned: str | None) -> None:
+        entry = entry_of(timestamp=timestamp)
+        clean(entry)
+        assert entry.timestamp == cleaned
+
+    @given(st.builds(LogEntry, level=st.text(), message=st.text(st.characters())))
+    def test_cleaning_twice_changes_nothing(self, entry: LogEntry) -> None:
+        clean(entry)
+        once = msgspec.json.encode(entry)
+        clean(entry)
+        assert msgspec.json.encode(entry) == once
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,21 @@
 """OpenTelemetry logs exporter for Logwell: nothing lost on the way, the application never waits."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from logwell_otel._version import __version__
-from logwell_otel.context import ContextLogRecordProcessor, log_context, set_global_context
-from logwell_otel.errors import LogwellError, LogwellErrorCode
-from logwell_otel.exporter import LogwellLogExporter
-from logwell_otel.health import Health
-from logwell_otel.pipeline import Pipeline, configure
-from logwell_otel.processor import LogwellBatchLogRecordProcessor
-from logwell_otel.uncaught import capture_uncaught
-from logwell_otel.wire import LogEntry
+
+if TYPE_CHECKING:
+    from logwell_otel.context import ContextLogRecordProcessor, log_context, set_global_context
+    from logwell_otel.errors import LogwellError, LogwellErrorCode
+    from logwell_otel.exporter import LogwellLogExporter
+    from logwell_otel.health import Health
+    from logwell_otel.pipeline import Pipeline, configure
+    from logwell_otel.processor import LogwellBatchLogRecordProcessor
+    from logwell_otel.uncaught import capture_uncaught
+    from logwell_otel.wire import LogEntry
 
 __all__ = [
     "ContextLogRecordProcessor",
@@ -25,3 +32,32 @@ __all__ = [
     "log_context",
     "set_global_context",
 ]
+
+# Imported when they are first asked for: zero-code start-up imports this package for the
+# exporter alone, and would pay for asyncio and multiprocessing, which `configure` needs.
+_MODULES = {
+    "ContextLogRecordProcessor": "context",
+    "Health": "health",
+    "LogEntry": "wire",
+    "LogwellBatchLogRecordProcessor": "processor",
+    "LogwellError": "errors",
+    "LogwellErrorCode": "errors",
+    "LogwellLogExporter": "exporter",
+    "Pipeline": "pipeline",
+    "capture_uncaught": "uncaught",
+    "configure": "pipeline",
+    "log_context": "context",
+    "set_global_context": "context",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

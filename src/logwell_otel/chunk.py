@@ -31,18 +31,31 @@ class Chunk:
     Attributes:
         count: Entries.
         size: Bytes of the request body at most.
+        errors: Error and fatal entries at most, None where nobody has counted them.
         generation: Which flush it belongs to (see `outbox`).
         entered: Monotonic seconds when its oldest entry was handed over.
         spooled: Its file in the spool, None while it is in memory only.
         suspicion: What `quarantine` knows of it, None for a chunk that never failed.
     """
 
-    __slots__ = ("_parts", "count", "entered", "generation", "size", "spooled", "suspicion")
+    __slots__ = (
+        "_parts",
+        "count",
+        "entered",
+        "errors",
+        "generation",
+        "size",
+        "spooled",
+        "suspicion",
+    )
 
-    def __init__(self, part: bytes, count: int, *, entered: float = 0.0) -> None:
+    def __init__(
+        self, part: bytes, count: int, *, errors: int | None = None, entered: float = 0.0
+    ) -> None:
         self._parts = [part]
         self.count = count
         self.size = len(part)
+        self.errors = errors
         self.entered = entered
         self.generation = 0
         self.suspicion: Suspicion | None = None
@@ -71,6 +84,8 @@ class Chunk:
         self._parts += other._parts
         self.count += other.count
         self.size += other.size
+        if self.errors is not None:
+            self.errors = None if other.errors is None else self.errors + other.errors
 
     def body(self) -> bytes:
         """The request body: one JSON array."""

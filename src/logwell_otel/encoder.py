@@ -13,6 +13,7 @@ import msgspec
 
 from logwell_otel import sanitize
 from logwell_otel.chunk import RAW_LIST, Chunk
+from logwell_otel.incidents import GROUPED_LEVELS
 from logwell_otel.left_out import LeftOut
 from logwell_otel.mapping import unreadable
 from logwell_otel.wire import MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_REQUEST_BYTES, LogEntry
@@ -123,7 +124,8 @@ class Encoder:
         except Exception:  # noqa: BLE001 - lone surrogates, foreign types: entry by entry below
             body = None
         if body is not None and not _has_nul(body) and _fits(body):
-            chunks.append(Chunk(body, len(entries)))
+            errors = sum(entry.level in GROUPED_LEVELS for entry in entries)
+            chunks.append(Chunk(body, len(entries), errors=errors))
         else:
             _pack([self._careful(entry) for entry in entries], chunks)
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import random
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from logwell_otel.backoff import Breaker
 from logwell_otel.delivery import Delivery
-from logwell_otel.health import NEARLY_FULL, Health, Status
-from logwell_otel.keeper import Keeper
 from logwell_otel.losses import LossReport
 from logwell_otel.notices import Notices
 from logwell_otel.outbox import Outbox
 from logwell_otel.pacing import Pace
 from logwell_otel.quarantine import Quarantine
-from logwell_otel.reserve import Reserve
 from logwell_otel.sender import Sender
 from logwell_otel.transport import HttpxTransport, Transport
 from logwell_otel.trouble import Trouble
@@ -27,12 +25,13 @@ if TYPE_CHECKING:
 
     from logwell_otel.config import Config
     from logwell_otel.encoder import Encoded
+    from logwell_otel.health import Health, Status
+    from logwell_otel.keeper import Keeper
     from logwell_otel.outcome import Outcome
     from logwell_otel.spool import Spool
 
 
-@dataclass(frozen=True)
-class Seams:
+class Seams(msgspec.Struct, frozen=True):
     """What tests replace.
 
     Attributes:
@@ -47,7 +46,7 @@ class Seams:
 
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
-    rng: random.Random = field(default_factory=random.Random)
+    rng: random.Random = msgspec.field(default_factory=random.Random)
     transport: Callable[[Config], Transport] = HttpxTransport
     threads: bool = True
     sleep: Callable[[float], object] | None = None
@@ -76,7 +75,11 @@ class Engine:
         self._config = config
         self._clock = clock
         self.notices = Notices(config.on_error, config.on_flush, clock=clock, say=seams.say)
-        reserve = None if spool is None else Reserve(spool, notices=self.notices, clock=clock)
+        reserve = None
+        if spool is not None:
+            from logwell_otel.reserve import Reserve  # noqa: PLC0415 - only with a spool
+
+            reserve = Reserve(spool, notices=self.notices, clock=clock)
         self.outbox = Outbox(config.max_queue_bytes, reserve, clock=clock)
         self._trouble = Trouble(self.notices, clock=clock, wall=wall)
         self._pace = Pace(
@@ -110,6 +113,8 @@ class Engine:
         )
         self._keeper: Keeper | None = None
         if spool is not None:
+            from logwell_otel.keeper import Keeper  # noqa: PLC0415 - only with a spool
+
             self._keeper = Keeper(self.outbox, self.sender.wake, threads=seams.threads)
 
     def hand_over(self, encoded: Encoded) -> bool:
@@ -143,6 +148,8 @@ class Engine:
 
     def health(self) -> Health:
         """A snapshot."""
+        from logwell_otel.health import Health  # noqa: PLC0415 - nobody needs it at start-up
+
         held = self.outbox.holdings()
         ledger = held.ledger
         memory_share = held.bytes_in_memory / self._config.max_queue_bytes
@@ -173,6 +180,8 @@ class Engine:
         )
 
     def _status(self, memory_share: float, disk_share: float) -> tuple[Status, list[str]]:
+        from logwell_otel.health import NEARLY_FULL  # noqa: PLC0415 - as above
+
         unhealthy: list[str] = []
         degraded: list[str] = []
         error = self._trouble.last_error

@@ -16,7 +16,6 @@ from logwell_otel.mapping import Mapper
 from logwell_otel.metrics import Metrics
 from logwell_otel.otel import LogRecordExporter, LogRecordExportResult
 from logwell_otel.severity import LEVELS
-from logwell_otel.spool import Spool, SpoolError
 from logwell_otel.transport import tls_context
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from logwell_otel.ledger import Ledger
     from logwell_otel.otel import ReadableLogRecord
     from logwell_otel.sampling import Sampler
+    from logwell_otel.spool import Spool
     from logwell_otel.stages import BeforeSend, Redacts, Stages
 
 DEFAULT_FLUSH_MILLIS: Final = 30_000
@@ -294,6 +294,9 @@ def open_spool(config: Config) -> Spool | None:
     """
     if config.spool_dir is None:
         return None
+    # A third of all that there is to import, and most exporters have none.
+    from logwell_otel.spool import Spool, SpoolError  # noqa: PLC0415
+
     try:
         return Spool(
             config.spool_dir,

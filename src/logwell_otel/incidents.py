@@ -18,8 +18,9 @@ from logwell_otel.wire import JS_BLANK
 if TYPE_CHECKING:
     from logwell_otel.chunk import Chunk
 
+GROUPED_LEVELS: Final = frozenset({"error", "fatal"})
 # `level` is the first field of an entry on the wire.
-_GROUPED: Final = (b'{"level":"error"', b'{"level":"fatal"')
+_GROUPED: Final = tuple(b'{"level":"%b"' % level.encode() for level in GROUPED_LEVELS)
 
 # What differs from one occurrence of an error to the next, and what the server puts in its
 # place. Two texts that it takes for the same must be the same here, and no others.
@@ -53,9 +54,10 @@ _METADATA: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 def order(chunk: Chunk) -> None:
     """Sort the error and fatal entries of `chunk`, in the places that they have."""
-    body = chunk.body()
-    # Two or more: counted without decoding, which most chunks then never need.
-    if sum(body.count(marker) for marker in _GROUPED) < 2:
+    if chunk.errors is None:
+        body = chunk.body()
+        chunk.errors = sum(body.count(marker) for marker in _GROUPED)
+    if chunk.errors < 2:
         return
     entries = chunk.entries()
     places = [place for place, entry in enumerate(entries) if entry.startswith(_GROUPED)]

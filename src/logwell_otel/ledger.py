@@ -8,11 +8,11 @@ where recovered is what an earlier process had left in the spool.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+
+import msgspec
 
 
-@dataclass
-class Ledger:
+class Ledger(msgspec.Struct):
     """Every entry is counted once where it came in and once where it ended.
 
     Attributes:
@@ -27,7 +27,7 @@ class Ledger:
     recovered: int = 0
     accepted: int = 0
     refused: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = msgspec.field(default_factory=Counter)
 
     def copy(self) -> Ledger:
         """A copy that later events do not change."""

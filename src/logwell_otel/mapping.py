@@ -14,7 +14,7 @@ from opentelemetry.attributes import BoundedAttributes
 
 from logwell_otel import names, sanitize
 from logwell_otel.message import NO_MESSAGE, message_of
-from logwell_otel.origin import Origin, Origins, service_name
+from logwell_otel.origin import Origin, Origins
 from logwell_otel.plain import Conversion
 from logwell_otel.severity import Severities, Severity
 from logwell_otel.timestamps import Timestamps
@@ -214,7 +214,7 @@ def _take(metadata: dict[str, Any], keys: Iterable[str], fits: Callable[[object]
 def _own_service(metadata: dict[str, Any]) -> str | None:
     """The service that the record itself names. What does not fit the field whole stays."""
     given = metadata.get("service.name")
-    name = service_name(given)
+    name = sanitize.service_name(given)
     if name is not None and name == given:
         del metadata["service.name"]
     return name

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from logwell_otel import sanitize
-from logwell_otel.wire import JS_BLANK, MAX_SERVICE_BYTES, LogEntry
+from logwell_otel.wire import LogEntry
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -28,8 +27,7 @@ _MAX_RESOURCES: Final = 16
 _MAX_ORIGINS: Final = 2048
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Resource and scope of a record.
 
     Attributes:
@@ -58,7 +56,7 @@ class Origins:
     """
 
     def __init__(self, service: str | None) -> None:
-        self._service = None if service is None else service_name(service)
+        self._service = sanitize.service_name(service)
         self._origins: dict[int, Origin] = {}
         self._resources: dict[int, tuple[Resource | None, str | None, msgspec.Raw | None]] = {}
 
@@ -92,7 +90,7 @@ class Origins:
         service = self._service
         if service is None:
             given = None if resource is None else resource.attributes.get("service.name")
-            service = service_name(given)
+            service = sanitize.service_name(given)
         kept = {
             key: value
             for key, value in attributes.items()
@@ -104,14 +102,6 @@ class Origins:
             self._resources = {}
         self._resources[id(resource)] = (resource, service, ready)
         return service, ready
-
-
-def service_name(value: object) -> str | None:
-    """`value` as a service name that the server's index takes, None where it is blank."""
-    if not issubclass(type(value), str):  # isinstance() would believe a proxy
-        return None
-    name = sanitize.cut(sanitize.text(str.__str__(value)), MAX_SERVICE_BYTES)
-    return name if name.strip(JS_BLANK) else None
 
 
 def _scope(scope: InstrumentationScope) -> dict[str, Any]:

@@ -402,6 +402,8 @@ class Outbox:
             if self._given_up:
                 return 0, 0
             self._given_up = True
+            if self._reserve is not None:
+                self._reserve.ask_again()
             for chunk in list(self._in_hand):
                 self._keep(chunk)
             while self._spill_oldest():

@@ -108,11 +108,22 @@ def outcome_of(
             retryable=True,
         )
     status = answer.status
+    # The common case first: what follows is for texts that nobody needs then.
+    if 200 <= status < 300 and (response := _stored(answer)) is not None:
+        return Outcome(Action.DONE, response=response)
     wait = retry_after(answer.headers.get("retry-after"), now)
     refusal = _refusal(answer)
     said = _said(answer, refusal, mask)
     if 200 <= status < 300:
-        return _accepted(answer, said)
+        # Captive portals, and proxies during a deploy, answer 200 too.
+        return _outcome(
+            Action.RETRY,
+            f"Something answered {status}, but not as a Logwell server does{said}. Check "
+            "endpoint (LOGWELL_ENDPOINT). Entries are held and sent again.",
+            LogwellErrorCode.SERVER_ERROR,
+            status=status,
+            retryable=True,
+        )
     if 300 <= status < 400:
         target = quoted(answer.headers.get("location", "nowhere"), mask)
         return _outcome(
@@ -188,29 +199,21 @@ def _network_advice(reason: str) -> str:
     return "Check that endpoint (LOGWELL_ENDPOINT) is right and can be reached from here"
 
 
-def _accepted(answer: Answer, said: str) -> Outcome:
+def _stored(answer: Answer) -> IngestResponse | None:
+    """The counts of an answer that is a Logwell server's, None for any other."""
     try:
         counts = _COUNTS.decode(_text(answer))
     except _UNREADABLE:
-        counts = None
-    if counts is None or counts.accepted < 0:
-        # Captive portals, and proxies during a deploy, answer 200 too.
-        return _outcome(
-            Action.RETRY,
-            f"Something answered {answer.status}, but not as a Logwell server does{said}. Check "
-            "endpoint (LOGWELL_ENDPOINT). Entries are held and sent again.",
-            LogwellErrorCode.SERVER_ERROR,
-            status=answer.status,
-            retryable=True,
-        )
+        return None
+    if counts.accepted < 0:
+        return None
     rejected = counts.rejected if isinstance(counts.rejected, int) else 0
     errors = counts.errors if isinstance(counts.errors, list) else []
-    response = IngestResponse(
+    return IngestResponse(
         accepted=counts.accepted,
         rejected=max(0, rejected),
         errors=[text for text in errors if isinstance(text, str)],
     )
-    return Outcome(Action.DONE, response=response)
 
 
 def _text(answer: Answer) -> str:

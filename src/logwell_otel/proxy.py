@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
+import sys
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,18 +41,22 @@ def proxy_of(endpoint: str) -> Proxy | None:
     Asked once, at construction: on macOS the system's settings count too, and asking for
     those in a forked child crashes it.
     """
+    proxies = _proxies()
+    if not proxies:
+        return None
+    from urllib.request import proxy_bypass  # noqa: PLC0415 - see `_proxies`
+
     parts = urlsplit(endpoint)
     # With port or without, and with brackets around an IPv6 address or without.
     if proxy_bypass(parts.netloc) or proxy_bypass(parts.hostname or ""):
         return None
-    proxies = getproxies()
     url = proxies.get(parts.scheme) or proxies.get("all")
     return Proxy(url) if url else None
 
 
 def proxy_secrets() -> Iterator[str]:
     """User names and passwords of all proxies, in every form that a message may have them."""
-    for url in getproxies().values():
+    for url in _proxies().values():
         # By hand: urlsplit raises for some URLs, and ends a password at its first slash.
         userinfo, at, _ = url.partition("://")[2].rpartition("@")
         if not at:
@@ -62,3 +67,16 @@ def proxy_secrets() -> Iterator[str]:
         yield from (userinfo, *userinfo.split(":", 1))
         yield from (plain, *plain.split(":", 1))
         yield base64.b64encode(plain.encode("utf-8", "surrogatepass")).decode()
+
+
+def _proxies() -> dict[str, str]:
+    """As the standard library finds them."""
+    # urllib.request imports ssl and http.client: a third of this package's start-up, which
+    # nobody pays where there is nothing to find. The systems named have other places too.
+    if sys.platform not in ("darwin", "win32") and not any(
+        name.lower().endswith("_proxy") for name in os.environ
+    ):
+        return {}
+    from urllib.request import getproxies  # noqa: PLC0415
+
+    return getproxies()

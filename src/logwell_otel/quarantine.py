@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from logwell_otel.chunk import Chunk
 
@@ -35,8 +37,7 @@ _FIRST_DELAY: Final = 0.2
 _LONGEST_DELAY: Final = 30.0
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(msgspec.Struct, frozen=True):
     """What happened to requests so far.
 
     Attributes:
@@ -52,8 +53,7 @@ class Counts:
     recovered: int = 0
 
 
-@dataclass
-class Suspicion:
+class Suspicion(msgspec.Struct):
     """What speaks against a chunk.
 
     Attributes:
@@ -73,7 +73,7 @@ class Suspicion:
     alone: int = 0
     first_failures: int = 0
     accepted_before: int = 0
-    since: Counts = field(default_factory=Counts)
+    since: Counts = msgspec.field(default_factory=Counts)
     not_before: float = 0.0
 
     def heir(self) -> Suspicion:

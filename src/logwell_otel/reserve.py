@@ -123,6 +123,11 @@ class Reserve:
             self._notices.say("The spool takes entries again.")
         return True
 
+    def ask_again(self) -> None:
+        """Try the disk with the next write, however lately it said no: there is no later."""
+        if self._refused_at is not None:
+            self._refused_at = float("-inf")
+
     def take(self) -> Chunk | None:
         """The oldest chunk that is not in hand, in hand from now on."""
         spooled = self._spool.take()

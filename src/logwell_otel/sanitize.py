@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from logwell_otel.message import NO_MESSAGE
 from logwell_otel.names import OWN, TRUNCATED, UniqueNames, mark_truncated
 from logwell_otel.plain import CUT, Conversion, name, plain, safe_str, snapshot, text
-from logwell_otel.wire import MAX_ENTRY_BYTES, LogEntry
+from logwell_otel.severity import LEVELS
+from logwell_otel.timestamps import in_range
+from logwell_otel.wire import (
+    JS_BLANK,
+    MAX_ENTRY_BYTES,
+    MAX_LINE_NUMBER,
+    MAX_SERVICE_BYTES,
+    LogEntry,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,6 +34,7 @@ __all__ = [
     "plain",
     "plain_metadata",
     "safe_str",
+    "service_name",
     "shrink",
     "text",
 ]
@@ -39,15 +49,37 @@ _ENTRY: Final = msgspec.json.Decoder(LogEntry)
 
 
 def clean(entry: LogEntry) -> None:
-    """Make every part of `entry` storable, in place."""
+    """Make every part of `entry` storable, in place, whoever filled it.
+
+    What a field cannot hold is left out, a message or a level replaced: the server refuses
+    entries without them.
+    """
+    entry.level = entry.level if entry.level in LEVELS else "info"
     entry.message = text(name(entry.message))
-    if entry.service is not None:
-        entry.service = text(name(entry.service))
+    if not entry.message.strip(JS_BLANK):
+        entry.message = NO_MESSAGE
+    if entry.timestamp is not None:
+        entry.timestamp = in_range(entry.timestamp)
+    entry.service = service_name(entry.service)
     if entry.source_file is not None:
         entry.source_file = text(name(entry.source_file))
+    line = entry.line_number
+    if type(line) is not int or not 0 < line <= MAX_LINE_NUMBER:
+        entry.line_number = None
+    metadata: Any = entry.metadata
+    if not isinstance(metadata, dict):
+        metadata = {} if metadata is None else {"metadata": metadata}
     # Made ready by `origin`, for all records of a resource and scope; no attribute is one.
-    ready = {key: value for key, value in entry.metadata.items() if type(value) is msgspec.Raw}
-    entry.metadata = plain_metadata(entry.metadata) | ready
+    ready = {key: value for key, value in metadata.items() if type(value) is msgspec.Raw}
+    entry.metadata = plain_metadata(metadata) | ready
+
+
+def service_name(value: object) -> str | None:
+    """`value` as a service name that the server's index takes, None where it is blank."""
+    if not issubclass(type(value), str):  # isinstance() would believe a proxy
+        return None
+    service = cut(text(str.__str__(value)), MAX_SERVICE_BYTES)
+    return service if service.strip(JS_BLANK) else None
 
 
 def plain_metadata(metadata: Mapping[Any, Any]) -> dict[str, Any]:

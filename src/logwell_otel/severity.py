@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from logwell_otel.plain import plain, safe_str
 
@@ -50,8 +51,7 @@ _LEVEL_OF_TEXT: Final[dict[str, Level]] = {
 _MAX_KNOWN: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Severity:
+class Severity(msgspec.Struct, frozen=True):
     """A level, and what of the record's severity it does not give back.
 
     Attributes:

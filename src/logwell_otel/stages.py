@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from logwell_otel import names
+from logwell_otel import names, sanitize
 from logwell_otel.left_out import LeftOut
 from logwell_otel.sampling.processor import decide
 from logwell_otel.sampling.sampler import RATE_ATTRIBUTE
@@ -95,7 +95,7 @@ class Stages:
         if self._before_send is not None:
             entry = self._ask(self._before_send, entry)
         if shared:
-            _put_back(entry, shared)
+            names.put(entry.metadata, shared)
         return entry
 
     @staticmethod
@@ -109,14 +109,10 @@ class Stages:
         if not isinstance(result, LogEntry):
             kind = type(result).__name__
             raise _failed("before_send", TypeError(f"expected a LogEntry or None, got {kind}"))
+        # Its fields are somebody else's work now: one line number too large would make the
+        # server refuse the whole request.
+        sanitize.clean(result)
         return result
-
-
-def _put_back(entry: LogEntry, shared: Mapping[str, Any]) -> None:
-    aside = {name: entry.metadata.pop(name) for name in shared if name in entry.metadata}
-    entry.metadata |= shared
-    if aside:
-        names.put_back(entry.metadata, aside)
 
 
 def _failed(stage: str, error: Exception) -> LeftOut:

@@ -51,6 +51,18 @@ class Timestamps:
         return f"{prefix}{_THREE_DIGITS[micros // 1000]}{_THREE_DIGITS[micros % 1000]}Z"
 
 
+def in_range(timestamp: object) -> str | None:
+    """An ISO 8601 text as the server's database takes it; None for what is none."""
+    try:
+        # Python 3.10 does not read a Z.
+        moment = dt.datetime.fromisoformat(str(timestamp).replace("Z", "+00:00"))
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(dt.timezone.utc).replace(tzinfo=None)
+        return moment.isoformat(timespec="microseconds") + "Z"
+    except Exception:  # noqa: BLE001 - no such text, or none within the years 1 to 9999
+        return None
+
+
 def _usable(log: LogRecord) -> int:
     """The first of the record's two times that can be read as a number, else now."""
     for name in ("timestamp", "observed_timestamp"):

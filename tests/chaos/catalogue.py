@@ -6,7 +6,19 @@ import errno
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from chaos import bursts, entries, exits, flushes, kills, limits, outages, spools, threads, workers
+from chaos import (
+    bursts,
+    entries,
+    exits,
+    flushes,
+    kills,
+    limits,
+    outages,
+    shutdowns,
+    spools,
+    threads,
+    workers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +46,8 @@ def _bursts() -> list[Scenario]:
             f"burst: batches of {size}, answers after {delay} ms",
             partial(bursts.two_bursts, size, delay),
             # tests/delivery/test_burst.py has the others.
-            partial(bursts.two_bursts, size, delay, records=4_000, more=500, pause=0.1)
-            if (size, delay) == (512, 45)
+            partial(bursts.two_bursts, size, delay, records=2_000, more=500, pause=0.1)
+            if (size, delay) == (512, 0)
             else None,
         )
         for delay in (0, 45, 200)
@@ -58,7 +70,9 @@ def _bursts() -> list[Scenario]:
             Scenario(
                 f"burst: server {trouble}{', with a spool' if spool else ''}",
                 partial(bursts.in_an_outage, trouble, spool=spool),
-                partial(bursts.in_an_outage, trouble, spool=spool, records=8_000),
+                partial(bursts.in_an_outage, trouble, spool=spool, records=8_000)
+                if spool
+                else None,
             )
             for spool in (False, True)
         ]
@@ -98,13 +112,18 @@ def _kills() -> list[Scenario]:
     return [
         Scenario(
             "kill -9 in an outage: server refusing",
-            partial(kills.in_an_outage, "refusing", 50),
-            partial(kills.in_an_outage, "refusing", 3, at_once=3),
+            partial(kills.at_random, "refusing", 50),
+            partial(kills.at_random, "refusing", 3, at_once=3, longest=2.5),
         ),
         Scenario(
             "kill -9 in an outage: server hanging",
-            partial(kills.in_an_outage, "hanging", 50, seed=2),
-            partial(kills.in_an_outage, "hanging", 3, at_once=3, seed=2),
+            partial(kills.at_random, "hanging", 50, seed=2),
+            partial(kills.at_random, "hanging", 3, at_once=3, longest=2.5, seed=2),
+        ),
+        Scenario(
+            "kill -9 while answers take 300 ms",
+            partial(kills.at_random, "slow", 25, seed=3),
+            None,
         ),
     ]
 
@@ -159,13 +178,41 @@ def _threads() -> list[Scenario]:
 
 def _exits() -> list[Scenario]:
     found = [_same(f"program that {name}", partial(exits.ends, name)) for name in exits.ENDINGS]
-    for method in ("spawn", "forkserver"):
+    others: tuple[exits.StartMethod, ...] = ("spawn", "forkserver")
+    for method in others:
         found += [
             Scenario(f"program that {name} ({method})", partial(exits.ends, name, method), None)
             for name in exits.ENDINGS
             if name.startswith("has_")
         ]
+    for method in ("fork", *others):
+        found += [
+            Scenario(
+                f"program that {name} (configure(), {method})",
+                partial(exits.ends, name, method, configured=True),
+                partial(exits.ends, name, method, configured=True) if method == "fork" else None,
+            )
+            for name in ("has_a_child", "has_a_pool_that_is_joined")
+        ]
     return [scenario._replace(name=scenario.name.replace("_", " ")) for scenario in found]
+
+
+def _shutdowns() -> list[Scenario]:
+    bounds: dict[shutdowns.Server, float] = {
+        "refusing": 1.5,
+        "hanging": 5.0,
+        "rate limited": 1.5,
+        "refusing the key": 1.5,
+    }
+    return [
+        Scenario(
+            f"shutdown: server {server}",
+            partial(shutdowns.bounded, server, most),
+            # tests/delivery/test_shutdown.py has the others.
+            partial(shutdowns.bounded, server, most) if server == "rate limited" else None,
+        )
+        for server, most in bounds.items()
+    ]
 
 
 def _same(name: str, run: Callable[[], Result]) -> Scenario:
@@ -174,8 +221,10 @@ def _same(name: str, run: Callable[[], Result]) -> Scenario:
 
 SCENARIOS: list[Scenario] = [
     *_bursts(),
-    _same("force_flush of 1 to 1,024", flushes.exact)._replace(
-        full=partial(flushes.exact, repeated=5)
+    Scenario(
+        "force_flush of 1 to 1,024",
+        partial(flushes.exact, repeated=5),
+        partial(flushes.exact, delay_ms=0),
     ),
     *_outages(),
     *_kills(),
@@ -184,5 +233,6 @@ SCENARIOS: list[Scenario] = [
     _same("10,000 records, server at 60 a minute", limits.a_tenth_of_what_is_believed),
     *_workers(),
     *_threads(),
+    *_shutdowns(),
     *_exits(),
 ]

@@ -1,7 +1,7 @@
 """Programs that log ten records and end, each in a way of its own.
 
-`python -m chaos.endings HOW`: the lines that `docs/delivery.md` shows, and what happens
-without them. `exits.py` runs them and says what must arrive.
+`python -m chaos.endings HOW`, with a pipeline made by hand or by `configure()`: the lines
+that `docs/delivery.md` shows, and what happens without them. `exits.py` says what must arrive.
 """
 
 from __future__ import annotations
@@ -13,21 +13,30 @@ import signal
 import sys
 import time
 from multiprocessing.util import Finalize
+from typing import Final
 
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
 from chaos.pipeline import texts
-from logwell_otel import LogwellLogExporter
+from logwell_otel import LogwellLogExporter, configure
+
+CONFIGURED: Final = "CHAOS_CONFIGURED" in os.environ
+logger = logging.getLogger("endings")
+
+
+def _by_hand() -> LoggerProvider:
+    provider = LoggerProvider()
+    provider.add_log_record_processor(BatchLogRecordProcessor(LogwellLogExporter()))
+    logger.setLevel(logging.INFO)
+    logger.addHandler(LoggingHandler(logger_provider=provider))
+    return provider
+
 
 # At the top of the module, as applications have it: children that are spawned, and not
 # forked, import this module and so make a pipeline of their own.
-provider = LoggerProvider()
-provider.add_log_record_processor(BatchLogRecordProcessor(LogwellLogExporter()))
-logger = logging.getLogger("endings")
-logger.setLevel(logging.INFO)
-logger.addHandler(LoggingHandler(logger_provider=provider))
+pipeline = configure(logger=logger) if CONFIGURED else _by_hand()
 
 
 def log(prefix: str) -> None:
@@ -62,7 +71,7 @@ def leaves_by_os_exit() -> None:
 
 def shuts_down_before_os_exit() -> None:
     log("main")
-    provider.shutdown()
+    pipeline.shutdown()
     os._exit(0)
 
 
@@ -83,7 +92,9 @@ def has_a_pool() -> None:
 
 
 def has_a_pool_that_is_joined() -> None:
-    with _context().Pool(2, initializer=shut_down_at_end) as pool:
+    # configure() has done that already.
+    initializer = None if CONFIGURED else shut_down_at_end
+    with _context().Pool(2, initializer=initializer) as pool:
         pool.map(log, ["child-1", "child-2"], chunksize=1)
         pool.close()
         pool.join()
@@ -92,7 +103,7 @@ def has_a_pool_that_is_joined() -> None:
 
 def shut_down_at_end() -> None:
     """multiprocessing runs its own finalisers in children, and not atexit's."""
-    Finalize(provider, provider.shutdown, exitpriority=0)
+    Finalize(pipeline, pipeline.shutdown, exitpriority=0)
 
 
 def _child() -> None:
@@ -103,7 +114,7 @@ def _child_that_shuts_down() -> None:
     try:
         log("child-1")
     finally:
-        provider.shutdown()
+        pipeline.shutdown()
 
 
 def _run_child(target: object) -> None:

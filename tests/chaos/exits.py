@@ -51,18 +51,28 @@ ENDINGS = {
 }
 
 
-def ends(how: str, start_method: StartMethod = "fork") -> Result:
-    """One program from start to end."""
+def ends(how: str, start_method: StartMethod = "fork", *, configured: bool = False) -> Result:
+    """One program from start to end.
+
+    Args:
+        how: One of `ENDINGS`.
+        start_method: Of the children it has.
+        configured: Whether `configure()` makes its pipeline, which is then also shut down in
+            children that return.
+    """
     trial, ending = Trial(), ENDINGS[how]
     with Receiver() as receiver:
         env = {**environment(receiver), "CHAOS_START_METHOD": start_method}
         env["CHAOS_COUNT"] = str(_COUNT)
+        if configured:
+            env["CHAOS_CONFIGURED"] = "yes"
         with Program("chaos.endings", how, env=env) as program:
             status = program.end()
             trial.expect(status == ending.status, f"exit status {status}: {program.said()}")
         trial.send(text for prefix in ending.logged for text in texts(_COUNT, prefix=prefix))
         # A spawned child ends as a program does, atexit included.
-        prefixes = () if how == "has_a_child" and start_method == "spawn" else ending.lost
+        ends_well = how == "has_a_child" and (configured or start_method == "spawn")
+        prefixes = () if ends_well else ending.lost
         lost = [text for prefix in prefixes for text in texts(_COUNT, prefix=prefix)]
         return trial.judge(
             (entry.message for entry in receiver.entries()),

@@ -1,4 +1,4 @@
-"""`kill -9` of processes that log, at random moments of an outage."""
+"""`kill -9` of processes that log, at random moments."""
 
 from __future__ import annotations
 
@@ -13,58 +13,66 @@ from chaos.process import SubjectProcess
 from chaos.result import Trial
 from logwell_otel.devserver import Receiver
 from logwell_otel.outbox import UNACKNOWLEDGED_SECONDS
+from logwell_otel.wire import MAX_ENTRIES
 
 if TYPE_CHECKING:
     from chaos.result import Result
 
 RATE = 200
-_LONGEST_LIFE = 2.5
 _RECOVERY_SECONDS = 20.0
 
 
-def in_an_outage(
-    outage: Literal["refusing", "hanging"], kills: int, *, at_once: int = 5, seed: int = 1
+def at_random(
+    server: Literal["refusing", "hanging", "slow"],
+    kills: int,
+    *,
+    at_once: int = 5,
+    longest: float = 4.0,
+    seed: int = 1,
 ) -> Result:
     """Some processes at a time share a spool; after each round one is started to deliver it.
 
     Everything that was handed over more than a second before its process was killed
-    arrives; what is younger may.
+    arrives; what is younger may. With a server that is only slow, the chunk whose answer
+    was under way arrives twice.
     """
     trial, rng = Trial(), random.Random(seed)
     maybe: set[str] = set()
     with tempfile.TemporaryDirectory() as directory, Receiver(requests_per_minute=None) as receiver:
         spool = Path(directory, "spool")
         for first in range(0, kills, at_once):
-            if outage == "refusing":
+            if server == "refusing":
                 receiver.stop()
-            else:
+            elif server == "hanging":
                 receiver.faults.hang()
+            else:
+                receiver.faults.delay(300)
             victims = [
                 SubjectProcess(receiver, f"victim-{number}", spool)
                 for number in range(first, min(first + at_once, kills))
             ]
-            maybe |= _kill_all(trial, victims, rng)
+            maybe |= _kill_all(trial, victims, [rng.uniform(0.05, longest) for _ in victims])
             receiver.faults.clear()
-            if outage == "refusing":
+            if server == "refusing":
                 receiver.start()
             _recover(trial, receiver, spool, f"rescuer-{first}")
         return trial.judge(
             (entry.message for entry in receiver.entries()),
             maybe=maybe,
-            remark=f"{kills} kills",
+            duplicates=kills * MAX_ENTRIES if server == "slow" else 0,
+            remark=f"{kills} kills, {len(maybe)} records younger than a second",
         )
 
 
-def _kill_all(trial: Trial, victims: list[SubjectProcess], rng: random.Random) -> set[str]:
-    """Lets each live for a random time; returns what may be lost."""
+def _kill_all(trial: Trial, victims: list[SubjectProcess], lives: list[float]) -> set[str]:
+    """Lets each live that many seconds; returns what may be lost."""
     for victim in victims:
         victim.started()
     began = time.monotonic()
     for victim in victims:
         victim.write(f"run {RATE}")
     maybe: set[str] = set()
-    lives = sorted(rng.uniform(0.05, _LONGEST_LIFE) for _ in victims)
-    for life, victim in zip(lives, victims, strict=True):
+    for life, victim in zip(sorted(lives), victims, strict=True):
         time.sleep(max(0.0, began + life - time.monotonic()))
         with victim:
             killed_at = victim.kill()

@@ -12,6 +12,7 @@ from chaos.pipeline import Pipeline, texts
 from chaos.result import Trial
 from kit import records
 from logwell_otel.devserver import Receiver, ReceiverProcess
+from logwell_otel.wire import MAX_ENTRIES
 
 if TYPE_CHECKING:
     from chaos.result import Result
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 Outage = Literal["refusing", "hanging", "inserts fail"]
 
 RATE = 200
-_CHUNK = 100
 _MOST_PROBES = 40
 """Of ten minutes: five failures open the breaker, then one probe in 30 s."""
 
@@ -69,7 +69,7 @@ def ten_minutes(
         trial.within("shutdown", sender.exporter.shutdown)
         return trial.judge(
             (entry.message for entry in receiver.entries()),
-            duplicates=killed_connections * _CHUNK,
+            duplicates=killed_connections * MAX_ENTRIES,
             remark=f"{seconds} s compressed",
         )
 
@@ -93,7 +93,7 @@ def receiver_killed(times: int, *, records_each: int = 2_000) -> Result:
         trial.ledger(pipeline.exporter.health())
         trial.within("shutdown", pipeline.provider.shutdown)
         return trial.judge(
-            (entry.message for entry in receiver.entries()), duplicates=times * _CHUNK
+            (entry.message for entry in receiver.entries()), duplicates=times * MAX_ENTRIES
         )
 
 

@@ -1,7 +1,7 @@
 """A web application for gunicorn: `gunicorn --preload chaos.shop:application`.
 
 Its logging is set up when it is imported, which with `--preload` happens in the master,
-before the workers are forked.
+before the workers are forked. The master logs, too: it has a sender and a connection by then.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 _provider = LoggerProvider()
-_provider.add_log_record_processor(BatchLogRecordProcessor(LogwellLogExporter()))
+_exporter = LogwellLogExporter()
+_provider.add_log_record_processor(BatchLogRecordProcessor(_exporter))
 logger = logging.getLogger("shop")
 logger.setLevel(logging.INFO)
 logger.addHandler(LoggingHandler(logger_provider=_provider))
 logger.info("shop loaded")
+_provider.force_flush()
+_exporter.force_flush(5_000)
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

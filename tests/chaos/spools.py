@@ -95,7 +95,7 @@ def disk_fails(code: int = errno.ENOSPC, *, batches: int = 20) -> Result:
     with (
         tempfile.TemporaryDirectory() as directory,
         Receiver() as receiver,
-        mock.patch("logwell_otel.exporter.Spool", functools.partial(Spool, disk=disk)),
+        mock.patch("logwell_otel.spool.Spool", functools.partial(Spool, disk=disk)),
         mock.patch("logwell_otel.notices.warn", said.append),
     ):
         exporter = LogwellLogExporter(receiver.url, receiver.key, spool_dir=directory)

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from check_support import Stub
+from check_support import Stub, clean_environment
 from logwell_otel.devserver import Receiver
 
 if TYPE_CHECKING:
@@ -14,10 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy, no setting of the machine that the tests run on."""
-    for name in list(os.environ):
-        if name.upper().startswith(("LOGWELL_", "OTEL_", "SSL_CERT_")) or "PROXY" in name.upper():
-            monkeypatch.delenv(name)
+    clean_environment(monkeypatch)
 
 
 @pytest.fixture

@@ -72,19 +72,17 @@ def test_the_second_address_answers(stub: Stub) -> None:
         (
             TimeoutError("timed out"),
             (
-                "fail no answer from logs.example.com port 443 within 5 s (192.0.2.1: timed "
-                "out) -> "
-                "See whether a firewall between here and there swallows the packets, and "
-                "whether host "
-                "and port in endpoint (LOGWELL_ENDPOINT) are right."
+                "fail no answer from logs.example.com port 443 within 5 s (192.0.2.1: timed out) "
+                "-> See whether a firewall between here and there swallows the packets, and "
+                "whether host and port in endpoint (LOGWELL_ENDPOINT) are right."
             ),
         ),
         (
             OSError(errno.ENETUNREACH, "Network is unreachable"),
             (
                 "fail no connection to logs.example.com port 443 (192.0.2.1: network is "
-                "unreachable) "
-                "-> See that this machine has a way to that network (in a container, its network)."
+                "unreachable) -> See that this machine has a way to that network (in a "
+                "container, its network)."
             ),
         ),
         (

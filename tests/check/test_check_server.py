@@ -45,8 +45,8 @@ def healthy(receiver: Receiver) -> list[str]:
     return [
         *reached(receiver.port),
         (
-            "pass Health: healthy, database connected, "
-            "version 1.1.3 (logwell-otel development receiver)"
+            "pass Health: healthy, database connected, version 1.1.3 (logwell-otel development "
+            "receiver)"
         ),
     ]
 
@@ -81,8 +81,8 @@ def test_nothing_listens() -> None:
     assert server_lines(results(f"http://127.0.0.1:{port}")) == [
         "pass DNS: 127.0.0.1 is an address, there is no name to look up",
         (
-            f"fail TCP: nothing listens at 127.0.0.1 port {port} (127.0.0.1: connection refused) "
-            f"-> Start the server, or correct host and port in {ENDPOINT}."
+            f"fail TCP: nothing listens at 127.0.0.1 port {port} (127.0.0.1: connection "
+            f"refused) -> Start the server, or correct host and port in {ENDPOINT}."
         ),
         *not_run("TLS", "Health", "Key", "Entry", "Clock", since="TCP"),
     ]
@@ -92,9 +92,9 @@ def test_a_wrong_key(receiver: Receiver) -> None:
     assert server_lines(results(receiver.url)) == [
         *healthy(receiver),
         (
-            "fail Key: the server does not know this API key (401: Invalid API key) -> Compare its "
-            "last 4 characters with the keys in the project's settings on the server. One that was "
-            "refused is refused for 30 s more even once it exists."
+            "fail Key: the server does not know this API key (401: Invalid API key) -> Compare "
+            "its last 4 characters with the keys in the project's settings on the server. One "
+            "that was refused is refused for 30 s more even once it exists."
         ),
         *not_run("Entry", since="Key"),
         CLOCK,
@@ -111,9 +111,8 @@ def test_a_name_that_does_not_resolve() -> None:
     found = results("https://logs.invalid", seams={"getaddrinfo": getaddrinfo})
     assert server_lines(found) == [
         (
-            "fail DNS: logs.invalid does not resolve (Name or service not known) -> Correct the "
-            "host "
-            f"name in {ENDPOINT}, or have it added to the DNS that this machine uses."
+            "fail DNS: logs.invalid does not resolve (Name or service not known) -> Correct "
+            f"the host name in {ENDPOINT}, or have it added to the DNS that this machine uses."
         ),
         *not_run("TCP", "TLS", "Health", "Key", "Entry", "Clock", since="DNS"),
     ]
@@ -126,10 +125,8 @@ def test_a_self_signed_certificate(tmp_path: Path) -> None:
             *reached(stub.port)[:2],
             (
                 f"fail TLS: the certificate of 127.0.0.1 port {stub.port} is not trusted: "
-                "self-signed "
-                "certificate -> If this is your server, save its certificate to a file and name "
-                "that "
-                "in certificate_file (LOGWELL_CERTIFICATE_FILE)."
+                "self-signed certificate -> If this is your server, save its certificate to a "
+                "file and name that in certificate_file (LOGWELL_CERTIFICATE_FILE)."
             ),
             *not_run("Health", "Key", "Entry", "Clock", since="TLS"),
         ]
@@ -141,9 +138,8 @@ def test_a_server_whose_database_is_down(receiver: Receiver) -> None:
     assert server_lines(results(receiver.url, receiver.key)) == [
         *reached(receiver.port),
         (
-            "fail Health: the server is up, its database is not (503, database disconnected) -> "
-            "See "
-            "the server's own log, and its database. Exporters hold entries meanwhile."
+            "fail Health: the server is up, its database is not (503, database disconnected) "
+            "-> See the server's own log, and its database. Exporters hold entries meanwhile."
         ),
         *not_run("Key", "Entry", since="Health"),
         CLOCK,
@@ -155,10 +151,8 @@ def test_a_wrong_path(receiver: Receiver) -> None:
         *reached(receiver.port),
         (
             "fail Health: answered 404 with text/plain, which is not as a Logwell server "
-            "answers -> "
-            f"Correct {ENDPOINT}: it is the base URL, with the path prefix if the server has "
-            "one; or "
-            "see what stands in front of the server."
+            f"answers -> Correct {ENDPOINT}: it is the base URL, with the path prefix if the "
+            "server has one; or see what stands in front of the server."
         ),
         *not_run("Key", "Entry", "Clock", since="Health"),
     ]
@@ -169,10 +163,9 @@ def test_something_else_that_answers_200(stub: Stub) -> None:
     assert server_lines(results(stub.url)) == [
         *reached(stub.port),
         (
-            "fail Health: answered 200 with text/html, which is not as a Logwell server answers -> "
-            f"Correct {ENDPOINT}: it is the base URL, with the path prefix if the server has "
-            "one; or "
-            "see what stands in front of the server."
+            "fail Health: answered 200 with text/html, which is not as a Logwell server "
+            f"answers -> Correct {ENDPOINT}: it is the base URL, with the path prefix if the "
+            "server has one; or see what stands in front of the server."
         ),
         *not_run("Key", "Entry", "Clock", since="Health"),
     ]
@@ -186,9 +179,8 @@ def test_a_server_that_cannot_insert(receiver: Receiver) -> None:
     assert server_lines(results(receiver.url, receiver.key))[4:] == [
         "pass Key: the server knows it",
         (
-            "fail Entry: answered 500, although its health is good -> See the server's own log: "
-            "a full "
-            "disk or a missing table, for example."
+            "fail Entry: answered 500, although its health is good -> See the server's own "
+            "log: a full disk or a missing table, for example."
         ),
         CLOCK,
     ]
@@ -227,18 +219,16 @@ def test_an_entry_that_is_refused(stub: Stub) -> None:
         (
             (301, {"Location": "https://logs.example.com/\x1b[31m"}, ""),
             (
-                "redirected (301) to https://logs.example.com/\\x1b[31m -> Redirects are not "
-                "followed, "
-                "because the key would travel along. If that is your server, set endpoint "
-                "(LOGWELL_ENDPOINT) to it."
+                "redirected (301) to https://logs.example.com/\N{REPLACEMENT CHARACTER}[31m "
+                "-> Redirects are not followed, because the key would travel along. If that is "
+                "your server, set endpoint (LOGWELL_ENDPOINT) to it."
             ),
         ),
         (
             (503, HTML, PAGE),
             (
-                "answered 503 with text/html: a proxy in front of a server that does not answer "
-                "it -> "
-                "Start the server, or see where the proxy passes requests on to."
+                "answered 503 with text/html: a proxy in front of a server that does not "
+                "answer it -> Start the server, or see where the proxy passes requests on to."
             ),
         ),
         (
@@ -248,27 +238,24 @@ def test_an_entry_that_is_refused(stub: Stub) -> None:
         (
             (407, HTML, PAGE),
             (
-                "the proxy asks for a user name and password (407) -> Put them into the proxy's "
-                "URL: "
-                "HTTPS_PROXY=http://user:password@host:port."
+                "the proxy asks for a user name and password (407) -> Put them into the "
+                "proxy's URL: HTTPS_PROXY=http://user:password@host:port."
             ),
         ),
         (
             (200, JSON, '{"status":"UP"}'),
             (
-                "answered 200 with application/json, which is not as a Logwell server answers -> "
-                "Correct endpoint (LOGWELL_ENDPOINT): it is the base URL, with the path prefix "
-                "if the "
-                "server has one; or see what stands in front of the server."
+                "answered 200 with application/json, which is not as a Logwell server answers "
+                "-> Correct endpoint (LOGWELL_ENDPOINT): it is the base URL, with the path "
+                "prefix if the server has one; or see what stands in front of the server."
             ),
         ),
         (
             (200, JSON, "[" * 100_000),
             (
-                "answered 200 with application/json, which is not as a Logwell server answers -> "
-                "Correct endpoint (LOGWELL_ENDPOINT): it is the base URL, with the path prefix "
-                "if the "
-                "server has one; or see what stands in front of the server."
+                "answered 200 with application/json, which is not as a Logwell server answers "
+                "-> Correct endpoint (LOGWELL_ENDPOINT): it is the base URL, with the path "
+                "prefix if the server has one; or see what stands in front of the server."
             ),
         ),
     ],
@@ -288,9 +275,9 @@ def test_a_proxy_that_hides_the_health_but_passes_entries(
     stub.key = key_reply or stub.key
     found = server_lines(results(stub.url))
     assert found[3] == (
-        "warning Health: answered 403 with text/html, which is not as a Logwell server answers; "
-        f"but {stub.url}/v1/ingest is one -> Have the proxy in front of it pass /api/health too: "
-        "it tells an outage from an entry that the server cannot store."
+        "warning Health: answered 403 with text/html, which is not as a Logwell server "
+        f"answers; but {stub.url}/v1/ingest is one -> Have the proxy in front of it pass "
+        "/api/health too: it tells an outage from an entry that the server cannot store."
     )
     assert [line.split(":")[0] for line in found[4:]] == (
         ["fail Key", "skipped Entry", "pass Clock"]

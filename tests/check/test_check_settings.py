@@ -28,6 +28,7 @@ def test_every_setting_with_its_origin() -> None:
             "LOGWELL_TIMEOUT": "2.5",
             "LOGWELL_HEADERS": "X-Tenant=hush,X-Way=hush2",
             "LOGWELL_SPOOL_DIR": "",
+            "LOGWELL_SAMPLE_RATES": "info=.5,debug=0",
         },
         service="shop",
         source_location=False,
@@ -51,6 +52,9 @@ def test_every_setting_with_its_origin() -> None:
         "spool_dir": (None, "default"),
         "spool_max_bytes": ("268435456", "default"),
         "spool_max_age": ("172800", "default"),
+        "sampling": ("false", "default"),
+        "sample_rates": ("info=0.5, debug=0.0", "LOGWELL_SAMPLE_RATES"),
+        "redact": ("false", "default"),
     }
 
 
@@ -87,8 +91,7 @@ def test_settings_that_are_missing() -> None:
     assert list(lines(found, "settings")) == [
         (
             "fail Settings: not complete, or wrong -> endpoint (LOGWELL_ENDPOINT) is not set: "
-            "set the "
-            "variable, or give the argument, to the base URL of a Logwell server such as "
+            "set the variable, or give the argument, to the base URL of a Logwell server such as "
             "https://logs.example.com."
         )
     ]

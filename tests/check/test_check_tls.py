@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -53,24 +54,22 @@ def test_a_certificate_that_expires_soon(tmp_path: Path, ends: float, left: str)
             {"ends": -0.5},
             (
                 "certificate has expired -> Renew the certificate on the server. If it is a new "
-                "one, "
-                "see that this machine's clock is right."
+                "one, see that this machine's clock is right."
             ),
         ),
         (
             {"begins": 1.0},
             (
                 "certificate is not yet valid -> See that this machine's clock is right; else "
-                "wait, or "
-                "install the right certificate."
+                "wait, or install the right certificate."
             ),
         ),
         (
             {"host": "127.0.0.2"},
             (
                 "IP address mismatch, certificate is not valid for '127.0.0.1' -> Use the name "
-                "that "
-                "the certificate is for in endpoint (LOGWELL_ENDPOINT): it is not for this address."
+                "that the certificate is for in endpoint (LOGWELL_ENDPOINT): it is not for this "
+                "address."
             ),
         ),
     ],
@@ -101,6 +100,19 @@ def test_an_authority_that_nobody_knows(tmp_path: Path) -> None:
         "unable to get local issuer certificate -> Name the certificate of the authority that "
         f"signed it in {FILE}; if a public one did, have the server send its intermediate "
         "certificates too."
+    )
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="earlier ones take it")
+def test_an_authority_that_is_not_strict_enough(tmp_path: Path) -> None:
+    signer = authority(tmp_path, key_usage=False)
+    trusted = next(tmp_path.iterdir())
+    with Stub(certificate(tmp_path, issuer=signer)) as stub:
+        line = only(results(stub.url, certificate_file=str(trusted)), "TLS")
+    assert line.endswith(
+        "CA cert does not include key usage extension -> Have the certificate made anew, or name "
+        f"the authority to trust in {FILE}. Python 3.13 and later ask more of certificates than "
+        "earlier ones."
     )
 
 

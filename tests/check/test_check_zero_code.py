@@ -22,6 +22,7 @@ INSTALL = (
     "Run pip install 'opentelemetry-instrumentation-logging>=0.61b0' (it comes with "
     "logwell-otel[zero-code])."
 )
+BETTER = "OTEL_PYTHON_CONFIGURATOR=logwell makes log_context work, and a flush mean stored"
 SIZES = (
     "OTEL_BLRP_MAX_QUEUE_SIZE",
     "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
@@ -75,7 +76,7 @@ def test_zero_code_as_it_should_be() -> None:
         "Logs exporter": "pass logwell (OTEL_LOGS_EXPORTER)",
         "Traces exporter": "pass console (OTEL_TRACES_EXPORTER)",
         "Metrics exporter": "pass none (OTEL_METRICS_EXPORTER is none)",
-        "Configurator": "pass logwell: log_context works, and a flush means stored",
+        "Configurator": "pass logwell, which makes log_context work, and a flush mean stored",
         "Batches": "pass a queue of 2048 records, batches of 512",
         "Logging handler": "pass put on the root logger; WARNING and above pass that unless the "
         "application sets its level",
@@ -230,29 +231,17 @@ def test_exporters(changes: dict[str, str], step: str, line: str) -> None:
                 "'logwell-otel[zero-code]'."
             ),
         ),
+        (["logwell", "configurator"], None, f"pass OpenTelemetry's own; {BETTER}"),
+        (["logwell"], None, f"pass OpenTelemetry's own; {BETTER}"),
+        (["vendor"], None, f"pass vendor; {BETTER}"),
+        (["logwell", "configurator"], "configurator", f"pass configurator; {BETTER}"),
         (
-            ["logwell", "configurator"],
+            ["logwell", "vendor"],
             None,
             (
-                "warning logwell and configurator are installed, and OTEL_PYTHON_CONFIGURATOR does "
-                "not say which: the one that is found first is used -> Set "
-                "OTEL_PYTHON_CONFIGURATOR=logwell: log_context works, and a flush means stored."
-            ),
-        ),
-        (
-            ["logwell", "configurator"],
-            "configurator",
-            (
-                "pass configurator; with OTEL_PYTHON_CONFIGURATOR=logwell log_context works, and a "
-                "flush means stored"
-            ),
-        ),
-        (
-            ["configurator"],
-            None,
-            (
-                "pass configurator; with OTEL_PYTHON_CONFIGURATOR=logwell log_context works, and a "
-                "flush means stored"
+                "warning logwell, vendor are installed, and OTEL_PYTHON_CONFIGURATOR does not say "
+                "which: the one that is found first is used -> Set OTEL_PYTHON_CONFIGURATOR to the "
+                "one you want."
             ),
         ),
         (
@@ -333,8 +322,7 @@ def test_empty_sizes_with_configure() -> None:
             {"versions": {LOGGING: "0.60b0"}, "modules": set()},
             (
                 f"fail {LOGGING} 0.60b0 has none yet: log records of the standard library go "
-                "nowhere "
-                f"-> {INSTALL}"
+                f"nowhere -> {INSTALL}"
             ),
         ),
         (

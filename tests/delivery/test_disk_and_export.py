@@ -53,7 +53,7 @@ class SlowDisk(Disk):
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
     slow = SlowDisk()
-    monkeypatch.setattr("logwell_otel.exporter.Spool", functools.partial(Spool, disk=slow))
+    monkeypatch.setattr("logwell_otel.spool.Spool", functools.partial(Spool, disk=slow))
     yield slow
     slow.works.set()
 

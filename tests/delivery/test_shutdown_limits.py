@@ -1,16 +1,22 @@
-"""What bounds a shutdown, and that it tells once what became of the rest."""
+"""What bounds a shutdown, what becomes of the rest, and that it is said once."""
 
 from __future__ import annotations
 
+import errno
+import functools
 import socket
 from typing import TYPE_CHECKING
 
 from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellLogExporter
 from logwell_otel.engine import Seams
+from logwell_otel.spool import Spool
+from spool_support import FailingDisk
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def test_a_request_that_ends_without_an_answer_buys_no_more_time() -> None:
@@ -40,3 +46,20 @@ def test_what_is_left_in_the_spool_is_said_once(tmp_path: Path) -> None:
     assert [text for text in said if "left in the spool" in text] == [
         "10 entries are left in the spool at shutdown, for the next process."
     ]
+
+
+def test_a_disk_that_has_just_refused_is_asked_once_more_at_shutdown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FailingDisk()
+    monkeypatch.setattr("logwell_otel.spool.Spool", functools.partial(Spool, disk=disk))
+    bench = Bench(spool_dir=tmp_path / "spool")
+    bench.server.always = lambda _: REFUSED
+    disk.failing = {"create": errno.ENOSPC}
+    bench.exporter.export(records(250))
+    bench.run(5)
+    assert bench.exporter.health().held_in_memory == 250
+    disk.failing = {}
+    bench.exporter.shutdown()
+    health = bench.exporter.health()
+    assert (health.held_on_disk, health.dropped) == (250, {})

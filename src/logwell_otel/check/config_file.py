@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from logwell_otel.check.explain import quoted
 from logwell_otel.check.result import Finding, failed, passed, warning
 from logwell_otel.credentials import hide_keys
+from logwell_otel.outcome import quoted
 
 if TYPE_CHECKING:
     from logwell_otel.check.installed import Installed
@@ -37,7 +37,7 @@ def look(path: str, installed: Installed) -> Finding:
         model = load_config_file(path)
     except Exception as error:  # noqa: BLE001 - of several kinds, all of which stop the SDK
         return failed(
-            quoted(hide_keys(f"{path} stops the whole SDK: {error}")),
+            f"{path} stops the whole SDK: {quoted(str(error), hide_keys)}",
             "Correct the file; for its form see https://opentelemetry.io/docs/specs/otel/"
             "configuration/.",
         )

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from logwell_otel.check.result import Finding, failed, warning
+from logwell_otel.outcome import quoted
 from logwell_otel.transport import Answer, NoAnswer
 
 if TYPE_CHECKING:
     from logwell_otel.config import Config
 
 _ENDPOINT: Final = "endpoint (LOGWELL_ENDPOINT)"
-_MAX_SHOWN: Final = 200
 _OWN_ERRORS: Final = frozenset(
     {
         "batch_too_large",
@@ -36,7 +36,7 @@ def explain(answer: Answer | NoAnswer, config: Config) -> Finding:
         )
     status, kind = answer.status, kind_of(answer)
     if 300 <= status < 400:
-        target = quoted(config.secrets.mask(answer.headers.get("location", "nowhere")))
+        target = quoted(answer.headers.get("location", "nowhere"), config.secrets.mask)
         return failed(
             f"redirected ({status}) to {target}",
             f"Redirects are not followed, because the key would travel along. If that is your "
@@ -112,7 +112,7 @@ def own_error(answer: Answer | NoAnswer) -> OwnError | None:
 
 
 def _said(own: OwnError, config: Config) -> str:
-    return quoted(config.secrets.mask(own.message)) or own.error
+    return quoted(own.message, config.secrets.mask) or own.error
 
 
 def is_json(answer: Answer) -> bool:
@@ -123,11 +123,4 @@ def is_json(answer: Answer) -> bool:
 def kind_of(answer: Answer) -> str:
     """The answer's media type, fit to be shown."""
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return quoted(kind) or "no content type"
-
-
-def quoted(text: str) -> str:
-    """Somebody else's text on one line, without anything that a terminal would act on."""
-    line = " ".join(text.split())
-    shown = "".join(part if part.isprintable() else repr(part)[1:-1] for part in line)
-    return shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."
+    return quoted(kind, str) or "no content type"

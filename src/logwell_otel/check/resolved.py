@@ -12,7 +12,6 @@ from logwell_otel.config import Config
 from logwell_otel.credentials import hide_keys
 from logwell_otel.settings import variable_of
 
-_NOT_SETTINGS: Final = frozenset({"origins", "secrets", "proxy", "on_error", "on_flush"})
 _MASK: Final = "***"
 
 
@@ -51,6 +50,8 @@ def settings_of(
             # The config holds the key, not the path.
             given = arguments.get(name) or environ.get(variable_of(name))
             value = None if origin == "default" else hide_keys(str(given).strip())
+        elif name == "headers":
+            value = ", ".join(f"{header}={_MASK}" for header in config.headers) or None
         else:
             value = _text(getattr(config, name))
         shown.append(Setting(name, value, origin))
@@ -58,10 +59,12 @@ def settings_of(
 
 
 def names() -> list[str]:
-    """The settings' names, in the order in which they are documented."""
-    found = [field.name for field in fields(Config) if field.name not in _NOT_SETTINGS]
-    found.insert(found.index("api_key") + 1, "api_key_file")
-    return found
+    """The settings that have a variable, in the order of `Config`'s fields."""
+    # What was looked for is what there is; these two are needed for a look.
+    looked_for = Config.resolve({}, endpoint="http://localhost", api_key=f"lw_{'0' * 32}").origins
+    places = {field.name: place for place, field in enumerate(fields(Config))}
+    places["api_key_file"] = places["api_key"]
+    return sorted(looked_for, key=lambda name: (places[name], name))
 
 
 def unknown_variables(environ: Mapping[str, str]) -> Finding | None:
@@ -100,7 +103,7 @@ def _text(value: Any) -> str | None:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={_MASK}" for name in value) or None
+        return ", ".join(f"{name}={item}" for name, item in value.items()) or None
     return str(value)
 
 

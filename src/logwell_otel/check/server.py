@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from logwell_otel.check.explain import explain, explain_ingest, is_json, own_error, quoted
+from logwell_otel.check.explain import explain, explain_ingest, is_json, own_error
 from logwell_otel.check.result import Finding, Status, failed, passed, skipped, warning
 from logwell_otel.exporter import service_from_environment
-from logwell_otel.outcome import Action, outcome_of
+from logwell_otel.outcome import Action, outcome_of, quoted
 from logwell_otel.transport import Answer, HttpxTransport, NoAnswer
 from logwell_otel.wire import LogEntry
 
@@ -70,14 +70,14 @@ class ServerAnswers:
     def health(self) -> Finding:
         """`GET /api/health`: is it a Logwell server, and is its database up."""
         asked_at = self._wall()
-        answer = self._get_health()
+        answer = self._transport.health(self._config.timeout)
         if isinstance(answer, NoAnswer):
             return explain(answer, self._config)
         health = _health_of(answer)
         if health is None:
             return self._no_health(answer)
         self._note_date(answer, asked_at)
-        database, version = quoted(health.database), quoted(health.version)
+        database, version = self._quoted(health.database), self._quoted(health.version)
         if answer.status == 200 and health.status == "healthy":
             return passed(f"healthy, database {database}, version {version}")
         return failed(
@@ -108,7 +108,7 @@ class ServerAnswers:
                     return passed(f"accepted; look for it under the service {service!r}")
                 said = " ".join(outcome.response.errors)
                 return failed(
-                    f"refused: {quoted(self._config.secrets.mask(said))}",
+                    f"refused: {self._quoted(said)}",
                     "Please report this: entries are made so that the server takes them.",
                 )
         finding = explain_ingest(answer, self._config)
@@ -123,7 +123,7 @@ class ServerAnswers:
         try:
             server = parsedate_to_datetime(self._date).timestamp()
         except (TypeError, ValueError, OverflowError):
-            return skipped(f"the server's Date header is no date: {quoted(self._date)}")
+            return skipped(f"the server's Date header is no date: {self._quoted(self._date)}")
         # The header is cut to seconds: half of one is the best guess of the rest.
         ahead = self._dated_at - (server + 0.5)
         if abs(ahead) <= CLOCK_SECONDS:
@@ -132,12 +132,6 @@ class ServerAnswers:
             f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's",
             "Synchronise this machine's clock (NTP), or the server's: entries are shown in the "
             "order of the clocks of the machines that logged them.",
-        )
-
-    def _get_health(self) -> Answer | NoAnswer:
-        # Transport.healthy() gives a yes or no; here the whole answer is wanted.
-        return self._transport._request(  # noqa: SLF001
-            "GET", self._config.health_url, self._config.headers, None, self._config.timeout
         )
 
     def _ask_with_key(self) -> Answer | NoAnswer:
@@ -165,6 +159,9 @@ class ServerAnswers:
     def _note_date(self, answer: Answer, asked_at: float) -> None:
         self._date = answer.headers.get("date")
         self._dated_at = (asked_at + self._wall()) / 2
+
+    def _quoted(self, text: str) -> str:
+        return quoted(text, self._config.secrets.mask)
 
     def _entry(self, service: str) -> bytes:
         now = datetime.fromtimestamp(self._wall(), timezone.utc)

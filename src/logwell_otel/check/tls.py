@@ -34,7 +34,10 @@ _ADVICE: Final = {
     62: f"Use the name that the certificate is for in {_ENDPOINT}, or get one for this name.",
     64: f"Use the name that the certificate is for in {_ENDPOINT}: it is not for this address.",
 }
-_ADVICE_ELSE: Final = f"Name the authority to trust in {_CERTIFICATE_FILE}, or renew it."
+_ADVICE_ELSE: Final = (
+    f"Have the certificate made anew, or name the authority to trust in {_CERTIFICATE_FILE}. "
+    "Python 3.13 and later ask more of certificates than earlier ones."
+)
 
 _SPEAKS_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
 

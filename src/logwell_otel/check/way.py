@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from logwell_otel.transport import proxy_of
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -78,7 +76,7 @@ def way_of(config: Config, environ: Mapping[str, str]) -> Way:
         ValueError: A proxy variable holds no URL. The text shows nothing of it.
     """
     parts = urlsplit(config.endpoint)
-    url = proxy_of(config.endpoint)
+    url = None if config.proxy is None else config.proxy.reveal()
     origin = _origin(parts.scheme, environ)
     return Way(
         host=parts.hostname or "",

@@ -31,6 +31,8 @@ _VERSIONS: Final = (
 )
 _EXTRA: Final = "pip install 'logwell-otel[zero-code]'"
 _NAME: Final = "logwell"
+_OPENTELEMETRYS: Final = "configurator"
+_WHAT_FOR: Final = "makes log_context work, and a flush mean stored"
 _UNKNOWN: Final = "unknown_service"
 
 
@@ -113,22 +115,25 @@ def _configurator(environ: Mapping[str, str], installed: Installed) -> Finding:
     wanted = environ.get(variable)
     if not names:
         return failed("none is installed, so that nothing is set up", f"Run {_EXTRA}.")
-    if wanted is None and len(names) > 1:
-        return warning(
-            f"{' and '.join(names)} are installed, and {variable} does not say which: the one "
-            "that is found first is used",
-            f"Set {variable}=logwell: log_context works, and a flush means stored.",
-        )
-    if wanted is not None and wanted not in names:
+    if wanted is None:
+        foreign = [name for name in names if name not in (_NAME, _OPENTELEMETRYS)]
+        if foreign and len(names) > 1:
+            return warning(
+                f"{', '.join(names)} are installed, and {variable} does not say which: the one "
+                "that is found first is used",
+                f"Set {variable} to the one you want.",
+            )
+        # Ours does what OpenTelemetry's does unless it is asked for by name.
+        used = foreign[0] if foreign else "OpenTelemetry's own"
+        return passed(f"{used}; {variable}=logwell {_WHAT_FOR}")
+    if wanted not in names:
         return failed(
             f"{variable} is {wanted!r}, which is not installed: nothing is set up",
             f"Set {variable} to one of {', '.join(names)}.",
         )
-    if (wanted or names[0]) == _NAME:
-        return passed("logwell: log_context works, and a flush means stored")
-    return passed(
-        f"{wanted or names[0]}; with {variable}=logwell log_context works, and a flush means stored"
-    )
+    if wanted == _NAME:
+        return passed(f"logwell, which {_WHAT_FOR}")
+    return passed(f"{wanted}; {variable}=logwell {_WHAT_FOR}")
 
 
 def _service(service: str) -> Finding:

@@ -10,7 +10,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from logwell_otel._version import __version__
-from logwell_otel.cli import check, serve, spool
+from logwell_otel.cli import check, patterns, serve, spool
 from logwell_otel.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -46,6 +46,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"logwell-otel {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (check, serve, spool):
+    for command in (check, serve, spool, patterns):
         command.add_to(commands)
     return parser

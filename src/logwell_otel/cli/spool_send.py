@@ -7,8 +7,10 @@ thread.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from logwell_otel.cli import connection
 from logwell_otel.cli.pools import count, pools_of
@@ -33,7 +35,7 @@ PROGRESS_SECONDS: Final = 2.0
 _LONGEST_SLEEP: Final = 0.5
 # Who asks for delivery gets it: no cap of a spool drops what it finds.
 _NO_CAP_BYTES: Final = 2**60
-_NO_CAP_SECONDS: Final = 1e9
+_NO_CAP_SECONDS: Final = 1e11
 
 
 @dataclass
@@ -114,7 +116,7 @@ class Courier:
         self._terminal = terminal
         self._clock = seams.clock
         self._sleep: Callable[[float], object] = seams.sleep or time.sleep
-        say = seams.say or (lambda text: terminal.error(f"{pool.name}: {text}"))
+        self._ending = False
         spool = Spool(
             pool.path.parent,
             endpoint=pool.endpoint,
@@ -123,8 +125,13 @@ class Courier:
             max_age=_NO_CAP_SECONDS,
         )
         self._engine = Engine(
-            config, lambda *_: None, replace(seams, threads=False, say=say), spool
+            config, lambda *_: None, replace(seams, threads=False, say=self._say), spool
         )
+
+    def _say(self, text: str) -> None:
+        # At the end the engine says what is left; here the sum does.
+        if not self._ending:
+            self._terminal.error(f"{self._pool.name}: {text}")
 
     def deliver(self, total: Sum) -> None:
         """Deliver as long as that goes well, and add to `total`."""
@@ -136,6 +143,7 @@ class Courier:
             self._terminal.error(f"{self._pool.name}: interrupted.")
         finally:
             health = engine.health()
+            self._ending = True
             engine.shutdown(0.0)
         ended = health.refused + health.dropped_total
         total.found += health.recovered

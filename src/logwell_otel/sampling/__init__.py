@@ -1,6 +1,9 @@
 """Keeps fewer records, the right ones, and says how many each of them stands for."""
 
 from logwell_otel.sampling.foreign import client_signature, server_signature
+from logwell_otel.sampling.policy import Policy
+from logwell_otel.sampling.policy_file import PolicyFile
+from logwell_otel.sampling.policy_server import PolicyServer
 from logwell_otel.sampling.processor import SamplingLogRecordProcessor
 from logwell_otel.sampling.rules import DEFAULT_RATES, SamplingRules
 from logwell_otel.sampling.sampler import RATE_ATTRIBUTE, Decision, Sampler
@@ -10,6 +13,9 @@ __all__ = [
     "DEFAULT_RATES",
     "RATE_ATTRIBUTE",
     "Decision",
+    "Policy",
+    "PolicyFile",
+    "PolicyServer",
     "Sampler",
     "SamplingLogRecordProcessor",
     "SamplingRules",

@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from logwell_otel.sampling.background import SHUTDOWN_SECONDS
 from logwell_otel.sampling.patterns import Patterns
 from logwell_otel.sampling.rules import DEFAULT_RATES, SamplingRules, by_level, invalid
 from logwell_otel.sampling.signature import signature
@@ -15,6 +16,8 @@ from logwell_otel.sampling.signature import signature
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Mapping
+
+    from logwell_otel.sampling.source import PolicySource
 
 RATE_ATTRIBUTE: Final = "sampling.rate"
 """The attribute of every kept record: it stands for `1 / rate` records."""
@@ -105,10 +108,29 @@ class Sampler:
         self._clock = clock
         self._rng = rng
         self._lock = threading.Lock()
+        self._source: PolicySource | None = None
 
     def use(self, rules: SamplingRules) -> None:
         """Decide by other rates from the next record on. Patterns and traces stay known."""
         self._rules = rules
+
+    def follow(self, source: PolicySource) -> None:
+        """Take rates from a `PolicyFile` or a `PolicyServer` from now on.
+
+        Until it has any, and whenever it cannot be read or reached, the rates in use stay.
+        """
+        source.feed(self.use)
+        self._source = source
+
+    def shutdown(self, timeout: float = SHUTDOWN_SECONDS) -> None:
+        """End what runs for a policy, after a last report. Decisions go on as before.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
+        source, self._source = self._source, None
+        if source is not None:
+            source.shutdown(timeout)
 
     def decide(self, level: str, message: str, trace_id: int = 0) -> Decision:
         """Decide what becomes of one record.
@@ -118,6 +140,13 @@ class Sampler:
             message: The text as it is logged, with its values in it.
             trace_id: The trace id as an integer, 0 for none.
         """
+        decision = self._judge(level, message, trace_id)
+        source = self._source
+        if source is not None:
+            source.saw(message, kept=decision.keep)
+        return decision
+
+    def _judge(self, level: str, message: str, trace_id: int) -> Decision:
         rules = self._rules
         if rules.is_always_kept(level):
             if self._keep_trace_on_error and trace_id:
@@ -143,6 +172,9 @@ class Sampler:
 
     def always_keeps(self, level: str) -> bool:
         """Tell whether records of a level are kept without a look at the message."""
+        source = self._source
+        if source is not None and source.wants_messages:
+            return False
         return self._rules.is_always_kept(level)
 
     def _decide(

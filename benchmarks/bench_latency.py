@@ -1,0 +1,56 @@
+"""What the application waits for `logger.info()`."""
+
+from __future__ import annotations
+
+import statistics
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from figures import Check, Figure, Row
+from sink import Sink
+from subjects import EXPORTERS, LOGWELL_OTEL, NOOP
+from worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RATE = 1_000
+
+
+def rows(*, quick: bool) -> Iterator[Row]:
+    """Runs of a few seconds with each exporter in turn; twice as many with the no-op one."""
+    runs, seconds = (2, 0.6) if quick else (7, 3.0)
+    order = (NOOP, LOGWELL_OTEL, NOOP, *EXPORTERS[2:])
+    calls: dict[str, list[list[float]]] = {subject: [] for subject in EXPORTERS}
+    with ExitStack() as stack:
+        sink = stack.enter_context(Sink())
+        workers = {subject: stack.enter_context(Worker(subject, sink.url)) for subject in EXPORTERS}
+        for worker in workers.values():
+            worker.do("log", records=1_000)
+        for _ in range(runs):
+            for subject in order:
+                calls[subject].append(workers[subject].do("call_times", seconds=seconds, rate=RATE))
+    for percentile in (50, 99):
+        of_runs = {
+            subject: [statistics.quantiles(run, n=100)[percentile - 1] * 1e6 for run in runs]
+            for subject, runs in calls.items()
+        }
+        figures = {subject: Figure.of(values) for subject, values in of_runs.items()}
+        slowest = max(of_runs[NOOP])
+        figures["no-op, slowest run"] = Figure.of([slowest])
+        checks = []
+        if percentile == 99:
+            checks.append(
+                Check(
+                    "of the slowest of the no-op's runs",
+                    figures[LOGWELL_OTEL].median / slowest,
+                    1.0,
+                )
+            )
+        yield Row(
+            f"logger.info() p{percentile}",
+            f"wall time of the call at {RATE:,} records a second; runs of {seconds} s",
+            "µs",
+            figures,
+            checks,
+        )

@@ -1,0 +1,126 @@
+"""What a benchmark found: figures, and whether they are what was asked for."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measurement that was repeated.
+
+    Attributes:
+        median: Its median.
+        low: The lower quartile.
+        high: The upper quartile.
+        repeats: How often it was taken.
+    """
+
+    median: float
+    low: float
+    high: float
+    repeats: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Figure:
+        """The figure of repeated measurements."""
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0], 1)
+        low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+        return cls(median, low, high, len(values))
+
+    def __str__(self) -> str:
+        if self.repeats == 1:
+            return number(self.median)
+        return f"{number(self.median)} ({number(self.low)}–{number(self.high)})"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A figure held against what it must be.
+
+    Attributes:
+        what: Which figure.
+        value: The figure.
+        limit: What it must keep to.
+        goal: What it should reach, where that is more.
+        better: Which side of the limit is the right one.
+    """
+
+    what: str
+    value: float
+    limit: float
+    goal: float | None = None
+    better: Literal["lower", "higher"] = "lower"
+
+    @property
+    def kept(self) -> bool:
+        """Whether the limit is kept."""
+        return self._reaches(self.limit)
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if not self.kept:
+            return "NOT KEPT"
+        if self.goal is None:
+            return "kept"
+        return "goal reached" if self._reaches(self.goal) else "kept, goal not reached"
+
+    def _reaches(self, bound: float) -> bool:
+        return self.value <= bound if self.better == "lower" else self.value >= bound
+
+    def __str__(self) -> str:
+        least = "at most" if self.better == "lower" else "at least"
+        asked = f"{least} {number(self.limit)}"
+        if self.goal is not None:
+            asked += f", goal {number(self.goal)}"
+        return f"{self.what}: {number(self.value)} ({asked}): {self.verdict}"
+
+
+@dataclass
+class Row:
+    """A line of the table.
+
+    Attributes:
+        name: What it is called.
+        measures: What it measures, in one line.
+        unit: Of the figures.
+        figures: By subject.
+        checks: What is asked of them.
+    """
+
+    name: str
+    measures: str
+    unit: str
+    figures: dict[str, Figure]
+    checks: list[Check] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        checks = [{**asdict(check), "verdict": check.verdict} for check in self.checks]
+        return {**asdict(self), "checks": checks}
+
+
+def number(value: float) -> str:
+    """With about three digits that mean something."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """All rows as text: figures as medians with the quartiles behind them."""
+    lines: list[str] = []
+    for row in rows:
+        lines += [f"{row.name} ({row.unit})", f"  {row.measures}"]
+        width = max(len(subject) for subject in row.figures)
+        lines += [f"    {subject:<{width}}  {figure}" for subject, figure in row.figures.items()]
+        lines += [f"    → {check}" for check in row.checks]
+        lines.append("")
+    return "\n".join(lines)

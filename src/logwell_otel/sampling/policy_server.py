@@ -1,0 +1,273 @@
+"""Rates from a policy server, and pattern statistics to it, in the background."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import threading
+import time
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from logwell_otel.credentials import config_error
+from logwell_otel.endpoint import base_url, is_insecure
+from logwell_otel.notices import warn
+from logwell_otel.sampling.background import SHUTDOWN_SECONDS, Background, PerProcess
+from logwell_otel.sampling.boost import Volumes
+from logwell_otel.sampling.policy_client import PolicyCallError, PolicyClient
+from logwell_otel.sampling.policy_http import HttpxHttp
+from logwell_otel.sampling.statistics import PatternStatistics, report_of
+from logwell_otel.sampling.trouble import SaidOnce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from logwell_otel.redaction import Redactor
+    from logwell_otel.sampling.policy_http import Http
+    from logwell_otel.sampling.rules import SamplingRules
+
+THREAD_NAME: Final = "LogwellPolicyServer"
+FETCH_SECONDS: Final = 300.0
+REPORT_SECONDS: Final = 600.0
+
+_JITTER: Final = 0.1
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+
+
+class PolicyServer:
+    """Sets a sampler's rates as a policy server says, for `Sampler.follow`.
+
+    The first decision starts one daemon thread, in a forked child as well. It fetches the
+    policy, again every `fetch_seconds`, and reports the statistics of patterns every
+    `report_seconds` and at the end of the program. Decisions never wait for it. When a
+    call fails that is said once, the rates in use stay, and what was counted goes into the
+    next report.
+
+    Args:
+        url: The server's base URL, http or https.
+        service: The service's name there. It is registered if the server does not know it.
+        team_id: The team's number there.
+        bearer: Token for the Authorization header; None for no authentication.
+        report: False to report nothing; nothing is counted then.
+        redactor: Redacts the example of each pattern.
+        timeout: Seconds for each call in all.
+        fetch_seconds: Give or take 10 %, so that many processes do not come at once.
+        report_seconds: Likewise.
+        clock: Seconds, monotonic.
+        wall: Unix seconds.
+        rng: A number from 0 up to 1.
+        say: Writes a warning for people.
+
+    Raises:
+        LogwellError: `INVALID_CONFIG`, naming the argument.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        service: str,
+        team_id: int,
+        bearer: str | None = None,
+        report: bool = True,
+        redactor: Redactor | None = None,
+        timeout: float = 5.0,
+        fetch_seconds: float = FETCH_SECONDS,
+        report_seconds: float = REPORT_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        rng: Callable[[], float] = random.random,
+        say: Callable[[str], None] = warn,
+        _http: Http | None = None,
+    ) -> None:
+        try:
+            self._url = base_url(url)
+        except ValueError as error:
+            raise config_error(f"The policy server's url must be one, not {error}.") from None
+        if isinstance(team_id, bool) or not isinstance(team_id, int):
+            raise config_error("The policy server's team_id must be a whole number.")
+        self._service = _name(service)
+        self._team_id = team_id
+        self._token = None if bearer is None else _Token(bearer)
+        self._redact = None if redactor is None else redactor.redact_text
+        self._timeout = _positive("timeout", timeout)
+        self._fetch_seconds = _positive("fetch_seconds", fetch_seconds)
+        self._report_seconds = _positive("report_seconds", report_seconds)
+        self._clock = clock
+        self._wall = wall
+        self._rng = rng
+        self._say = say
+        self.wants_messages = report
+        """Whether errors must come with their messages: only for counting them."""
+        self._volumes = Volumes(clock)
+        self._client = PolicyClient(
+            self._url,
+            service=self._service,
+            team_id=team_id,
+            http=_http or HttpxHttp(self._url, secrets=[] if bearer is None else [bearer]),
+            token=None if self._token is None else self._token.reveal,
+        )
+        self._fetching = SaidOnce(f"The sampling policy of {self._url}", say)
+        self._reporting = SaidOnce(f"The report of log patterns to {self._url}", say)
+        self._use: Callable[[SamplingRules], object] | None = None
+        self._worker = PerProcess(self._new_worker)
+
+    def feed(self, use: Callable[[SamplingRules], object]) -> None:
+        """Hand rates to `use` whenever there are new ones. Calls nobody yet."""
+        self._use = use
+        if self._token is not None and is_insecure(self._url):
+            self._say(
+                f"The bearer token travels unencrypted to {self._url}. Use https where the way "
+                "to the server is not your own."
+            )
+
+    def saw(self, message: str, *, kept: bool) -> None:
+        """A decision was made: count it, and begin if nothing was begun."""
+        worker = self._worker.get()
+        worker.background.ensure()
+        if self.wants_messages:
+            worker.statistics.record(message, kept=kept)
+
+    def shutdown(self, timeout: float = SHUTDOWN_SECONDS) -> None:
+        """Report what was counted, and end the thread. The rates in use stay.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
+        self.wants_messages = False
+        self._worker.get().background.shutdown(timeout)
+
+    def tick(self) -> float:
+        """Do what is due in this process; return the seconds until more is."""
+        return self._worker.get().tick()
+
+    def fetch(self) -> None:
+        """Fetch the policy now, in the calling thread, and use it."""
+        try:
+            policy = self._client.fetch(self._timeout)
+        except PolicyCallError as error:
+            self._fetching.failed(f"could not be had: {error}")
+            return
+        if policy is not None and self._use is not None:
+            self._use(policy.rules(self._volumes))
+        self._fetching.ended("comes")
+
+    def report(self, statistics: PatternStatistics, timeout: float) -> None:
+        """Report what was counted now, in the calling thread."""
+        counted = statistics.take()
+        if not counted.total:
+            return
+        report = report_of(
+            counted,
+            service=self._service,
+            team_id=self._team_id,
+            now=self._wall(),
+            redact=self._redact,
+        )
+        try:
+            self._client.report(report, min(timeout, self._timeout))
+        except PolicyCallError as error:
+            # After a time-out it may have arrived: counting twice is the smaller harm.
+            statistics.put_back(counted)
+            self._reporting.failed(f"failed: {error}")
+            return
+        self._reporting.ended("goes through")
+
+    def _new_worker(self) -> _Worker:
+        return _Worker(
+            self.fetch,
+            self.report,
+            statistics=PatternStatistics(wall=self._wall),
+            clock=self._clock,
+            until_fetch=lambda: self._jittered(self._fetch_seconds),
+            until_report=lambda: self._jittered(self._report_seconds),
+        )
+
+    def _jittered(self, seconds: float) -> float:
+        return seconds * (1 - _JITTER + 2 * _JITTER * self._rng())
+
+    def __repr__(self) -> str:
+        return f"<PolicyServer {self._url}, {self._service!r} of team {self._team_id}>"
+
+
+class _Worker:
+    """What one process has of its own: its thread, its times, its counts.
+
+    Args:
+        fetch: Fetches the policy.
+        report: Reports statistics, within so many seconds.
+        statistics: Counts.
+        clock: Seconds, monotonic.
+        until_fetch: Returns the seconds from one fetch to the next.
+        until_report: Likewise.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[], None],
+        report: Callable[[PatternStatistics, float], None],
+        *,
+        statistics: PatternStatistics,
+        clock: Callable[[], float],
+        until_fetch: Callable[[], float],
+        until_report: Callable[[], float],
+    ) -> None:
+        self.statistics = statistics
+        self.background = Background(THREAD_NAME, self.tick, self._at_end)
+        self._fetch = fetch
+        self._report = report
+        self._clock = clock
+        self._until_fetch = until_fetch
+        self._until_report = until_report
+        self._fetch_at = -math.inf
+        self._report_at: float | None = None
+
+    def tick(self) -> float:
+        if self._report_at is None:
+            self._report_at = self._clock() + self._until_report()
+        if self._clock() >= self._fetch_at:
+            # Set before, so that a call that fails unforeseen is not made again at once.
+            self._fetch_at = self._clock() + self._until_fetch()
+            self._fetch()
+        if self._clock() >= self._report_at:
+            self._report_at = self._clock() + self._until_report()
+            self._report(self.statistics, math.inf)
+        return max(0.0, min(self._fetch_at, self._report_at) - self._clock())
+
+    def _at_end(self, seconds: float) -> None:
+        self._report(self.statistics, seconds)
+
+
+class _Token:
+    """The bearer token, shown nowhere."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: object) -> None:
+        if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+            raise config_error("The policy server's bearer must be text without white space.")
+        self._value = value
+
+    def reveal(self) -> str:
+        """The token itself: for the Authorization header only."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<bearer>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a bearer token is not pickled: it would leave the process in clear text")
+
+
+def _name(service: object) -> str:
+    if not isinstance(service, str) or not service.strip():
+        raise config_error("The policy server's service must be a name.")
+    return service.strip()
+
+
+def _positive(name: str, seconds: object) -> float:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise config_error(f"The policy server's {name} must be a number of seconds.")
+    if not 0 < seconds < threading.TIMEOUT_MAX:
+        raise config_error(f"The policy server's {name} must be over 0 and finite, not {seconds}.")
+    return float(seconds)

@@ -1,0 +1,111 @@
+"""`logwell-otel serve`: its arguments, the missing extra, and that others do not need it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from logwell_otel._version import __version__
+from logwell_otel.cli import main
+from logwell_otel.devserver import server
+
+DEFAULTS = {
+    "host": "127.0.0.1",
+    "port": 3000,
+    "api_key": None,
+    "requests_per_minute": 600,
+    "db": None,
+    "faults": False,
+    "quiet": False,
+}
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_arguments_reach_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def note(**options: Any) -> int:
+        seen.append(options)
+        return 7
+
+    monkeypatch.setattr(server, "serve", note)
+    given = ["--host", "::1", "--port", "1", "--api-key", "k", "--requests-per-minute", "9"]
+    assert main(["serve", *given, "--db", "x.db", "--faults", "--quiet"]) == 7
+    assert main(["serve"]) == 7
+    asked = ("::1", 1, "k", 9, "x.db", True, True)
+    assert seen == [dict(zip(DEFAULTS, asked, strict=True)), DEFAULTS]
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "x"])
+def test_wrong_ports(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--port", port])
+    assert ended.value.code == 2
+    assert f"argument --port: must be 0 to 65,535, got {port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_what_is_said_without_the_extra(missing: str) -> None:
+    done = run(
+        f"import sys; sys.modules[{missing!r}] = None; from logwell_otel.cli import main; "
+        "sys.exit(main(['serve']))"
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"logwell-otel serve needs {missing}, which is not installed: "
+        "pip install 'logwell-otel[devserver]'\n"
+    )
+
+
+def test_no_other_command_needs_the_extra() -> None:
+    done = run(
+        "import sys; sys.modules['uvicorn'] = sys.modules['starlette'] = None\n"
+        "from logwell_otel.cli import main\n"
+        "main(['check']); main(['spool', 'list', '/nonexistent'])\n"
+        "assert 'logwell_otel.devserver' not in sys.modules"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "FAIL     Settings" in done.stdout
+
+
+def test_the_command_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"logwell-otel {__version__}\n"
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("command", ["check", "serve", "spool", "spool list", "spool send"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), "--help"])
+    assert ended.value.code == 0
+    assert f"usage: logwell-otel {command} " in capsys.readouterr().out
+
+
+def test_the_installed_command() -> None:
+    command = Path(sys.prefix, "bin", "logwell-otel")
+    if not command.exists():
+        pytest.skip("the project is not installed here")
+    done = subprocess.run(
+        [str(command), "--version"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == f"logwell-otel {__version__}\n"

@@ -1,0 +1,328 @@
+"""`logwell-otel spool send`: what a spool holds arrives, and what does not is said."""
+
+from __future__ import annotations
+
+import io
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from check_support import KEY, clean_environment
+from kit import RATE_LIMITED, REFUSED, UNAUTHORIZED, Server, answer
+from logwell_otel.cli import main, spool_send
+from logwell_otel.cli.terminal import Terminal
+from logwell_otel.devserver import Receiver
+from logwell_otel.engine import Seams
+from logwell_otel.spool import Spool, list_spools
+from spool_support import entries, entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+URL = "https://logs.example.com"
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    clean_environment(monkeypatch)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver(api_key=KEY) as running:
+        yield running
+
+
+def fill(
+    directory: Path, count: int, *, endpoint: str = URL, service: str = "shop", **options: Any
+) -> str:
+    """Entries that a process left; returns the pool's name."""
+    spool = Spool(directory, endpoint=endpoint, service=service, **options)
+    spool.store(entries(0, count))
+    spool.close()
+    return spool.path.name
+
+
+def messages(count: int) -> list[str]:
+    return [str(number) for number in range(count)]
+
+
+def left(directory: Path) -> int:
+    return sum(pool.entries for pool in list_spools(directory))
+
+
+class Send:
+    """The command on a server without a socket and a clock of its own."""
+
+    def __init__(self, directory: Path, server: Server, **options: Any) -> None:
+        self.out, self.err = io.StringIO(), io.StringIO()
+        given = {
+            "directory": str(directory),
+            "pool": None,
+            "any_endpoint": False,
+            "endpoint": URL,
+            "api_key": KEY,
+            "api_key_file": None,
+            "certificate_file": None,
+            "timeout": None,
+            **options,
+        }
+        clock = server.clock
+        seams = Seams(clock=clock, wall=clock, transport=lambda config: server, sleep=clock.sleep)
+        began = clock()
+        self.status = spool_send.run(Namespace(**given), Terminal(self.out, self.err), seams)
+        self.seconds = clock() - began
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.getvalue().splitlines()
+
+    @property
+    def errors(self) -> list[str]:
+        return self.err.getvalue().splitlines()
+
+
+def test_all_pools_of_the_server(
+    receiver: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = fill(tmp_path, 250, endpoint=receiver.url)
+    till = fill(tmp_path, 1, endpoint=receiver.url, service="till")
+    assert main(["spool", "send", str(tmp_path), "--endpoint", receiver.url, "--api-key", KEY]) == 0
+    assert capsys.readouterr() == (
+        (
+            f"{shop}: 250 entries to {receiver.url}\n"
+            f"{till}: 1 entry to {receiver.url}\n"
+            "251 entries found: 251 delivered; 0 left in the directory.\n"
+        ),
+        "",
+    )
+    assert [one.message for one in receiver.entries()] == [*messages(250), "0"]
+    assert left(tmp_path) == 0
+
+
+def test_settings_from_variables(
+    receiver: Receiver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fill(tmp_path, 2, endpoint=receiver.url)
+    assert main(["spool", "send", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(
+        "logwell-otel spool send: endpoint (LOGWELL_ENDPOINT) is not set"
+    )
+    monkeypatch.setenv("LOGWELL_ENDPOINT", receiver.url)
+    monkeypatch.setenv("LOGWELL_API_KEY", KEY)
+    assert main(["spool", "send", str(tmp_path)]) == 0
+    assert receiver.count() == 2
+
+
+def test_nothing_to_send(tmp_path: Path) -> None:
+    sent = Send(tmp_path, Server())
+    assert sent.status == 0
+    assert sent.lines == ["0 entries found: 0 delivered; 0 left in the directory."]
+
+
+def test_only_the_pool_that_is_named(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    till = fill(tmp_path, 1, service="till")
+    server = Server()
+    assert Send(tmp_path, server, pool=till).status == 0
+    assert server.stored == ["0"]
+    assert left(tmp_path) == 2
+
+
+def test_another_servers_entries(tmp_path: Path) -> None:
+    ours = fill(tmp_path, 1)
+    theirs = fill(tmp_path, 2, endpoint="https://other.example")
+    server = Server()
+    sent = Send(tmp_path, server)
+    assert sent.status == 1
+    assert sent.lines == [
+        f"{ours}: 1 entry to {URL}",
+        "1 entry found: 1 delivered; 2 left in the directory.",
+    ]
+    assert sent.errors == [
+        (
+            f"{theirs}: not sent: its entries are for https://other.example, not for {URL}. Give "
+            "--any-endpoint to send them there all the same."
+        )
+    ]
+    assert server.stored == ["0"]
+
+    sent = Send(tmp_path, server, any_endpoint=True)
+    assert (sent.status, sent.errors) == (0, [])
+    assert server.stored == ["0", "0", "1"]
+    assert left(tmp_path) == 0
+
+
+def test_what_an_application_would_drop_as_too_old_is_delivered(tmp_path: Path) -> None:
+    fill(tmp_path, 3, clock=lambda: 1_000.0)
+    server = Server()
+    assert Send(tmp_path, server).status == 0
+    assert server.stored == messages(3)
+
+
+def test_a_wrong_key_ends_it_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
+    name = fill(tmp_path, 250)
+    fill(tmp_path, 5, service="till")
+    server = Server()
+    server.always = lambda _: UNAUTHORIZED
+    sent = Send(tmp_path, server)
+    assert (sent.status, len(server.requests)) == (1, 1)
+    assert sent.seconds < 1
+    assert sent.errors[-1].startswith(f"{name}: stopped: The server refuses the API key")
+    assert sent.lines[-1] == "250 entries found: 0 delivered; 255 left in the directory."
+
+    server = Server()
+    assert Send(tmp_path, server).status == 0
+    assert server.stored == [*messages(250), *messages(5)]
+
+
+def test_a_server_that_is_down(tmp_path: Path) -> None:
+    name = fill(tmp_path, 3)
+    server = Server()
+    server.always = lambda _: REFUSED
+    sent = Send(tmp_path, server)
+    assert sent.status == 1
+    assert 2 <= len(server.requests) <= 10
+    assert sent.seconds < 60
+    assert sent.errors[-1].startswith(f"{name}: stopped: No answer from the server: ConnectError")
+    assert sent.lines[-1] == "3 entries found: 0 delivered; 3 left in the directory."
+    assert left(tmp_path) == 3
+
+
+def test_one_failure_is_not_the_end(tmp_path: Path) -> None:
+    fill(tmp_path, 250)
+    server = Server()
+    server.replies = [None, REFUSED, REFUSED]
+    assert Send(tmp_path, server).status == 0
+    assert server.stored == messages(250)
+
+
+def test_the_rate_limit_is_waited_for(tmp_path: Path) -> None:
+    fill(tmp_path, 250)
+    server = Server()
+    server.replies = [None, RATE_LIMITED]
+    sent = Send(tmp_path, server)
+    assert sent.status == 0
+    assert 60 <= sent.seconds <= 240
+    assert server.stored == messages(250)
+
+
+def test_a_rate_limit_that_does_not_end(tmp_path: Path) -> None:
+    name = fill(tmp_path, 1)
+    server = Server()
+    server.always = lambda _: RATE_LIMITED
+    sent = Send(tmp_path, server)
+    assert sent.status == 1
+    assert sent.errors[-1] == f"{name}: stopped: nothing was accepted for 120 s."
+    assert sent.seconds < spool_send.PATIENCE + 70
+
+
+def test_progress_is_shown(tmp_path: Path) -> None:
+    name = fill(tmp_path, 1_000)
+    server = Server(latency=0.9)
+    sent = Send(tmp_path, server)
+    assert sent.status == 0
+    assert sent.lines == [
+        f"{name}: 1000 entries to {URL}",
+        f"{name}: 300 of 1000 delivered",
+        f"{name}: 600 of 1000 delivered",
+        f"{name}: 900 of 1000 delivered",
+        "1000 entries found: 1000 delivered; 0 left in the directory.",
+    ]
+
+
+def test_an_entry_that_the_server_cannot_store(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, endpoint=URL, service="shop")
+    spool.store([entry(number) for number in range(300)])
+    spool.close()
+    server = Server()
+    server.poison = "^77$"
+    sent = Send(tmp_path, server)
+    assert sent.status == 1
+    assert sent.lines[-1] == "300 entries found: 299 delivered, 1 lost; 0 left in the directory."
+    assert any("One entry was dropped" in line for line in sent.errors)
+    assert sorted(server.stored, key=int) == [one for one in messages(300) if one != "77"]
+
+
+def test_entries_that_the_server_refuses(tmp_path: Path) -> None:
+    fill(tmp_path, 3)
+    server = Server()
+    server.always = lambda _: answer(
+        200, {"accepted": 2, "rejected": 1, "errors": ["Entry at index 0: bad"]}
+    )
+    sent = Send(tmp_path, server)
+    assert sent.status == 1
+    assert sent.lines[-1] == (
+        "3 entries found: 2 delivered, 1 refused by the server; 0 left in the directory."
+    )
+    assert "Entry at index 0" in sent.errors[0] or "bad" in sent.errors[0]
+
+
+def test_what_a_running_process_holds_is_its_own(tmp_path: Path) -> None:
+    living = Spool(tmp_path, endpoint=URL, service="shop")
+    living.store(entries(0, 4))
+    server = Server()
+    sent = Send(tmp_path, server)
+    assert (sent.status, server.requests) == (1, [])
+    assert sent.lines == [
+        f"{living.path.name}: 4 entries held by running processes",
+        "0 entries found: 0 delivered; 4 left in the directory.",
+    ]
+    living.close()
+    assert Send(tmp_path, server).status == 0
+    assert server.stored == messages(4)
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    name = fill(tmp_path, 250)
+    server = Server()
+
+    def interrupt(_: Any) -> None:
+        if len(server.requests) == 2:
+            raise KeyboardInterrupt
+
+    server.always = interrupt
+    sent = Send(tmp_path, server)
+    assert sent.status == 1
+    assert f"{name}: interrupted." in sent.errors
+    assert sent.lines[-1] == "250 entries found: 100 delivered; 150 left in the directory."
+    server.always = lambda _: None
+    assert Send(tmp_path, server).status == 0
+    assert server.stored == messages(250)
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        (
+            b"{",
+            "pool.json in it is missing or damaged, so that nobody knows whose it is.",
+        ),
+        (
+            b'{"endpoint":"https://logs.example.com","service":"till"}',
+            "pool.json in it belongs to another pool, logs.example.com-till-",
+        ),
+        (b'{"endpoint":"","service":"till"}', "The spool cannot be named after this endpoint"),
+    ],
+)
+def test_a_pool_of_which_nobody_knows_whose_it_is(about: bytes, said: str, tmp_path: Path) -> None:
+    name = fill(tmp_path, 1)
+    (tmp_path / name / "pool.json").write_bytes(about)
+    server = Server()
+    sent = Send(tmp_path, server, any_endpoint=True)
+    assert (sent.status, server.requests) == (1, [])
+    assert sent.errors[0].startswith(f"{name}: not sent: {said}")
+    assert left(tmp_path) == 1
+
+
+def test_the_key_is_in_no_output(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    server = Server()
+    server.always = lambda _: answer(401, {"error": "unauthorized", "message": f"no {KEY}"})
+    sent = Send(tmp_path, server)
+    assert KEY not in sent.out.getvalue() + sent.err.getvalue()

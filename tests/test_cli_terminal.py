@@ -1,0 +1,62 @@
+"""What commands write, whoever reads it."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from logwell_otel.cli import check, main
+from logwell_otel.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_an_encoding_without_the_character() -> None:
+    raw = io.BytesIO()
+    terminal = Terminal(io.TextIOWrapper(raw, encoding="ascii"), io.StringIO())
+    terminal.line("caf\xe9")
+    assert raw.getvalue() == b"caf\\xe9\n"
+
+
+def test_a_reader_that_goes_away() -> None:
+    program = (
+        "import os, sys\nfrom logwell_otel.cli import main\n"
+        "sys.stdin.readline()\n"  # until nobody reads
+        "sys.exit(main(['check']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    _, errors = process.communicate("go\n", timeout=60)
+    assert (process.returncode, errors) == (1, "")
+
+
+def test_a_question_and_the_end_of_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = io.StringIO()
+    monkeypatch.setattr(sys, "stdin", io.StringIO(" y \n"))
+    terminal = Terminal(io.StringIO(), errors)
+    assert terminal.ask("Really?") == "y"
+    assert terminal.ask("Really?") == ""
+    assert errors.getvalue() == "Really? Really? "
+
+
+def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return 0
+
+    monkeypatch.setattr(check, "run", interrupt)
+    assert main(["check"]) == 130
