@@ -162,9 +162,9 @@ def location(file: str, text: str) -> tuple[str, int]:
     return str(path), number
 
 
-def location_of(entry: Entry) -> tuple[str | None, int | None]:
-    """File and line that an entry has."""
-    return entry.source_file, entry.line_number
+def location_of(entry: Entry) -> tuple[str, int | None]:
+    """File and line that an entry has; a path may go by `.` where a program put it on sys.path."""
+    return os.path.normpath(entry.source_file or ""), entry.line_number
 
 
 def own_metadata(entry: Entry) -> dict[str, Any]:
