@@ -7,6 +7,7 @@ before the workers are forked. The master logs, too: it has a sender and a conne
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
@@ -33,4 +34,4 @@ _exporter.force_flush(5_000)
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     logger.info("request %s", environ["PATH_INFO"].strip("/"))
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"thank you"]
+    return [str(os.getpid()).encode()]
