@@ -10,17 +10,17 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel import incidents, report
-from logwell_otel.chunk import Chunk
 from logwell_otel.errors import LogwellErrorCode
+from logwell_otel.limits import Limits
+from logwell_otel.notices import described
 from logwell_otel.outcome import Action, Outcome, outcome_of
-from logwell_otel.sanitize import shrink
 from logwell_otel.transport import Answer
-from logwell_otel.wire import MAX_ENTRIES, MAX_REQUEST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from logwell_otel.backoff import Breaker
+    from logwell_otel.chunk import Chunk
     from logwell_otel.config import Config
     from logwell_otel.losses import LossReport
     from logwell_otel.notices import Notices
@@ -37,8 +37,6 @@ even once it exists."""
 _DISK_RETRY_SECONDS: Final = 1.0
 _HEALTH_INTERVAL: Final = 5.0
 _HEALTH_TIMEOUT: Final = 2.0
-_SMALLEST_ENTRY: Final = 4096
-"""An entry that a proxy refuses with 413 is cut in half until it is this small."""
 
 
 class Delivery:
@@ -91,9 +89,7 @@ class Delivery:
         self._wall = wall
         self._hold_until = float("-inf")
         self._asked_health_at = float("-inf")
-        # Learned from 413 and batch_too_large: a proxy may allow less than the server.
-        self._max_bytes = MAX_REQUEST_BYTES
-        self._max_entries = MAX_ENTRIES
+        self._limits = Limits(outbox)
         self.request_timeout = config.timeout
         """Seconds a request may take; shutdown lowers it."""
         self.last_answer_at = clock()
@@ -118,6 +114,11 @@ class Delivery:
         """Seconds that trouble keeps requests back: a refused key, the breaker, a 429 pause."""
         return max(self.held_for, self._breaker.ready_in(), self._pace.paused_for)
 
+    def report_losses(self) -> None:
+        """What was dropped since the last report is said now: it is the last chance to."""
+        if not self._trouble.lasts:
+            self._losses.report(at_once=True)
+
     def step(self, *, force: bool = False) -> float | None:
         """Send the next request, if there is one and its time has come.
 
@@ -129,7 +130,7 @@ class Delivery:
         """
         wait = 0.0 if force else max(self.blocked_for(), self._pace.ready_in())
         suspect, due_in = self._suspect()
-        if suspect is None and not self._outbox.waiting:
+        if suspect is None and not self._outbox.waiting and not self._last_report():
             return None
         if suspect is not None and not force:
             wait = max(wait, due_in)
@@ -138,9 +139,16 @@ class Delivery:
         chunk = self._outbox.take() if suspect is None else self._bisected(suspect)
         if chunk is None:
             return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
-        if not self._split_to_limits(chunk):
-            self._send(chunk)
+        try:
+            if not self._limits.split(chunk):
+                self._send(chunk)
+        except Exception as error:  # noqa: BLE001 - the thread must live, and the chunk be kept
+            self._failed(chunk, error)
         return 0.0
+
+    def _last_report(self) -> bool:
+        """What was dropped last is reported even where nothing more is logged."""
+        return not self._trouble.lasts and self._losses.report()
 
     def _suspect(self) -> tuple[Chunk | None, float]:
         """The suspect whose turn it is and the seconds until then; None: a fresh chunk's turn."""
@@ -161,20 +169,6 @@ class Delivery:
         self._quarantine.keep(second)
         return first
 
-    def _split_to_limits(self, chunk: Chunk) -> bool:
-        """Split a chunk that is over a limit learned from an earlier answer."""
-        if chunk.count == 1 or (chunk.size <= self._max_bytes and chunk.count <= self._max_entries):
-            return False
-        self._halve(chunk)
-        return True
-
-    def _halve(self, chunk: Chunk) -> None:
-        entries = chunk.entries()
-        middle = len(entries) // 2
-        halves = [Chunk.of_entries(entries[:middle]), Chunk.of_entries(entries[middle:])]
-        if self._outbox.split(chunk, halves):
-            self._outbox.put_back(halves)
-
     def _send(self, chunk: Chunk) -> None:
         incidents.order(chunk)
         self._pace.take()
@@ -184,11 +178,32 @@ class Delivery:
         if isinstance(answer, Answer):
             self.last_answer_at = ended
         outcome = outcome_of(answer, mask=self._config.secrets.mask, now=self._wall)
-        self._observe(outcome, ended - started)
+        self._measure(outcome, ended - started)
         self._trouble.answered(outcome)
         if outcome.error is not None:
             self._notices.error(outcome.error)
         _HANDLERS[outcome.action](self, chunk, outcome)
+
+    def _measure(self, outcome: Outcome, seconds: float) -> None:
+        try:
+            self._observe(outcome, seconds)
+        except Exception as error:  # noqa: BLE001 - a meter provider's trouble is not delivery's
+            self._notices.say(
+                f"The meter provider raised {described(error)}. Delivery goes on without it.",
+                about="metrics",
+            )
+
+    def _failed(self, chunk: Chunk, error: Exception) -> None:
+        """A defect: `chunk` is kept and tried again, and given up when only it fails."""
+        self._notices.say(
+            f"Delivery failed with {described(error)}. The entries are kept and tried again. "
+            "This is a defect of logwell-otel; please report it.",
+            about="defect",
+        )
+        self._breaker.failed(None)
+        if self._outbox.has_in_hand(chunk) and self._quarantine.failed(chunk):
+            self._outbox.settle(chunk, dropped="internal_error")
+            self._losses.report()
 
     # One method for each action.
 
@@ -231,6 +246,7 @@ class Delivery:
             if self._outbox.settle(chunk, dropped="poison"):
                 self._notices.error(error)
                 self._notices.say(error.message, about="poison entries")
+                self._losses.report()
 
     def _pause(self, chunk: Chunk, outcome: Outcome) -> None:
         self._pace.rate_limited(outcome.error.retry_after if outcome.error else None)
@@ -243,25 +259,14 @@ class Delivery:
         self._return(chunk)
 
     def _too_large(self, chunk: Chunk, outcome: Outcome) -> None:
-        if chunk.count > 1:
-            if outcome.error is not None and outcome.error.status_code == 413:
-                self._max_bytes = min(self._max_bytes, max(chunk.size // 2, _SMALLEST_ENTRY))
-            else:
-                self._max_entries = max(1, chunk.count // 2)
-            self._halve(chunk)
-            return
-        smaller = shrink(chunk.entries()[0], chunk.size // 2)
-        if smaller is None or len(smaller) < _SMALLEST_ENTRY // 2 or len(smaller) >= chunk.size:
+        assert outcome.error is not None  # noqa: S101 - only DONE has none
+        if not self._limits.too_large(chunk, outcome.error.status_code):
             self._drop_invalid(chunk, outcome)
-        else:
-            cut = Chunk.of_entries([smaller])
-            if self._outbox.split(chunk, [cut]):
-                self._outbox.put_back([cut])
 
     def _invalid(self, chunk: Chunk, outcome: Outcome) -> None:
         self._breaker.succeeded()  # it answered, and knows what it wants
         if chunk.count > 1:
-            self._halve(chunk)
+            self._limits.halve(chunk)
         else:
             self._drop_invalid(chunk, outcome)
 

@@ -19,6 +19,7 @@ from logwell_otel.quarantine import Quarantine
 from logwell_otel.sender import Sender
 from logwell_otel.transport import HttpxTransport, Transport
 from logwell_otel.trouble import Trouble
+from logwell_otel.words import entries, was
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,7 +200,7 @@ class Engine:
         if disk_share >= NEARLY_FULL:
             degraded.append(f"spooled entries fill {disk_share:.0%} of spool_max_bytes")
         if recent := self._losses.recent():
-            degraded.append(f"{recent} entries were dropped in the last five minutes")
+            degraded.append(f"{entries(recent)} {was(recent)} dropped in the last five minutes")
         status: Status = "unhealthy" if unhealthy else "degraded" if degraded else "healthy"
         return status, unhealthy + degraded
 

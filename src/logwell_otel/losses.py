@@ -17,9 +17,10 @@ import msgspec
 from logwell_otel.chunk import Chunk
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 from logwell_otel.wire import LogEntry
+from logwell_otel.words import count, entries, was
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from logwell_otel.notices import Notices
     from logwell_otel.outbox import Outbox
@@ -30,7 +31,6 @@ UNAVOIDED: Final = frozenset(
 """Reasons that nobody chose; sampled, filtered and redacted records are no losses."""
 
 _INTERVAL: Final = 60.0
-_LOOK_INTERVAL: Final = 1.0
 _RECENT: Final = 300.0
 
 
@@ -59,17 +59,17 @@ class LossReport:
         self._lock = threading.Lock()
         self._reported: dict[str, int] = {}
         self._since = wall()
-        self._reported_at = self._looked_at = float("-inf")
+        self._reported_at = float("-inf")
         self._seen: deque[tuple[float, int]] = deque(maxlen=256)
 
-    def overflow(self, count: int, notices: Notices) -> None:
-        """`count` entries were dropped to make room."""
+    def overflow(self, lost: int, notices: Notices) -> None:
+        """`lost` entries were dropped to make room."""
         with self._lock:
-            self._seen.append((self._clock(), count))
+            self._seen.append((self._clock(), lost))
         message = (
-            f"{count} entries were dropped, the oldest held: more is logged than can be delivered "
-            "or held. Raise max_queue_bytes (LOGWELL_MAX_QUEUE_BYTES), or give a directory with "
-            "spool_dir (LOGWELL_SPOOL_DIR)."
+            f"{entries(lost)} {was(lost)} dropped, the oldest held: more is logged than can be "
+            "delivered or held. Raise max_queue_bytes (LOGWELL_MAX_QUEUE_BYTES), or give a "
+            "directory with spool_dir (LOGWELL_SPOOL_DIR)."
         )
         notices.error(LogwellError(message, LogwellErrorCode.QUEUE_OVERFLOW))
         notices.say(message, about="overflow")
@@ -78,39 +78,47 @@ class LossReport:
         """Entries dropped for want of room in the last five minutes."""
         with self._lock:
             oldest = self._clock() - _RECENT
-            return sum(count for at, count in self._seen if at >= oldest)
+            return sum(lost for at, lost in self._seen if at >= oldest)
 
-    def report(self) -> None:
-        """Put an entry about new losses into the outbox; at most one a minute."""
+    def report(self, *, at_once: bool = False) -> bool:
+        """Put an entry about new losses into the outbox.
+
+        Args:
+            at_once: Even if the last report is not a minute old.
+
+        Returns:
+            True if there was something to report and its time had come.
+        """
         now = self._clock()
-        if now - self._reported_at < _INTERVAL or now - self._looked_at < _LOOK_INTERVAL:
-            return
-        self._looked_at = now
-        dropped = {
-            reason: count
-            for reason, count in self._outbox.holdings().ledger.dropped.items()
-            if reason in UNAVOIDED and count > self._reported.get(reason, 0)
+        if not at_once and now - self._reported_at < _INTERVAL:
+            return False
+        dropped = self._outbox.dropped(UNAVOIDED)
+        if dropped == self._reported:
+            return False
+        new = {
+            reason: more
+            for reason, number in dropped.items()
+            if (more := number - self._reported.get(reason, 0))
         }
-        if not dropped:
-            return
-        new = {reason: count - self._reported.get(reason, 0) for reason, count in dropped.items()}
-        until = self._wall()
-        total = sum(new.values())
+        until, since = self._wall(), self._since
+        self._reported, self._reported_at, self._since = dropped, now, until
+        self._outbox.put([self._entry(new, since, until)])
+        return True
+
+    def _entry(self, new: Mapping[str, int], since: float, until: float) -> Chunk:
         entry = LogEntry(
             level="warn",
-            message=f"logwell-otel dropped {total} log entries",
+            message=f"logwell-otel dropped {count(sum(new.values()), 'log entry', 'log entries')}",
             timestamp=_iso(until),
             service=self._service,
             metadata={
                 "otel.scope.name": "logwell_otel",
                 "logwell.dropped": new,
-                "logwell.dropped_since": _iso(self._since),
+                "logwell.dropped_since": _iso(since),
                 "logwell.dropped_until": _iso(until),
             },
         )
-        self._reported.update(dropped)
-        self._reported_at, self._since = now, until
-        self._outbox.put([Chunk(msgspec.json.encode([entry]), 1)])
+        return Chunk(msgspec.json.encode([entry]), 1)
 
 
 def _iso(seconds: float) -> str:

@@ -122,7 +122,7 @@ class Notices:
             # Not its repr: that of a functools.partial shows its arguments.
             name = getattr(callback, "__qualname__", type(callback).__qualname__)
             self.say(
-                f"The callback {name} raised {_described(error)}. Delivery goes on without it.",
+                f"The callback {name} raised {described(error)}. Delivery goes on without it.",
                 about=f"callback {name}",
             )
 
@@ -135,7 +135,8 @@ class Notices:
             self.failed_callbacks += 1
 
 
-def _described(error: BaseException) -> str:
+def described(error: BaseException) -> str:
+    """Its class and text, whatever its `__str__` does."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - an exception whose text cannot be made has its name

@@ -20,7 +20,7 @@ from logwell_otel.ledger import Ledger
 from logwell_otel.wire import MAX_ENTRIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from logwell_otel.chunk import Chunk
     from logwell_otel.reserve import Reserve
@@ -259,6 +259,11 @@ class Outbox:
                     self._in_hand[chunk] = chunk.memory
                 return chunk
 
+    def has_in_hand(self, chunk: Chunk) -> bool:
+        """True from taking a chunk to settling it or putting it back."""
+        with self._changed:
+            return chunk in self._in_hand
+
     def put_back(self, chunks: Iterable[Chunk]) -> None:
         """Chunks in hand go back to the front, in their order."""
         for chunk in reversed(list(chunks)):
@@ -435,6 +440,11 @@ class Outbox:
                 self._reserve.entries if self._reserve is not None else 0,
                 self._reserve.bytes_held if self._reserve is not None else 0,
             )
+
+    def dropped(self, reasons: Collection[str]) -> dict[str, int]:
+        """Entries dropped so far for any of `reasons`."""
+        with self._changed:
+            return {why: n for why, n in self._ledger.dropped.items() if why in reasons and n}
 
     def __repr__(self) -> str:
         held = self.holdings()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from logwell_otel.chunk import Chunk
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 from logwell_otel.spool import Spool, SpoolCounters, SpooledChunk, SpoolWriteError
+from logwell_otel.words import entries, was
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,7 +187,7 @@ class Reserve:
     def _tell(self, name: str, count: int) -> None:
         if (why := _LOSSES.get(name)) is None:
             return
-        message = f"{count} entries were dropped from the spool: {why}."
+        message = f"{entries(count)} {was(count)} dropped from the spool: {why}."
         self._notices.error(LogwellError(message, LogwellErrorCode.QUEUE_OVERFLOW))
         self._notices.say(message, about=f"spool {name}")
 

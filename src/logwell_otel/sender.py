@@ -6,6 +6,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from logwell_otel.notices import described
+from logwell_otel.words import entries, was
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,6 +24,9 @@ packets must not hold up the exit of a program. A request normally takes 20 to 4
 
 _STALLED_AFTER: Final = 4.5
 """Seconds without an answer after which shutdown stops waiting for the sender."""
+
+_AFTER_DEFECT: Final = 1.0
+"""Seconds until the next step after one that raised."""
 
 _PATIENCE: Final = 1.0
 """Seconds that shutdown goes on trying when requests begin to fail."""
@@ -103,6 +109,8 @@ class Sender:
     def _run(self) -> None:
         while self._deadline is None:
             wait = self._step()
+            if wait == 0:
+                continue  # there is more to send, and waiting for an event costs as much
             if self._deadline is None:
                 self._wakeup.wait(wait)
             self._wakeup.clear()
@@ -113,7 +121,15 @@ class Sender:
             if self._expedite:
                 self._expedite = False
                 self._delivery.expedite()
-            wait = self._delivery.step(force=force)
+            try:
+                wait = self._delivery.step(force=force)
+            except Exception as error:  # noqa: BLE001 - without this thread nothing is delivered
+                wait = _AFTER_DEFECT
+                self._notices.say(
+                    f"The sender's step failed with {described(error)}. It is tried again. "
+                    "This is a defect of logwell-otel; please report it.",
+                    about="defect in a step",
+                )
         self._notices.dispatch()
         return wait
 
@@ -151,6 +167,7 @@ class Sender:
     def shutdown(self, timeout: float) -> None:
         """Drain and end: within `timeout` seconds, and much sooner where nothing answers."""
         began = self._clock()
+        self._delivery.report_losses()
         self._outbox.close()
         self._delivery.request_timeout = min(
             self._delivery.request_timeout, REQUEST_TIMEOUT_AT_SHUTDOWN
@@ -205,12 +222,12 @@ class Sender:
         lost, left = self._outbox.give_up("shutdown")
         if left:
             self._notices.say(
-                f"{left} entries are left in the spool at shutdown, for the next process."
+                f"{entries(left)} left in the spool at shutdown, for the next process."
             )
         if lost:
             self._notices.say(
-                f"{lost} entries were dropped at shutdown, since the server did not take them in "
-                "time. With spool_dir (LOGWELL_SPOOL_DIR) they are kept for the next start."
+                f"{entries(lost)} {was(lost)} dropped at shutdown, since the server did not take "
+                "them in time. With spool_dir (LOGWELL_SPOOL_DIR) they are kept for the next start."
             )
         self._notices.dispatch()
 

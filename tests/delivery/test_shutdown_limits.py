@@ -44,7 +44,7 @@ def test_what_is_left_in_the_spool_is_said_once(tmp_path: Path) -> None:
     exporter.export(records(10))
     exporter.shutdown()
     assert [text for text in said if "left in the spool" in text] == [
-        "10 entries are left in the spool at shutdown, for the next process."
+        "10 entries left in the spool at shutdown, for the next process."
     ]
 
 

@@ -117,9 +117,7 @@ def test_shutdown_leaves_the_rest_to_the_next_process(tmp_path: Path) -> None:
     first.exporter.shutdown()
     assert first.exporter.health().dropped == {}
     assert first.exporter.health().held_on_disk == 250
-    assert first.said[-1] == (
-        "250 entries are left in the spool at shutdown, for the next process."
-    )
+    assert first.said[-1] == ("250 entries left in the spool at shutdown, for the next process.")
     first.check_ledger()
 
     second = Bench(spool_dir=str(tmp_path))

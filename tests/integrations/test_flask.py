@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+@pytest.fixture(autouse=True)
+def _flasks_logger() -> Iterator[None]:
+    """Flask's logger is that of its name, for every test after this one too."""
+    logger = logging.getLogger("shop")
+    handlers, propagate, disabled = logger.handlers, logger.propagate, logger.disabled
+    yield
+    logger.handlers, logger.propagate, logger.disabled = handlers, propagate, disabled
+
+
 def flask_app(recorder: Recorder, seen: list[Any] | None = None) -> Flask:
     app = Flask("shop")
 

@@ -25,8 +25,3 @@ def pools_of(options: argparse.Namespace) -> list[PoolReport]:
     if not chosen:
         raise SpoolError(f"{options.directory} has no pool named {options.pool}.")
     return chosen
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """`1 entry`, `2 entries`."""
-    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from logwell_otel.cli import connection, spool_send
-from logwell_otel.cli.pools import count, pools_of
+from logwell_otel.cli.pools import pools_of
 from logwell_otel.cli.terminal import printable
 from logwell_otel.spool import SpoolError, purge
+from logwell_otel.words import count
 
 if TYPE_CHECKING:
     import argparse

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from logwell_otel.cli import connection
-from logwell_otel.cli.pools import count, pools_of
+from logwell_otel.cli.pools import pools_of
 from logwell_otel.cli.terminal import printable
 from logwell_otel.config import Config
 from logwell_otel.engine import Engine, Seams
 from logwell_otel.errors import LogwellError
 from logwell_otel.spool import Spool, SpoolError, list_spools, paths
+from logwell_otel.words import count
 
 if TYPE_CHECKING:
     import argparse

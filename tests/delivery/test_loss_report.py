@@ -1,0 +1,109 @@
+"""What was dropped is said where people look for their logs: in Logwell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from kit import REFUSED, Bench, record, records
+from logwell_otel.limits import Limits
+
+OVERFLOW: dict[str, Any] = {"max_queue_bytes": 1_048_576}
+
+
+def reports(bench: Bench) -> list[dict[str, Any]]:
+    """The reports that the server got."""
+    entries = [entry for body in bench.server.bodies for entry in msgspec.json.decode(body)]
+    return [entry for entry in entries if entry["message"].startswith("logwell-otel dropped")]
+
+
+def overflow(bench: Bench) -> int:
+    """More is logged during an outage than can be held; returns how much was dropped."""
+    before = bench.exporter.health().dropped.get("queue_overflow", 0)
+    bench.server.replies = [REFUSED] * 3
+    for first in range(0, 10_000, 100):
+        bench.exporter.export(records(100, first=first))
+    return bench.exporter.health().dropped["queue_overflow"] - before
+
+
+def test_what_overflowed_in_an_outage_is_reported_after_it() -> None:
+    bench = Bench(service="shop", **OVERFLOW)
+    lost = overflow(bench)
+    bench.run()
+    (report,) = reports(bench)
+    metadata = report.pop("metadata")
+    since, until = metadata.pop("logwell.dropped_since"), metadata.pop("logwell.dropped_until")
+    assert since < until == report.pop("timestamp")
+    assert report == {
+        "level": "warn",
+        "message": f"logwell-otel dropped {lost} log entries",
+        "service": "shop",
+    }
+    assert metadata == {
+        "otel.scope.name": "logwell_otel",
+        "logwell.dropped": {"queue_overflow": lost},
+    }
+    bench.check_ledger()
+
+
+def test_a_poison_entry_at_the_end_of_all_traffic_is_reported_at_once() -> None:
+    bench = Bench()
+    bench.server.poison = "poison"
+    bench.exporter.export([*records(999), record("poison")])
+    bench.run()
+    assert [report["message"] for report in reports(bench)] == ["logwell-otel dropped 1 log entry"]
+    assert reports(bench)[0]["metadata"]["logwell.dropped"] == {"poison": 1}
+    bench.check_ledger()
+
+
+def test_a_second_loss_within_a_minute_waits_for_the_minute() -> None:
+    bench = Bench(**OVERFLOW)
+    first = overflow(bench)
+    bench.run()
+    second = overflow(bench)
+    bench.run()
+    assert len(reports(bench)) == 1
+    bench.clock.sleep(60)
+    bench.exporter.export(records(1))
+    bench.run()
+    assert [report["metadata"]["logwell.dropped"] for report in reports(bench)] == [
+        {"queue_overflow": first},
+        {"queue_overflow": second},
+    ]
+
+
+def test_a_second_loss_within_a_minute_of_the_end_is_reported_at_shutdown() -> None:
+    bench = Bench(**OVERFLOW)
+    first = overflow(bench)
+    bench.run()
+    second = overflow(bench)
+    bench.run()
+    bench.exporter.shutdown()
+    assert [report["metadata"]["logwell.dropped"] for report in reports(bench)] == [
+        {"queue_overflow": first},
+        {"queue_overflow": second},
+    ]
+    assert bench.exporter.health().held == 0
+    bench.check_ledger()
+
+
+def test_a_shutdown_into_a_server_that_is_down_adds_nothing_that_is_lost_too() -> None:
+    bench = Bench(**OVERFLOW)
+    overflow(bench)
+    bench.server.replies = [REFUSED] * 1000
+    bench.run(30)
+    held = bench.exporter.health().held
+    bench.exporter.shutdown()
+    assert bench.exporter.health().dropped["shutdown"] == held
+    assert reports(bench) == []
+    bench.check_ledger()
+
+
+def test_no_loss_no_report() -> None:
+    bench = Bench()
+    bench.exporter.export(records(300))
+    bench.run()
+    bench.exporter.shutdown()
+    assert reports(bench) == []
+    assert repr(Limits(bench.engine.outbox)) == "<Limits 100 entries, 500000 bytes>"
