@@ -91,6 +91,23 @@ def test_as_a_context_manager_it_flushes(receiver: Receiver) -> None:
     assert receiver.count() == 1000
 
 
+def test_the_end_of_the_block_does_not_wait_for_a_server_that_is_down(receiver: Receiver) -> None:
+    receiver.stop()
+    run(
+        receiver,
+        """
+        import logging, os, time, logwell_otel
+        logging.getLogger("logwell_otel").setLevel(logging.CRITICAL)
+        began = time.monotonic()
+        with logwell_otel.configure() as pipeline:
+            logging.info("held")
+        assert time.monotonic() - began < 10, time.monotonic() - began
+        assert pipeline.health().held == 1, pipeline.health()
+        os._exit(0)
+        """,
+    )
+
+
 def test_a_provider_that_is_there_is_used(receiver: Receiver) -> None:
     run(
         receiver,

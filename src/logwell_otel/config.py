@@ -98,6 +98,11 @@ class Config:
         return self.endpoint + "/api/health"
 
     @property
+    def identity(self) -> tuple[str, int]:
+        """Server and project."""
+        return self.endpoint, hash(self.api_key.reveal())
+
+    @property
     def insecure(self) -> bool:
         """True if the key travels unencrypted to another machine."""
         return is_insecure(self.endpoint)

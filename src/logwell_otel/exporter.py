@@ -8,6 +8,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from logwell_otel import adoption
 from logwell_otel.config import Config
 from logwell_otel.credentials import config_error
 from logwell_otel.encoder import Encoder
@@ -175,6 +176,7 @@ class LogwellLogExporter(LogRecordExporter):
             # Registered here, before the SDK's processor is made, so that the child has its
             # own engine when the processor restarts its worker there.
             os.register_at_fork(after_in_child=lambda: _forked(this()))
+        adoption.remember(self)
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Hand over `batch`. Never waits, never raises for an `Exception`.
@@ -230,7 +232,12 @@ class LogwellLogExporter(LogRecordExporter):
     @property
     def identity(self) -> tuple[str, int]:
         """Server and project: two exporters with the same would send everything twice."""
-        return self._config.endpoint, hash(self._config.api_key.reveal())
+        return self._config.identity
+
+    @property
+    def closed(self) -> bool:
+        """True from `shutdown` on."""
+        return self._closed
 
     def health(self) -> Health:
         """How delivery is going."""

@@ -6,15 +6,19 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from logwell_otel import exit_hooks
+from logwell_otel.adoption import ZeroCodeProcessor, ignored_arguments, zero_code_exporter
+from logwell_otel.config import Config
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.credentials import config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter
+from logwell_otel.notices import warn
 from logwell_otel.otel import LoggerProvider
 from logwell_otel.processor import LogwellBatchLogRecordProcessor
 
@@ -27,12 +31,18 @@ if TYPE_CHECKING:
 MAX_QUEUE_SIZE: Final = 20_480
 MAX_EXPORT_BATCH_SIZE: Final = 500
 
+_PATIENCE: Final = 2.0
+"""Seconds after which the end of a `with` block looks whether waiting is of any use."""
+
 _lock = threading.Lock()
 _pipelines: Final[dict[tuple[str, int], Pipeline]] = {}
 
 
 class Pipeline:
     """What `configure` returns. As a context manager it flushes at the end of the block.
+
+    The end of the block waits up to 30 s for a server that accepts what it is sent, and
+    about 2 s for one that does not: what is held is delivered later, or at shutdown.
 
     Attributes:
         exporter: The exporter.
@@ -44,7 +54,7 @@ class Pipeline:
         self,
         exporter: LogwellLogExporter,
         provider: LoggerProvider,
-        processor: LogwellBatchLogRecordProcessor,
+        processor: LogwellBatchLogRecordProcessor | ZeroCodeProcessor,
         logger: logging.Logger,
         handler: logging.Handler | None,
     ) -> None:
@@ -72,7 +82,7 @@ class Pipeline:
                 del _pipelines[key]
         if self.handler is not None:
             self._logger.removeHandler(self.handler)
-        self._processor.shutdown()  # type: ignore[no-untyped-call]
+        self._processor.shutdown()
 
     async def aforce_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
         """`force_flush` for asyncio: the event loop goes on meanwhile."""
@@ -95,7 +105,16 @@ class Pipeline:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.force_flush()
+        self._flush_while_it_goes_well()
+
+    def _flush_while_it_goes_well(self) -> None:
+        """As `force_flush`, but not in vain: what is held goes on being tried anyway."""
+        until = time.monotonic() + DEFAULT_FLUSH_MILLIS / 1000
+        while (left := until - time.monotonic()) > 0:
+            if self.force_flush(int(min(left, _PATIENCE) * 1000)):
+                return
+            if self.exporter.health().consecutive_failures:
+                return
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.exporter!r}>"
@@ -114,7 +133,9 @@ def configure(
 
     Uses the global LoggerProvider where there is one, otherwise makes it with a resource
     from the environment. Called again for the same server and key, it returns what the
-    first call made. Everything not given is read from the `LOGWELL_*` variables.
+    first call made; where `OTEL_LOGS_EXPORTER=logwell` or a configuration file set up the
+    exporter, it takes that one. Nothing is sent twice. Everything not given is read from
+    the `LOGWELL_*` variables.
 
     Args:
         endpoint: Base URL of the server.
@@ -126,22 +147,32 @@ def configure(
         **options: Further arguments of `LogwellLogExporter`, except its `level`.
 
     Raises:
-        LogwellError: `INVALID_CONFIG` when a setting is missing or wrong.
+        LogwellError: `INVALID_CONFIG` when a setting is missing or wrong, or when `redact`
+            or `before_send` come too late for an exporter that zero-code start-up made.
         ImportError: opentelemetry-instrumentation-logging is not installed; the text says
             how to install it.
     """
     from logwell_otel.handler import LogwellLoggingHandler  # noqa: PLC0415 - an extra
 
     threshold = _level(level)
-    exporter = LogwellLogExporter(endpoint, api_key, service=service, **options)
+    arguments = {"service": service, **options}
+    identity = Config.resolve(endpoint=endpoint, api_key=api_key, **arguments).identity
     with _lock:
-        if (existing := _pipelines.get(exporter.identity)) is not None:
+        if (existing := _pipelines.get(identity)) is not None:
             return existing
-        provider, made = _provider(service)
-        if made:
-            provider.add_log_record_processor(ContextLogRecordProcessor())
-        processor = _processor(exporter)
-        provider.add_log_record_processor(processor)
+        provider = get_logger_provider()
+        exporter = zero_code_exporter(identity) if isinstance(provider, LoggerProvider) else None
+        processor: LogwellBatchLogRecordProcessor | ZeroCodeProcessor
+        if exporter is not None and isinstance(provider, LoggerProvider):
+            arguments.pop("api_key_file", None)
+            if (warning := ignored_arguments(arguments)) is not None:
+                warn(warning)
+            processor = ZeroCodeProcessor(provider, exporter)
+        else:
+            exporter = LogwellLogExporter(endpoint, api_key, **arguments)
+            provider = _provider(service)
+            processor = _processor(exporter)
+            provider.add_log_record_processor(processor)
         target = logging.getLogger(logger) if not isinstance(logger, logging.Logger) else logger
         handler: logging.Handler | None = None
         if not _has_handler(target):
@@ -150,18 +181,19 @@ def configure(
         if threshold is not None and target.getEffectiveLevel() > threshold:
             target.setLevel(threshold)
         pipeline = Pipeline(exporter, provider, processor, target, handler)
-        _pipelines[exporter.identity] = pipeline
+        _pipelines[identity] = pipeline
     exit_hooks.shut_down_in_children(pipeline)
     return pipeline
 
 
-def _provider(service: str | None) -> tuple[LoggerProvider, bool]:
+def _provider(service: str | None) -> LoggerProvider:
     current = get_logger_provider()
     if isinstance(current, LoggerProvider):
-        return current, False
+        return current
     made = LoggerProvider(Resource.create({SERVICE_NAME: service} if service else {}))
+    made.add_log_record_processor(ContextLogRecordProcessor())
     set_logger_provider(made)
-    return made, True
+    return made
 
 
 def _processor(exporter: LogwellLogExporter) -> LogwellBatchLogRecordProcessor:

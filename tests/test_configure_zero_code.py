@@ -1,0 +1,127 @@
+"""`configure()` in a program that `OTEL_LOGS_EXPORTER=logwell` has set up: nothing goes twice."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kit import KEY
+from logwell_otel import LogwellError, LogwellLogExporter
+from logwell_otel.adoption import ignored_arguments, zero_code_exporter
+from logwell_otel.devserver import Receiver
+from programs import instrumented
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OTHER_KEY = "lw_" + "o" * 32
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+def run(
+    receiver: Receiver, tmp_path: Path, program: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    path = tmp_path / "app.py"
+    path.write_text(textwrap.dedent(program))
+    settings = {
+        "OTEL_LOGS_EXPORTER": "logwell",
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_SERVICE_NAME": "shop",
+        "LOGWELL_ENDPOINT": receiver.url,
+        "LOGWELL_API_KEY": receiver.key,
+    }
+    return instrumented(path, **{**settings, **variables})
+
+
+@pytest.mark.parametrize("configurator", [None, "logwell"])
+def test_it_takes_the_exporter_that_is_there(
+    receiver: Receiver, tmp_path: Path, configurator: str | None
+) -> None:
+    result = run(
+        receiver,
+        tmp_path,
+        """
+        import logging, os, threading, logwell_otel
+        with logwell_otel.configure() as pipeline:
+            assert logwell_otel.configure() is pipeline
+            for number in range(3):
+                logging.info("message %d", number)
+        assert pipeline.health().accepted == 3, pipeline.health()
+        logging.warning("the last one")
+        pipeline.shutdown()
+        assert pipeline.health().accepted == 4, pipeline.health()
+        os._exit(0)
+        """,
+        **({"OTEL_PYTHON_CONFIGURATOR": configurator} if configurator else {}),
+    )
+    assert result.returncode == 0, result.stderr
+    assert [(entry.message, entry.service) for entry in receiver.entries()] == [
+        ("message 0", "shop"),
+        ("message 1", "shop"),
+        ("message 2", "shop"),
+        ("the last one", "shop"),
+    ]
+
+
+def test_another_project_gets_an_exporter_of_its_own(receiver: Receiver, tmp_path: Path) -> None:
+    with Receiver(api_key=OTHER_KEY) as other:
+        result = run(
+            receiver,
+            tmp_path,
+            f"""
+            import logging, logwell_otel
+            with logwell_otel.configure({other.url!r}, {OTHER_KEY!r}):
+                logging.info("to both")
+            """,
+        )
+        assert result.returncode == 0, result.stderr
+        assert [entry.message for entry in other.entries()] == ["to both"]
+    assert [entry.message for entry in receiver.entries()] == ["to both"]
+
+
+def test_arguments_that_come_too_late_are_named(receiver: Receiver, tmp_path: Path) -> None:
+    result = run(
+        receiver,
+        tmp_path,
+        """
+        import logging, logwell_otel
+        logwell_otel.configure(service="another", timeout=3)
+        logging.info("once")
+        """,
+    )
+    assert result.returncode == 0, result.stderr
+    assert (
+        "logwell_otel: The exporter that OTEL_LOGS_EXPORTER or the configuration file set up sends "
+        "to this server already, without the service, timeout given to configure(). Set them "
+        "there or by their LOGWELL_* variables, or leave logwell out of OTEL_LOGS_EXPORTER.\n"
+    ) in result.stderr
+    assert [(entry.message, entry.service) for entry in receiver.entries()] == [("once", "shop")]
+
+
+@pytest.mark.parametrize("argument", ["redact", "before_send"])
+def test_what_must_be_kept_back_is_an_error(argument: str) -> None:
+    with pytest.raises(LogwellError, match=f"without the {argument} given to configure"):
+        ignored_arguments({argument: True, "service": None})
+
+
+def test_only_where_zero_code_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter = LogwellLogExporter("http://localhost:9", KEY)
+    assert zero_code_exporter(exporter.identity) is None
+    monkeypatch.setenv("OTEL_LOGS_EXPORTER", "console, logwell")
+    assert zero_code_exporter(exporter.identity) is exporter
+    monkeypatch.setenv("OTEL_LOGS_EXPORTER", "otlp")
+    assert zero_code_exporter(exporter.identity) is None
+    monkeypatch.setenv("OTEL_CONFIG_FILE", "otel.yaml")
+    assert zero_code_exporter(exporter.identity) is exporter
+    exporter.shutdown()
+    assert zero_code_exporter(exporter.identity) is None
