@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from logwell_otel.sampling.background import SHUTDOWN_SECONDS
+from logwell_otel.sampling.background import SHUTDOWN_SECONDS, PerProcess
 from logwell_otel.sampling.patterns import Patterns
 from logwell_otel.sampling.rules import DEFAULT_RATES, SamplingRules, by_level, invalid
 from logwell_otel.sampling.signature import signature
@@ -107,7 +107,8 @@ class Sampler:
         self._traces: OrderedDict[int, float] = OrderedDict()
         self._clock = clock
         self._rng = rng
-        self._lock = threading.Lock()
+        # A child may have been forked while another thread held its parent's.
+        self._lock = PerProcess(threading.Lock)
         self._source: PolicySource | None = None
 
     def use(self, rules: SamplingRules) -> None:
@@ -182,7 +183,7 @@ class Sampler:
     ) -> tuple[Decision, bool]:
         passes = self._passes(rate, trace_id)
         now = self._clock()
-        with self._lock:
+        with self._lock.get():
             pattern = self._patterns.get(level, signature, now)
             if pattern.is_due(now):
                 return _KEEP, True
@@ -201,7 +202,7 @@ class Sampler:
         return trace_id & _LOW_64_BITS < round(rate * _TWO_TO_THE_64)
 
     def _mark(self, trace_id: int, rate: float) -> None:
-        with self._lock:
+        with self._lock.get():
             self._traces[trace_id] = max(rate, self._traces.pop(trace_id, 0.0))
             if len(self._traces) > self._max_traces:
                 self._traces.popitem(last=False)
