@@ -25,7 +25,16 @@ from subjects import SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-GROUPS: Final = ("encode", "tax", "latency", "throughput", "growth", "memory", "start")
+GROUPS: Final = (
+    "encode",
+    "stages",
+    "tax",
+    "latency",
+    "throughput",
+    "growth",
+    "memory",
+    "start",
+)
 PACKAGES: Final = (
     "logwell-otel",
     "opentelemetry-sdk",

@@ -6,9 +6,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kit import Bench, messages, record, records
-from logwell_otel import LogEntry, LogwellError
+from logwell_otel import LogEntry, LogwellError, sanitize, stages
+from logwell_otel.encoder import Encoder
+from logwell_otel.mapping import Mapper
 from logwell_otel.otel import SeverityNumber
 from logwell_otel.redaction import Redactor
 from logwell_otel.sampling import Sampler
@@ -170,3 +174,88 @@ def test_what_before_send_adds_is_made_storable() -> None:
     for entry in sent(bench):
         assert entry["metadata"]["odd"]["nul"] == "a\ufffdb"
         assert entry["metadata"]["odd"]["1"] == "NaN"
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "level": {"level": "loud"},
+    "no message": {"message": None},
+    "a blank message": {"message": " \ufeff\n"},
+    "a message of another type": {"message": 7},
+    "a message with NUL and surrogate": {"message": "a\0b\ud800"},
+    "a timestamp": {"timestamp": "yesterday"},
+    "a service": {"service": 7},
+    "a file": {"source_file": b"x"},
+    "a line": {"line_number": 2**40},
+    "a line that is a flag": {"line_number": True},
+    "no metadata": {"metadata": None},
+    "metadata that are none": {"metadata": ["a"]},
+    "another name": {"metadata": {7: "seven", None: "x", "\0": "y"}},
+    "numbers": {"metadata": {"big": 2**60, "small": -(2**60), "nan": float("nan"), "n": 2**53}},
+    "infinity": {"metadata": {"in": float("inf")}},
+    "structures": {"metadata": {"list": [1, (2, {3})], "bytes": b"x", "text": "\ud800"}},
+}
+
+
+def encoded(change: dict[str, Any]) -> bytes:
+    def before_send(entry: LogEntry) -> LogEntry:
+        for name, value in change.items():
+            setattr(entry, name, value)
+        return entry
+
+    encoder = Encoder(Mapper(), stages=stages.Stages(before_send=before_send))
+    return b"".join(chunk.body() for chunk in encoder.encode(records(1)).chunks)
+
+
+def always_cleaned(change: dict[str, Any]) -> bytes:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "_is_plain", lambda _: False)
+        return encoded(change)
+
+
+@pytest.mark.parametrize("change", ODD.values(), ids=ODD)
+def test_what_before_send_makes_unfit_is_cleaned(change: dict[str, Any]) -> None:
+    assert encoded(change) == always_cleaned(change)
+    msgspec.json.decode(encoded(change), type=list[LogEntry])
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(message=st.text(max_size=9) | VALUES, metadata=st.dictionaries(st.text(max_size=3), VALUES))
+def test_the_quick_look_at_what_before_send_returned_agrees_with_cleaning(
+    message: object, metadata: dict[str, Any]
+) -> None:
+    change = {"message": message, "metadata": metadata}
+    assert encoded(change) == always_cleaned(change)
+
+
+def test_what_before_send_leaves_alone_is_not_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: LogEntry) -> None:
+        raise AssertionError("cleaning costs five times as much as all the rest")
+
+    monkeypatch.setattr(sanitize, "clean", fail)
+    change = {"message": "other", "metadata": {"a": "b", "n": 1, "x": 0.5, "yes": True, "no": None}}
+    (entry,) = msgspec.json.decode(encoded(change))
+    assert entry["metadata"] == {**change["metadata"], "otel.scope.name": "shop.orders"}  # type: ignore[dict-item]
+
+
+def test_an_entry_that_before_send_keeps_is_not_changed() -> None:
+    metadata = {"a": "b"}
+    whole = LogEntry(level="warn", message="always the same", metadata=metadata)
+    for before_send in (lambda _: whole, lambda entry: replaced(entry, metadata)):
+        bench = Bench(before_send=before_send)
+        bench.exporter.export(records(3))
+        for entry in sent(bench):
+            assert entry["metadata"] == {"a": "b", "otel.scope.name": "shop.orders"}
+        assert whole.metadata is metadata
+        assert metadata == {"a": "b"}
+
+
+def replaced(entry: LogEntry, metadata: dict[str, Any]) -> LogEntry:
+    entry.metadata = metadata
+    return entry

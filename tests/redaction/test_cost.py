@@ -48,7 +48,10 @@ def test_twice_the_text_costs_about_twice(piece: str) -> None:
     pytest.fail(f"twice the text cost {ratios} times as much")
 
 
-@pytest.mark.parametrize("piece", ["token", "sess", "a-", "://", "--", "%40 ", "key\\", "4 "])
+@pytest.mark.parametrize(
+    "piece",
+    ["token", "sess", "a-", "://", "--", "%40 ", "key\\", "4 ", "4", "4444-", "--4444-4444"],
+)
 def test_so_does_the_glance(piece: str) -> None:
     def seconds(length: int) -> float:
         text = piece * (length // len(piece))
@@ -64,5 +67,22 @@ def test_the_glance_remembers_within_bounds() -> None:
     glance = Glance()
     for number in range(0x4E00, 0x4E00 + 10_000):
         glance.holds_nothing([chr(number), "y" * 300])
-    assert len(glance._known) <= 4096  # noqa: SLF001 - the bound is what is tested
-    assert max(len(line) for line in glance._known) <= 256  # noqa: SLF001
+    for known in (glance._known, glance.known_texts):  # noqa: SLF001 - the bound is what is tested
+        assert 0 < len(known) <= 4096
+        assert max(map(len, known)) <= 256
+    glance.holds_nothing([str(number) for number in range(1000, 9000)])
+    assert len(glance.known_texts) <= 4096
+
+
+def test_ids_are_neither_looked_at_closely_nor_remembered() -> None:
+    """Digits enough for a card number, in no place where one could be."""
+    ids = [
+        *("63741293-4080-1000-8601-331267921787", "d848d484193345672345675072345678"),
+        *("3445291843584a03", "a-4111111111111111", "4111-1111-1111-1111-4111"),
+    ]
+    glance = Glance()
+    assert glance.holds_nothing(ids)
+    assert not glance._known  # noqa: SLF001
+    assert not glance.known_texts
+    for card in ("4111111111111111", "4111-1111-1111-1111", "4111111111111111-abc"):
+        assert not glance.holds_nothing([*ids, card])

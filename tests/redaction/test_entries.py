@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import decimal
+import re
 import uuid
 from collections import OrderedDict, namedtuple
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from logwell_otel.redaction import Redactor
+from logwell_otel.redaction.cards import may_hold_cards, redact_cards
 from logwell_otel.wire import LogEntry
 
 
@@ -217,3 +219,24 @@ def test_the_glance_at_an_entry_agrees_with_a_look_at_each_text(values: list[str
     entry = LogEntry(level="info", message="m", metadata=metadata)
     redactor.redact_entry(entry)
     assert entry.metadata == {name: Redactor().redact_text(v) for name, v in metadata.items()}
+
+
+@given(
+    st.text("0123456789 -.a\n", max_size=60) | st.from_regex(r"[a-f0-9-]{14,40}", fullmatch=True)
+)
+@example("4111111111111111")
+@example("x 4111-1111-1111-1111")
+@example("3782 822463 10005")
+@example("--4111111111111111-abc")
+def test_where_the_glance_sees_no_card_number_there_is_none(text: str) -> None:
+    if not may_hold_cards(re.sub(r"\d", "0", text).encode()):
+        assert redact_cards(text, lambda _: False) == text
+
+
+def test_a_text_seen_before_is_not_looked_at_again_and_hides_nothing() -> None:
+    redactor = Redactor()
+    for message, host in (("m", "web-1"), ("ann@example.com", "web-1"), ("m", "ann@example.com")):
+        entry = LogEntry(level="info", message=message, metadata={"host": host, "n": "web-1"})
+        redactor.redact_entry(entry)
+        assert "ann@" not in f"{entry}"
+        assert entry.metadata["n"] == "web-1"

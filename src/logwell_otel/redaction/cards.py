@@ -25,21 +25,25 @@ MIN_CARD = 10 ** (_MIN_DIGITS - 1)
 MAX_CARD = 10**19 - 1
 """The greatest integer that can be a card number."""
 
-RUN_OF_ZEROS = b"0" * _MIN_DIGITS
-"""What every card number holds once its digits are zeros and `SEPARATORS` are gone."""
+_SEPARATORS = b" -"
+_RUN_OF_ZEROS = b"0" * _MIN_DIGITS
 
-SEPARATORS = b" -"
 
-# The groups a card is written in: 4-4-4-4(-3), 4-6-5 and 4-6-4, or no groups at all.
-# A number that continues a word, a decimal or an id with dashes is no card.
-_CANDIDATE = re.compile(
-    r"(?<![\w.+#])(?<!\w-)"
-    r"(?:\d{4}(?P<sep>[ -])\d{4}(?P=sep)\d{4}(?P=sep)\d{4}(?:(?P=sep)\d{3})?"
-    r"|3\d{3}(?P<sep3>[ -])\d{6}(?P=sep3)\d{4,5}"
-    r"|(?P<solid>\d{14,19}))"
-    r"(?!\w|\.\d|-[0-9A-Fa-f]{4})",
-    re.ASCII,
-)
+def _candidate(digit: str, three: str) -> str:
+    # The groups a card is written in: 4-4-4-4(-3), 4-6-5 and 4-6-4, or no groups at all.
+    # A number that continues a word, a decimal or an id with dashes is no card.
+    return (
+        r"(?<![\w.+#])(?<!\w-)"
+        rf"(?:{digit}{{4}}(?P<sep>[ -]){digit}{{4}}(?P=sep){digit}{{4}}(?P=sep){digit}{{4}}"
+        rf"(?:(?P=sep){digit}{{3}})?"
+        rf"|{three}{digit}{{3}}(?P<sep3>[ -]){digit}{{6}}(?P=sep3){digit}{{4,5}}"
+        rf"|(?P<solid>{digit}{{14,19}}))"
+        rf"(?!\w|\.{digit}|-[0-9A-Fa-f]{{4}})"
+    )
+
+
+_CANDIDATE = re.compile(_candidate(r"\d", "3"), re.ASCII)
+_CANDIDATE_IN_SHAPE = re.compile(_candidate("0", "0").encode("ascii"))
 
 _CONTEXT = 40
 """How many characters before a number may say what the number is."""
@@ -90,6 +94,15 @@ def names_an_id(name: str) -> bool:
     """Tell whether a name (or the text before a number) says that the number is an id."""
     last = words_of(name)[-2:]
     return not _CARD_WORDS.intersection(last) and bool(_ID_WORDS.intersection(last))
+
+
+def may_hold_cards(shape: bytes) -> bool:
+    """Tell whether there may be a card number in a text of this shape: each digit a zero."""
+    # Most texts do not even have the digits. Ids often have, but not in such groups.
+    return (
+        _RUN_OF_ZEROS in shape.translate(None, _SEPARATORS)
+        and _CANDIDATE_IN_SHAPE.search(shape) is not None
+    )
 
 
 def redact_cards(text: str, allowed: Callable[[str], bool]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from logwell_otel.redaction.cards import RUN_OF_ZEROS, SEPARATORS
+from logwell_otel.redaction.cards import may_hold_cards
 from logwell_otel.redaction.credentials import SHAPES
 from logwell_otel.redaction.keys import words_of
 
@@ -48,6 +48,11 @@ _HEX = b"0abcdef-"
 """What the shapes of UUIDs and of other hexadecimal ids are made of. No name of a secret and
 no credential is made of these alone."""
 
+_HEX_LINES = _HEX + b"\n"
+
+_ID = 6
+"""Characters of the shortest id; what is shorter, as a number or a word, comes again."""
+
 _MAX_KNOWN = 4096
 _MAX_LENGTH = 256
 
@@ -67,6 +72,9 @@ class Glance:
         self._named = re.compile(_by_first_character([*names, _OPTION]))
         self._trigger = re.compile(_by_first_character([*names, _OPTION, *needles, *_OTHER]))
         self._known: set[bytes] = set()
+        self.known_texts: set[str] = set()
+        """The first text of each known shape: what is the same in every entry is among them,
+        and asking here saves making its shape."""
 
     def holds_nothing(self, texts: list[str]) -> bool:
         """Tell whether no built-in detector can find anything in any of the texts.
@@ -74,29 +82,37 @@ class Glance:
         True is certain. No detector's finding begins on one line and is recognised by
         the next one, so that the texts may be looked at as lines of one.
         """
-        shape = _shape("\n".join(texts))
-        lines = shape.split(b"\n")
-        known = self._known
-        if known.issuperset(lines):
+        lines = _shape("\n".join(texts)).split(b"\n")
+        new = set(lines) - self._known
+        if not new:
             return True
-        if RUN_OF_ZEROS in shape.translate(None, SEPARATORS):
+        together = b"\n".join(new)
+        if may_hold_cards(together):
             return False
         # Request and trace ids are never seen twice: not worth a look, nor remembering.
-        unknown = [line for line in lines if line not in known and line.translate(None, _HEX)]
-        if not unknown:
+        if not together.translate(None, _HEX_LINES):
             return True
-        if self._trigger.search(_look(b"\n".join(unknown))):
+        no_ids = [line for line in new if len(line) < _ID or line.translate(None, _HEX)]
+        if self._trigger.search(_look(b"\n".join(no_ids))):
             return False
-        if len(known) + len(unknown) > _MAX_KNOWN:
-            # Starting over costs less than keeping an order, and what is really common is
-            # back within a few entries.
-            known.clear()
-        known.update([line for line in unknown[:_MAX_KNOWN] if len(line) <= _MAX_LENGTH])
+        self._remember([line for line in no_ids if len(line) <= _MAX_LENGTH], lines, texts)
         return True
 
     def may_name_a_secret(self, text: str) -> bool:
         """Tell whether a text may have a secret's name in it with something behind it."""
         return self._named.search(_look(_shape(text))) is not None
+
+    def _remember(self, harmless: list[bytes], lines: list[bytes], texts: list[str]) -> None:
+        if len(self._known) + len(harmless) > _MAX_KNOWN:
+            # Starting over costs less than keeping an order, and what is really common is
+            # back within a few entries.
+            self._known.clear()
+            self.known_texts.clear()
+        harmless = harmless[:_MAX_KNOWN]
+        self._known.update(harmless)
+        if len(lines) == len(texts):  # no text has two lines
+            text_of = dict(zip(lines, texts, strict=True))
+            self.known_texts.update(map(text_of.__getitem__, harmless))
 
 
 def _shape(text: str) -> bytes:

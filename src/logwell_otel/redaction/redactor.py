@@ -81,35 +81,36 @@ class Redactor:
         )
 
     def _collect(self, mapping: Mapping[Any, Any], texts: list[str], depth: int) -> bool:
-        """Collect the texts of a mapping; False when only a walk can tell."""
-        plain = self._plain_names
-        for name, value in mapping.items():
-            if name not in plain and not self._is_plain_name(name):
-                return False
+        """Collect the texts to look at in a mapping; False when only a walk can tell."""
+        # Nearly always all names are known, and asking once is faster than one by one.
+        names_are_plain = self._plain_names.issuperset(mapping) or all(
+            map(self._is_plain_name, mapping)
+        )
+        return names_are_plain and self._collect_values(mapping.values(), texts, depth)
+
+    def _collect_values(self, values: Iterable[Any], texts: list[str], depth: int) -> bool:
+        known = self._text.known_texts
+        for value in values:
             cls = type(value)
             if cls is str:
-                texts.append(value)
-            elif not self._collect_other(cls, value, texts, depth):
+                if value not in known:
+                    texts.append(value)
+            elif cls is int:
+                if MIN_CARD <= value <= MAX_CARD:
+                    return False
+            elif cls not in HARMLESS and not self._collect_container(value, texts, depth):
                 return False
         return True
 
-    def _collect_other(self, cls: type, value: Any, texts: list[str], depth: int) -> bool:
-        if cls is int:
-            return not MIN_CARD <= value <= MAX_CARD
-        if cls in HARMLESS:
-            return True
+    def _collect_container(self, value: Any, texts: list[str], depth: int) -> bool:
         if depth == _GLANCE_DEPTH:
             return False
+        cls = type(value)
         if cls is dict:
             # A name and a value beside each other, as in a list of headers, take the walk.
             return "value" not in value and self._collect(value, texts, depth + 1)
         if cls is list or cls is tuple:
-            for item in value:
-                if type(item) is str:
-                    texts.append(item)
-                elif not self._collect_other(type(item), item, texts, depth + 1):
-                    return False
-            return True
+            return self._collect_values(value, texts, depth + 1)
         return False
 
     def _is_plain_name(self, name: Any) -> bool:

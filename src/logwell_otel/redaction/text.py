@@ -43,6 +43,8 @@ class TextRedactor:
     ) -> None:
         self._keys = keys
         self._glance = Glance(extra_keys)
+        self.known_texts = self._glance.known_texts
+        """Texts in which nothing can be found; only some of them, and they change."""
         self._extra = [_compile(kind, pattern) for kind, pattern in extra_patterns.items()]
         self.is_allowed = is_allowed
 

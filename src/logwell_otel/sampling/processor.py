@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
 
 from logwell_otel.otel import LogRecordProcessor
 from logwell_otel.sampling.sampler import RATE_ATTRIBUTE
-from logwell_otel.severity import severity_of
+from logwell_otel.severity import Severities
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from logwell_otel.otel import LogRecord, SeverityNumber
     from logwell_otel.sampling.sampler import Decision, Sampler
+
+_severity_of: Final = Severities().of
 
 
 class SamplingLogRecordProcessor(LogRecordProcessor):
@@ -83,10 +85,7 @@ def decide(sampler: Sampler, record: LogRecord) -> Decision | None:
     It fails for a record whose values cannot be read: such a record is better kept.
     """
     try:
-        number = record.severity_number
-        level = severity_of(
-            None if number is None else int(number.value), record.severity_text
-        ).level
+        level = _severity_of(record).level
         return sampler.decide(level, message_of(record), record.trace_id or 0)
     except Exception:  # noqa: BLE001 - bodies and attributes may be of anybody's types
         return None
