@@ -73,6 +73,10 @@ Settings
   spool_max_age            172800                  default
   sampling                 false                   default
   sample_rates             -                       default
+  sampling_policy          -                       default
+  sampling_team_id         -                       default
+  sampling_token           -                       default
+  sampling_token_file      -                       default
   redact                   false                   default
   proxy                    -                       default
 

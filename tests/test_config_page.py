@@ -54,7 +54,7 @@ def test_every_variable_has_a_row_and_every_row_its_variable() -> None:
 def test_defaults(name: str) -> None:
     config, default = resolve(), ROWS[name].default
     if not hasattr(config, name):
-        assert name in ("api_key_file", "meter_provider")
+        assert name in ("api_key_file", "sampling_token_file", "meter_provider")
         assert default == "none"
         return
     value = getattr(config, name)
@@ -79,9 +79,8 @@ def test_bounds(name: str) -> None:
 
 def test_every_number_has_bounds() -> None:
     numbers = {name for name in ROWS if isinstance(getattr(resolve(), name, None), (int, float))}
-    assert set(RANGES) == numbers - {"source_location", "sampling", "redact"} | {
-        "requests_per_hour"
-    }
+    flags, without_default = {"source_location", "sampling", "redact"}, {"requests_per_hour"}
+    assert set(RANGES) == numbers - flags | without_default | {"sampling_team_id"}
 
 
 def test_levels_and_flags() -> None:

@@ -12,6 +12,7 @@ from logwell_otel.endpoint import INGEST_PATH, base_url, is_insecure
 from logwell_otel.errors import LogwellError
 from logwell_otel.headers import Headers, headers_of
 from logwell_otel.proxy import Proxy, proxy_of, proxy_secrets
+from logwell_otel.sampling_settings import sampling_of
 from logwell_otel.settings import Settings, shown_text
 from logwell_otel.severity import LEVELS
 from logwell_otel.wire import MAX_SERVICE_BYTES
@@ -19,6 +20,7 @@ from logwell_otel.wire import MAX_SERVICE_BYTES
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from logwell_otel.credentials import BearerToken
     from logwell_otel.sampling import Sampler
     from logwell_otel.stages import BeforeSend, Redacts
 
@@ -52,9 +54,12 @@ class Config:
         spool_dir: Directory for what cannot be delivered now, None for memory only.
         spool_max_bytes: Size of the spool at most.
         spool_max_age: Seconds an entry may wait in the spool.
-        sampler: Decides which records are kept, None for all or for what `sampling` says.
         sampling: Whether to sample at the default rates and `sample_rates`.
         sample_rates: Rates by level.
+        sampling_policy: Policy file, or a policy server's URL as text; None for none.
+        sampling_team_id: The team's number there, None without a server.
+        sampling_token: The token for it.
+        sampler: Decides which records are kept, None for all or for what `sampling` says.
         redact: Whether, or with what, to take secrets out of entries.
         before_send: Called with every entry before it is encoded.
         origins: Where each setting came from: `argument`, a variable's name, `default`.
@@ -76,9 +81,12 @@ class Config:
     spool_dir: Path | None
     spool_max_bytes: int
     spool_max_age: float
-    sampler: Sampler | None
     sampling: bool
     sample_rates: Mapping[str, float]
+    sampling_policy: Path | str | None
+    sampling_team_id: int | None
+    sampling_token: BearerToken | None
+    sampler: Sampler | None
     redact: bool | Redacts
     before_send: BeforeSend | None = field(repr=False)
     on_error: ErrorCallback | None = field(repr=False)
@@ -153,9 +161,7 @@ class Config:
             spool_max_age=settings.number(
                 "spool_max_age", 48 * 3600.0, least=60, most=365 * 24 * 3600
             ),
-            sampler=settings.argument("sampler"),
-            sampling=settings.flag("sampling", default=False),
-            sample_rates=_rates(settings),
+            **sampling_of(settings),
             redact=_redact(settings),
             before_send=_callback(settings, "before_send"),
             on_error=_callback(settings, "on_error"),
@@ -164,25 +170,6 @@ class Config:
             proxy=proxy_of(endpoint),
             origins=settings.origins,
         )
-
-
-def _rates(settings: Settings) -> dict[str, float]:
-    """`info=0.2,debug=0.05` as a dictionary. The sampler checks levels and bounds."""
-    value = settings.raw("sample_rates")
-    if isinstance(value, Mapping):
-        return dict(value)
-    rates: dict[str, float] = {}
-    text = settings.text("sample_rates") or ""
-    for part in filter(None, map(str.strip, text.split(","))):
-        level, _, rate = part.partition("=")
-        try:
-            rates[level.strip()] = float(rate)
-        except ValueError:
-            problem = repr(part)
-        else:
-            continue
-        raise settings.error("sample_rates", "level=rate,level=rate", problem)
-    return rates
 
 
 def _redact(settings: Settings) -> bool | Redacts:
@@ -213,19 +200,8 @@ def _endpoint(settings: Settings) -> str:
 
 def _api_key(settings: Settings) -> ApiKey:
     expected = "'lw_' and 32 characters of A-Z, a-z, 0-9, '_' and '-'"
-    value = settings.text("api_key")
-    path_given = settings.raw("api_key_file") is not None
-    # An argument of either kind comes before a variable of either kind, and of the same
-    # kind the key itself.
-    if path_given and (
-        value is None
-        or (
-            settings.origins["api_key"] != "argument"
-            and settings.origins["api_key_file"] == "argument"
-        )
-    ):
-        path = settings.file("api_key_file")
-        assert path is not None  # noqa: S101 - it is given
+    value, path = settings.secret("api_key")
+    if path is not None:
         try:
             return ApiKey.from_file(path)
         except (OSError, ValueError) as error:

@@ -12,34 +12,48 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from typing_extensions import Self
+
 _KEY: Final = re.compile(r"lw_[A-Za-z0-9_-]{32}")
 _KEY_LIKE: Final = re.compile(r"lw_[A-Za-z0-9_-]{8,}")
-_KEY_FILE_CHARACTERS: Final = 4096
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+_FILE_CHARACTERS: Final = 4096
 _SHORTEST_SECRET: Final = 4
 _MASK: Final = "***"
 
 
-def key_problem(key: str) -> str | None:
-    """What is wrong with the form of `key`, without showing any of it; None if nothing is."""
-    if _KEY.fullmatch(key):
+def key_problem(value: str) -> str | None:
+    """What is wrong with the form of an API key, without showing any of it; None if nothing is."""
+    if _KEY.fullmatch(value):
         return None
-    if not key:
+    if not value:
         return "nothing"
-    if not key.startswith("lw_"):
-        return f"{len(key)} characters that do not begin with 'lw_'"
-    if len(key) != 35:
-        return f"{len(key)} characters"
+    if not value.startswith("lw_"):
+        return f"{len(value)} characters that do not begin with 'lw_'"
+    if len(value) != 35:
+        return f"{len(value)} characters"
     return "a character outside A-Z, a-z, 0-9, '_' and '-'"
 
 
-class ApiKey:
-    """The key that requests carry.
+def token_problem(value: str) -> str | None:
+    """What is wrong with the form of a bearer token, likewise."""
+    if not value:
+        return "nothing"
+    if len(value) >= _FILE_CHARACTERS:
+        return f"{_FILE_CHARACTERS:,} characters or more"
+    if not _TOKEN.fullmatch(value):
+        return f"{len(value)} characters with white space or some outside ASCII among them"
+    return None
 
-    A key from a file is read again when the server refuses it: secrets mounted into a
+
+class Credential:
+    """A secret that requests carry.
+
+    One from a file is read again when the server refuses it: secrets mounted into a
     container are rotated while the program runs.
 
     Args:
-        value: The key.
+        value: The secret.
         path: The file it came from, None when it was given as text.
     """
 
@@ -49,44 +63,66 @@ class ApiKey:
         self._value = value
         self._path = path
 
+    @staticmethod
+    def problem(value: str) -> str | None:
+        """What is wrong with the form of `value`, without showing any of it."""
+        raise NotImplementedError
+
     @classmethod
-    def from_file(cls, path: Path) -> ApiKey:
-        """Read the key in `path`. White space around it and a byte order mark do not count.
+    def from_file(cls, path: Path) -> Self:
+        """Read the secret in `path`. White space around it and a byte order mark do not count.
 
         Raises:
             OSError: The file cannot be read.
-            ValueError: It holds no key of the right form; the text says why.
+            ValueError: It holds none of the right form; the text says why.
         """
         # Not all of it: somebody may have named a log file, or /dev/zero.
         with path.open(encoding="utf-8-sig", errors="replace") as file:
-            key = file.read(_KEY_FILE_CHARACTERS).strip()
-        if problem := key_problem(key):
+            value = file.read(_FILE_CHARACTERS).strip()
+        if problem := cls.problem(value):
             raise ValueError(problem)
-        return cls(key, path)
+        return cls(value, path)
 
     def reveal(self) -> str:
-        """The key itself: for the Authorization header only."""
+        """The secret itself: for the Authorization header only."""
         return self._value
 
     def reload(self) -> bool:
-        """Read the file again; True if it holds another key now."""
+        """Read the file again; True if it holds another secret now."""
         if self._path is None:
             return False
         try:
-            fresh = ApiKey.from_file(self._path)
+            fresh = self.from_file(self._path)
         except (OSError, ValueError):
-            # Seen in the middle of a rotation: the old key stays, the next refusal looks again.
+            # Seen in the middle of a rotation: the old one stays, the next refusal looks again.
             return False
         changed = fresh._value != self._value  # noqa: SLF001 - our own class
         self._value = fresh._value  # noqa: SLF001
         return changed
 
     def __repr__(self) -> str:
-        return "<ApiKey from file>" if self._path else "<ApiKey>"
+        name = type(self).__name__
+        return f"<{name} from file>" if self._path else f"<{name}>"
 
     def __reduce__(self) -> NoReturn:
         # A pickle is where a secret is least expected.
-        raise TypeError("an ApiKey is not pickled: it would leave the process in clear text")
+        raise TypeError(
+            f"this {type(self).__name__} is not pickled: it would leave the process in clear text"
+        )
+
+
+class ApiKey(Credential):
+    """The key of a Logwell project."""
+
+    __slots__ = ()
+    problem = staticmethod(key_problem)
+
+
+class BearerToken(Credential):
+    """The token of a policy server."""
+
+    __slots__ = ()
+    problem = staticmethod(token_problem)
 
 
 class Secrets:

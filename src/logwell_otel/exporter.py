@@ -6,7 +6,6 @@ import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
 
 from logwell_otel import adoption
 from logwell_otel.config import Config
@@ -16,7 +15,9 @@ from logwell_otel.engine import Engine, Seams
 from logwell_otel.mapping import Mapper
 from logwell_otel.metrics import Metrics
 from logwell_otel.otel import LogRecordExporter, LogRecordExportResult
+from logwell_otel.service_name import service_from_environment
 from logwell_otel.severity import LEVELS
+from logwell_otel.stage_setup import stages_of
 from logwell_otel.transport import tls_context
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from logwell_otel.otel import ReadableLogRecord
     from logwell_otel.sampling import Sampler
     from logwell_otel.spool import Spool
-    from logwell_otel.stages import BeforeSend, Redacts, Stages
+    from logwell_otel.stages import BeforeSend, Redacts
 
 DEFAULT_FLUSH_MILLIS: Final = 30_000
 # A forked child drops the parent's engine without closing anything of it: a finaliser that
@@ -79,7 +80,14 @@ class LogwellLogExporter(LogRecordExporter):
         sampling: True keeps a share of the records: all errors, less and less of what is
             less severe. Default False.
         sample_rates: Shares by level for it, as a mapping or `info=0.2,debug=0.05`.
-        sampler: A `Sampler` with settings of one's own, in place of the two above.
+        sampling_policy: Rates that change while the program runs: the path of a policy
+            file, or the URL of a policy server. Switches sampling on, unless that is
+            explicitly off.
+        sampling_team_id: The team's number at the policy server; needed there.
+        sampling_token: Bearer token for the policy server; default none.
+        sampling_token_file: A file that holds the token instead. It is read again when the
+            policy server refuses the token.
+        sampler: A `Sampler` with settings of one's own, in place of all of these.
         redact: True takes personal data and credentials out of entries; a `Redactor`
             with settings of one's own does as well. Default False.
         before_send: Called with every `LogEntry`, after redaction and in the thread that
@@ -117,6 +125,10 @@ class LogwellLogExporter(LogRecordExporter):
         spool_max_age: float | None = None,
         sampling: bool | None = None,
         sample_rates: Mapping[str, float] | str | None = None,
+        sampling_policy: str | os.PathLike[str] | None = None,
+        sampling_team_id: int | None = None,
+        sampling_token: str | None = None,
+        sampling_token_file: str | os.PathLike[str] | None = None,
         sampler: Sampler | None = None,
         redact: bool | Redacts | None = None,
         before_send: BeforeSend | None = None,
@@ -145,6 +157,10 @@ class LogwellLogExporter(LogRecordExporter):
             spool_max_age=spool_max_age,
             sampling=sampling,
             sample_rates=sample_rates,
+            sampling_policy=sampling_policy,
+            sampling_team_id=sampling_team_id,
+            sampling_token=sampling_token,
+            sampling_token_file=sampling_token_file,
             sampler=sampler,
             redact=redact,
             before_send=before_send,
@@ -153,10 +169,11 @@ class LogwellLogExporter(LogRecordExporter):
         )
         _check_certificates(self._config)
         self._seams = _seams or Seams()
+        self._stages = stages_of(self._config)
         self._encoder = Encoder(
             Mapper(self._config.service, source_location=self._config.source_location),
             minimum_rank=[*LEVELS].index(self._config.level),  # type: ignore[arg-type]
-            stages=stages_of(self._config),
+            stages=self._stages,
         )
         self._closed = False
         self._replacing = threading.Lock()
@@ -218,7 +235,9 @@ class LogwellLogExporter(LogRecordExporter):
         A server that is well is given the whole time-out. With one that refuses
         connections this returns within 1.5 s, with one that never answers within 5 s;
         during a rate-limit pause or with a refused key one attempt is made. What is left
-        then goes to the spool, or without one is dropped, counted and said.
+        then goes to the spool, or without one is dropped, counted and said. Where the
+        settings name a policy server, a last report of patterns goes there in the time
+        that is left, 2 s at most.
 
         Args:
             timeout_millis: Milliseconds to wait at most. OpenTelemetry's processor looks
@@ -227,7 +246,10 @@ class LogwellLogExporter(LogRecordExporter):
         if self._closed:
             return
         self._closed = True
+        until = self._seams.clock() + max(0.0, timeout_millis / 1000)
         self._own_engine().shutdown(max(0.0, timeout_millis / 1000))
+        if self._stages is not None:
+            self._stages.shutdown(max(0.0, until - self._seams.clock()))
 
     @property
     def identity(self) -> tuple[str, int]:
@@ -277,22 +299,6 @@ def _counts(exporter: LogwellLogExporter | None) -> tuple[Ledger, int] | None:
     return held.ledger, held.entries
 
 
-def stages_of(config: Config) -> Stages | None:
-    """The optional stages that the settings ask for, None for none of them."""
-    if not (config.sampler or config.sampling or config.redact or config.before_send):
-        return None
-    # Imported only where they are used: they are most of what there is to import.
-    from logwell_otel.redaction import Redactor  # noqa: PLC0415
-    from logwell_otel.sampling import Sampler  # noqa: PLC0415
-    from logwell_otel.stages import Stages  # noqa: PLC0415
-
-    sampler = config.sampler
-    if sampler is None and config.sampling:
-        sampler = Sampler(config.sample_rates)
-    redactor = Redactor() if config.redact is True else config.redact or None
-    return Stages(sampler, redactor, config.before_send)
-
-
 def open_spool(config: Config) -> Spool | None:
     """The spool that the settings ask for.
 
@@ -314,17 +320,6 @@ def open_spool(config: Config) -> Spool | None:
         )
     except SpoolError as error:
         raise config_error(f"spool_dir ({config.origins['spool_dir']}): {error}") from None
-
-
-def service_from_environment() -> str:
-    """The service that OpenTelemetry's resource variables name: whose entries the spool holds."""
-    if name := os.environ.get("OTEL_SERVICE_NAME", "").strip():
-        return name
-    for pair in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
-        key, _, value = pair.partition("=")
-        if key.strip() == "service.name":
-            return unquote(value.strip())
-    return "unknown_service"
 
 
 def _check_certificates(config: Config) -> None:

@@ -145,6 +145,17 @@ class Settings:
             raise self.error(name, "a file that can be read", f"{_shown_path(path)} ({reason})")
         return path
 
+    def secret(self, name: str) -> tuple[str | None, Path | None]:
+        """The secret `name`, or the file that `<name>_file` names; at most one of the two.
+
+        An argument of either kind comes before a variable of either kind, and of the same
+        kind the secret itself.
+        """
+        value, file = self.text(name), f"{name}_file"
+        if self.raw(file) is not None and from_file(self.origins, name):
+            return None, self.file(file)
+        return value, None
+
     def error(self, name: str, expected: str, found: str) -> LogwellError:
         """An `INVALID_CONFIG` error about the setting `name`. `found` must hold no secret.
 
@@ -162,6 +173,12 @@ class Settings:
 def variable_of(name: str) -> str:
     """The variable of an argument: `spool_dir` -> `LOGWELL_SPOOL_DIR`."""
     return f"LOGWELL_{name.upper()}"
+
+
+def from_file(origins: Mapping[str, str], name: str) -> bool:
+    """Whether the secret `name` is the one that `<name>_file` names, where any is given."""
+    value, file = origins[name], origins[f"{name}_file"]
+    return value == "default" or (value != "argument" and file == "argument")
 
 
 def as_text(value: object) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from logwell_otel import names, sanitize
 from logwell_otel.left_out import LeftOut
+from logwell_otel.sampling.background import SHUTDOWN_SECONDS
 from logwell_otel.sampling.processor import decide
 from logwell_otel.sampling.sampler import RATE_ATTRIBUTE
 from logwell_otel.wire import JS_BLANK, MAX_SAFE_INTEGER, LogEntry
@@ -42,6 +43,7 @@ class Stages:
         sampler: Decides which records are kept.
         redactor: Takes secrets out of entries.
         before_send: Called with every entry; returns it, another one, or None for none.
+        owned: The sampler, where nobody else has it and could shut it down.
     """
 
     def __init__(
@@ -49,10 +51,13 @@ class Stages:
         sampler: Sampler | None = None,
         redactor: Redacts | None = None,
         before_send: BeforeSend | None = None,
+        *,
+        owned: Sampler | None = None,
     ) -> None:
         self._sampler = sampler
         self._redactor = redactor
         self._before_send = before_send
+        self._owned = owned
 
     def __bool__(self) -> bool:
         return any((self._sampler, self._redactor, self._before_send))
@@ -109,6 +114,15 @@ class Stages:
         else:
             names.put(entry.metadata, shared)
         return entry
+
+    def shutdown(self, timeout: float) -> None:
+        """End what runs for a sampler of our own, after its last report.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
+        if self._owned is not None:
+            self._owned.shutdown(min(timeout, SHUTDOWN_SECONDS))
 
     @staticmethod
     def _ask(before_send: BeforeSend, entry: LogEntry) -> LogEntry:

@@ -270,7 +270,7 @@ def test_a_bearer_token_is_sent_and_shown_nowhere(stand_in: PolicyStandIn) -> No
     assert repr(server) == f"<PolicyServer {stand_in.url}, 'shop' of team 7>"
     with pytest.raises(TypeError):
         pickle.dumps(server._token)  # noqa: SLF001
-    assert repr(server._token) == "<bearer>"  # noqa: SLF001
+    assert repr(server._token) == "<BearerToken>"  # noqa: SLF001
 
 
 def test_without_a_token_there_is_no_authorization(stand_in: PolicyStandIn) -> None:

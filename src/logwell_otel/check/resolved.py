@@ -10,9 +10,10 @@ from typing import Any, Final
 from logwell_otel.check.result import Finding, warning
 from logwell_otel.config import Config
 from logwell_otel.credentials import hide_keys
-from logwell_otel.settings import variable_of
+from logwell_otel.settings import from_file, variable_of
 
 _MASK: Final = "***"
+_SECRETS: Final = ("api_key", "sampling_token")
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,14 @@ def settings_of(
         environ: Likewise.
     """
     shown = []
+    value: str | None
     for name in names():
         origin = config.origins[name]
-        if name == "api_key":
-            value: str | None = mask_key(config.api_key.reveal())
-            origin = config.origins["api_key_file"] if from_key_file(config.origins) else origin
-        elif name == "api_key_file":
-            # The config holds the key, not the path.
+        if name in _SECRETS:
+            value = _masked(name, config)
+            origin = config.origins[f"{name}_file"] if from_file(config.origins, name) else origin
+        elif name.removesuffix("_file") in _SECRETS:
+            # The config holds the secret, not the path.
             given = arguments.get(name) or environ.get(variable_of(name))
             value = None if origin == "default" else hide_keys(str(given).strip())
         elif name == "headers":
@@ -63,7 +65,7 @@ def names() -> list[str]:
     # What was looked for is what there is; these two are needed for a look.
     looked_for = Config.resolve({}, endpoint="http://localhost", api_key=f"lw_{'0' * 32}").origins
     places = {field.name: place for place, field in enumerate(fields(Config))}
-    places["api_key_file"] = places["api_key"]
+    places |= {f"{name}_file": places[name] for name in _SECRETS}
     return sorted(looked_for, key=lambda name: (places[name], name))
 
 
@@ -86,13 +88,10 @@ def mask_key(key: str) -> str:
     return f"lw_{_MASK}{key[-4:]}"
 
 
-def from_key_file(origins: Mapping[str, str]) -> bool:
-    """Whether the key is the one in the file: the rule of `Config.resolve`.
-
-    An argument of either kind comes before a variable of either kind.
-    """
-    key, file = origins["api_key"], origins["api_key_file"]
-    return key == "default" or (key != "argument" and file == "argument")
+def _masked(name: str, config: Config) -> str | None:
+    if name == "api_key":
+        return mask_key(config.api_key.reveal())
+    return None if getattr(config, name) is None else _MASK
 
 
 def _text(value: Any) -> str | None:

@@ -17,7 +17,7 @@ from logwell_otel.check.way import Way, way_of
 from logwell_otel.check.zero_code import opentelemetry
 from logwell_otel.config import Config
 from logwell_otel.errors import LogwellError
-from logwell_otel.exporter import service_from_environment
+from logwell_otel.service_name import service_from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -11,8 +11,8 @@ import msgspec
 
 from logwell_otel.check.explain import explain, explain_ingest, is_json, own_error
 from logwell_otel.check.result import Finding, Status, failed, passed, skipped, warning
-from logwell_otel.exporter import service_from_environment
 from logwell_otel.outcome import Action, outcome_of, quoted
+from logwell_otel.service_name import service_from_environment
 from logwell_otel.transport import Answer, HttpxTransport, NoAnswer
 from logwell_otel.wire import LogEntry
 

@@ -88,6 +88,11 @@ class Background:
             util.Finalize(self, self.shutdown, exitpriority=_EXIT_PRIORITY)
         atexit.register(self.shutdown)
 
+    @property
+    def runs(self) -> bool:
+        """Whether the thread was started and has not ended."""
+        return self._thread is not None and self._thread.is_alive()
+
     def shutdown(self, timeout: float = SHUTDOWN_SECONDS) -> None:
         """Have what is done last done, and end the thread. A second call does nothing.
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import msgspec
 
+from logwell_otel.credentials import Secrets
 from logwell_otel.errors import LogwellError
 from logwell_otel.sampling.policy import Policy
 from logwell_otel.transport import Answer, NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from logwell_otel.credentials import BearerToken
     from logwell_otel.sampling.policy_http import Http
+
+_REFUSED: Final = (401, 403)
 
 
 class PolicyCallError(Exception):
@@ -29,7 +31,8 @@ class PolicyClient:
         service: The service's name there.
         team_id: The team's number there.
         http: Makes the calls.
-        token: Returns the bearer token; None where there is none.
+        token: The bearer token, None for none. One from a file is read again when the
+            server refuses it.
     """
 
     def __init__(
@@ -39,7 +42,7 @@ class PolicyClient:
         service: str,
         team_id: int,
         http: Http,
-        token: Callable[[], str] | None = None,
+        token: BearerToken | None = None,
     ) -> None:
         name = quote(service, safe="")
         self._policy_url = f"{url}/api/v1/policies/{name}?team_id={team_id}"
@@ -128,10 +131,20 @@ class PolicyClient:
         headers = dict(headers or {})
         if body is not None:
             headers["Content-Type"] = "application/json"
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token()}"
         content = None if body is None else msgspec.json.encode(body)
+        answer = self._exchange(method, url, headers, content, timeout)
+        if answer.status in _REFUSED and self._token is not None and self._token.reload():
+            answer = self._exchange(method, url, headers, content, timeout)
+        return answer
+
+    def _exchange(
+        self, method: str, url: str, headers: dict[str, str], content: bytes | None, timeout: float
+    ) -> Answer:
+        secrets = Secrets()
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token.reveal()}"
+            secrets = Secrets([self._token.reveal()])
         answer = self._http(method, url, headers, content, timeout)
         if isinstance(answer, NoAnswer):
-            raise PolicyCallError(f"no answer: {answer.reason}")
+            raise PolicyCallError(f"no answer: {secrets.mask(answer.reason)}")
         return answer

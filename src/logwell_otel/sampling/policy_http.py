@@ -13,7 +13,7 @@ from logwell_otel.proxy import proxy_of, proxy_secrets
 from logwell_otel.transport import USER_AGENT, Answer, NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     import httpx
 
@@ -39,7 +39,6 @@ class HttpxHttp:
 
     Args:
         url: Any URL of the server, for finding the proxy.
-        secrets: Hidden in what is said of failures, besides the proxies' passwords.
         max_answer_bytes: An answer is cut after them.
         clock: Seconds, monotonic.
     """
@@ -48,12 +47,11 @@ class HttpxHttp:
         self,
         url: str,
         *,
-        secrets: Iterable[str] = (),
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._proxy = proxy_of(url)
-        self._secrets = Secrets([*secrets, *proxy_secrets()])
+        self._secrets = Secrets(proxy_secrets())
         self._max_answer_bytes = max_answer_bytes
         self._clock = clock
 

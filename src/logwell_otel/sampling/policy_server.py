@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import random
-import re
 import threading
 import time
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, Protocol
 
-from logwell_otel.credentials import config_error
+from logwell_otel.credentials import BearerToken, config_error, token_problem
 from logwell_otel.endpoint import base_url, is_insecure
 from logwell_otel.notices import warn
 from logwell_otel.sampling.background import SHUTDOWN_SECONDS, Background, PerProcess
@@ -22,7 +21,6 @@ from logwell_otel.sampling.trouble import SaidOnce
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from logwell_otel.redaction import Redactor
     from logwell_otel.sampling.policy_http import Http
     from logwell_otel.sampling.rules import SamplingRules
 
@@ -31,7 +29,13 @@ FETCH_SECONDS: Final = 300.0
 REPORT_SECONDS: Final = 600.0
 
 _JITTER: Final = 0.1
-_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+
+
+class RedactsText(Protocol):
+    """What `redactor=` takes: `redaction.Redactor`, or something like it."""
+
+    def redact_text(self, text: str) -> str:
+        """The text without what must not leave the process."""
 
 
 class PolicyServer:
@@ -68,9 +72,9 @@ class PolicyServer:
         *,
         service: str,
         team_id: int,
-        bearer: str | None = None,
+        bearer: str | BearerToken | None = None,
         report: bool = True,
-        redactor: Redactor | None = None,
+        redactor: RedactsText | None = None,
         timeout: float = 5.0,
         fetch_seconds: float = FETCH_SECONDS,
         report_seconds: float = REPORT_SECONDS,
@@ -88,7 +92,7 @@ class PolicyServer:
             raise config_error("The policy server's team_id must be a whole number.")
         self._service = _name(service)
         self._team_id = team_id
-        self._token = None if bearer is None else _Token(bearer)
+        self._token = _token(bearer)
         self._redact = None if redactor is None else redactor.redact_text
         self._timeout = _positive("timeout", timeout)
         self._fetch_seconds = _positive("fetch_seconds", fetch_seconds)
@@ -104,8 +108,8 @@ class PolicyServer:
             self._url,
             service=self._service,
             team_id=team_id,
-            http=_http or HttpxHttp(self._url, secrets=[] if bearer is None else [bearer]),
-            token=None if self._token is None else self._token.reveal,
+            http=_http or HttpxHttp(self._url),
+            token=self._token,
         )
         self._fetching = SaidOnce(f"The sampling policy of {self._url}", say)
         self._reporting = SaidOnce(f"The report of log patterns to {self._url}", say)
@@ -135,7 +139,7 @@ class PolicyServer:
             timeout: Seconds to wait at most.
         """
         self.wants_messages = False
-        self._worker.get().background.shutdown(timeout)
+        self._worker.get().shutdown(timeout)
 
     def tick(self) -> float:
         """Do what is due in this process; return the seconds until more is."""
@@ -234,29 +238,25 @@ class _Worker:
             self._report(self.statistics, math.inf)
         return max(0.0, min(self._fetch_at, self._report_at) - self._clock())
 
+    def shutdown(self, timeout: float) -> None:
+        """Report what was counted within `timeout` seconds, and end the thread."""
+        until = self._clock() + timeout
+        self.background.shutdown(timeout)
+        # At the end of a program the thread may have ended before the last records were
+        # decided, or could not be started any more.
+        if not self.background.runs and (left := until - self._clock()) > 0:
+            self._report(self.statistics, left)
+
     def _at_end(self, seconds: float) -> None:
         self._report(self.statistics, seconds)
 
 
-class _Token:
-    """The bearer token, shown nowhere."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: object) -> None:
-        if not isinstance(value, str) or not _TOKEN.fullmatch(value):
-            raise config_error("The policy server's bearer must be text without white space.")
-        self._value = value
-
-    def reveal(self) -> str:
-        """The token itself: for the Authorization header only."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "<bearer>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a bearer token is not pickled: it would leave the process in clear text")
+def _token(bearer: object) -> BearerToken | None:
+    if bearer is None or isinstance(bearer, BearerToken):
+        return bearer
+    if not isinstance(bearer, str) or token_problem(bearer):
+        raise config_error("The policy server's bearer must be text without white space.")
+    return BearerToken(bearer)
 
 
 def _name(service: object) -> str:
