@@ -16,6 +16,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from logwell_otel.backoff import spread, valid_retry_after
+from logwell_otel.recovery_curve import RecoveryCurve
+from logwell_otel.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,15 +95,15 @@ class Pace:
         self._rng = rng if rng is not None else random.Random()  # noqa: S311
         self._max_rate = float(requests_per_minute)
         self._rate = self._max_rate
-        self._minute = _Bucket(self._burst(), self._rate / 60, now)
+        self._minute = TokenBucket(self._burst(), self._rate / 60, now)
         self._hour = (
             None
             if requests_per_hour is None
-            else _Bucket(requests_per_hour, requests_per_hour / 3600, now)
+            else TokenBucket(requests_per_hour, requests_per_hour / 3600, now)
         )
         self._resume_at = now
         self._sent: deque[float] = deque()  # send times of the last minute, pauses left out
-        self._curve: _Curve | None = None  # None: nothing limits us but the configured pace
+        self._curve: RecoveryCurve | None = None  # None: nothing limits us but the configured pace
         self._curve_seconds = 0.0
         self._well_since: float | None = now  # None: a request went unanswered or failed
         self._awaiting = False
@@ -197,7 +199,7 @@ class Pace:
             plateau = max(plateau, _MEMORY * self._curve.plateau)
         slowest = min(_SLOWEST, self._max_rate)
         self._set_rate(min(self._rate, max(slowest, share / 2)), now)
-        self._curve = _Curve(
+        self._curve = RecoveryCurve(
             start=self._rate,
             plateau=max(self._rate, plateau),
             steepness=_CURVE * self._max_rate * (1.0 if known else _HASTE**3),
@@ -221,62 +223,3 @@ class Pace:
     def __repr__(self) -> str:
         paused = f", paused for {self.paused_for:.1f} s" if self.paused_for else ""
         return f"<Pace {self._rate:.1f} of {self._max_rate:.1f} requests/min{paused}>"
-
-
-class _Curve:
-    """The way back after a 429: fast at first, flat near the last known share, then faster.
-
-    Args:
-        start: Requests a minute at second 0.
-        plateau: Requests a minute where the curve is flat; not below `start`.
-        steepness: Requests a minute gained in the first minute from the plateau.
-    """
-
-    def __init__(self, *, start: float, plateau: float, steepness: float) -> None:
-        self.plateau = plateau
-        self._steepness = steepness
-        self._minutes_to_plateau: float = ((plateau - start) / steepness) ** (1 / 3)
-
-    def rate_at(self, seconds: float) -> float:
-        minutes: float = seconds / 60 - self._minutes_to_plateau
-        return self.plateau + self._steepness * minutes**3
-
-    def is_back(self, seconds: float) -> bool:
-        return seconds / 60 >= self._minutes_to_plateau
-
-
-class _Bucket:
-    """A token bucket that starts full and is filled at an even rate."""
-
-    def __init__(self, capacity: float, per_second: float, now: float) -> None:
-        self._capacity = max(1.0, capacity)
-        self._per_second = per_second
-        self._tokens = self._capacity
-        self._filled_at = now
-
-    def ready_in(self, now: float) -> float:
-        self._fill(now)
-        begins_in = max(0.0, self._filled_at - now)
-        missing = 1.0 - self._tokens
-        # Rounding: waiting for exactly what is missing must not leave a rest to wait for.
-        return begins_in + (missing / self._per_second if missing > 1e-9 else 0.0)
-
-    def take(self, now: float) -> None:
-        self._fill(now)
-        self._tokens -= 1.0
-
-    def change(self, capacity: float, per_second: float, now: float) -> None:
-        self._fill(now)
-        self._capacity = capacity
-        self._per_second = per_second
-
-    def restart(self, at: float, *, tokens: float) -> None:
-        """Hold `tokens` at the moment `at`, which may lie ahead, and fill from there."""
-        self._tokens = tokens
-        self._filled_at = at
-
-    def _fill(self, now: float) -> None:
-        elapsed = now - self._filled_at
-        if elapsed > 0:
-            self._tokens = min(self._capacity, self._tokens + elapsed * self._per_second)
-            self._filled_at = now

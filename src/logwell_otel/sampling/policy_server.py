@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import threading
 import time
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 from logwell_otel.credentials import BearerToken, config_error, token_problem
 from logwell_otel.endpoint import base_url, is_insecure
 from logwell_otel.notices import warn
-from logwell_otel.sampling.background import SHUTDOWN_SECONDS, Background, PerProcess
+from logwell_otel.sampling.background import SHUTDOWN_SECONDS, PerProcess
 from logwell_otel.sampling.boost import Volumes
 from logwell_otel.sampling.policy_client import PolicyCallError, PolicyClient
 from logwell_otel.sampling.policy_http import HttpxHttp
+from logwell_otel.sampling.policy_worker import PolicyWorker
 from logwell_otel.sampling.statistics import PatternStatistics, report_of
 from logwell_otel.sampling.trouble import SaidOnce
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from logwell_otel.sampling.policy_http import Http
     from logwell_otel.sampling.rules import SamplingRules
 
-THREAD_NAME: Final = "LogwellPolicyServer"
 FETCH_SECONDS: Final = 300.0
 REPORT_SECONDS: Final = 600.0
 
@@ -177,8 +176,8 @@ class PolicyServer:
             return
         self._reporting.ended("goes through")
 
-    def _new_worker(self) -> _Worker:
-        return _Worker(
+    def _new_worker(self) -> PolicyWorker:
+        return PolicyWorker(
             self.fetch,
             self.report,
             statistics=PatternStatistics(wall=self._wall),
@@ -192,63 +191,6 @@ class PolicyServer:
 
     def __repr__(self) -> str:
         return f"<PolicyServer {self._url}, {self._service!r} of team {self._team_id}>"
-
-
-class _Worker:
-    """What one process has of its own: its thread, its times, its counts.
-
-    Args:
-        fetch: Fetches the policy.
-        report: Reports statistics, within so many seconds.
-        statistics: Counts.
-        clock: Seconds, monotonic.
-        until_fetch: Returns the seconds from one fetch to the next.
-        until_report: Likewise.
-    """
-
-    def __init__(
-        self,
-        fetch: Callable[[], None],
-        report: Callable[[PatternStatistics, float], None],
-        *,
-        statistics: PatternStatistics,
-        clock: Callable[[], float],
-        until_fetch: Callable[[], float],
-        until_report: Callable[[], float],
-    ) -> None:
-        self.statistics = statistics
-        self.background = Background(THREAD_NAME, self.tick, self._at_end)
-        self._fetch = fetch
-        self._report = report
-        self._clock = clock
-        self._until_fetch = until_fetch
-        self._until_report = until_report
-        self._fetch_at = -math.inf
-        self._report_at: float | None = None
-
-    def tick(self) -> float:
-        if self._report_at is None:
-            self._report_at = self._clock() + self._until_report()
-        if self._clock() >= self._fetch_at:
-            # Set before, so that a call that fails unforeseen is not made again at once.
-            self._fetch_at = self._clock() + self._until_fetch()
-            self._fetch()
-        if self._clock() >= self._report_at:
-            self._report_at = self._clock() + self._until_report()
-            self._report(self.statistics, math.inf)
-        return max(0.0, min(self._fetch_at, self._report_at) - self._clock())
-
-    def shutdown(self, timeout: float) -> None:
-        """Report what was counted within `timeout` seconds, and end the thread."""
-        until = self._clock() + timeout
-        self.background.shutdown(timeout)
-        # At the end of a program the thread may have ended before the last records were
-        # decided, or could not be started any more.
-        if not self.background.runs and (left := until - self._clock()) > 0:
-            self._report(self.statistics, left)
-
-    def _at_end(self, seconds: float) -> None:
-        self._report(self.statistics, seconds)
 
 
 def _token(bearer: object) -> BearerToken | None:
