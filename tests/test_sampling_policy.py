@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -239,6 +241,27 @@ def run_app(tmp_path: Path, receiver: Receiver, **variables: str) -> list[str]:
     assert KEY not in run.stderr
     assert "t0ken" not in run.stderr
     return [entry.message for entry in receiver.entries() if "order" in entry.message]
+
+
+CONFIGURED = """
+import logging, logwell_otel
+
+with logwell_otel.configure({arguments}):
+    for number in range(200):
+        logging.info("order %d", number)
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"sampling": True, "sample_rates": {"info": 0.0}}, {"sampling_policy": "policy.json"}],
+)
+def test_configure(receiver: Receiver, tmp_path: Path, options: dict[str, Any]) -> None:
+    (tmp_path / "policy.json").write_text('{"rates": {"info": 0.0}}')
+    arguments = {"endpoint": receiver.url, "api_key": receiver.key, **options}
+    program = CONFIGURED.format(arguments=", ".join(f"{k}={v!r}" for k, v in arguments.items()))
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=60)
+    assert [entry.message for entry in receiver.entries()] == ["order 0"]
 
 
 def test_zero_code_with_a_file(receiver: Receiver, tmp_path: Path) -> None:

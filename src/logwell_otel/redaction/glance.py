@@ -86,11 +86,12 @@ class Glance:
         new = set(lines) - self._known
         if not new:
             return True
-        together = b"\n".join(new)
-        if may_hold_cards(together):
+        # In one word with a letter in it, as most ids are, no number stands by itself.
+        numbers = [line for line in new if not line.isalnum() or line.isdigit()]
+        if numbers and may_hold_cards(b"\n".join(numbers)):
             return False
         # Request and trace ids are never seen twice: not worth a look, nor remembering.
-        if not together.translate(None, _HEX_LINES):
+        if not b"\n".join(new).translate(None, _HEX_LINES):
             return True
         no_ids = [line for line in new if len(line) < _ID or line.translate(None, _HEX)]
         if self._trigger.search(_look(b"\n".join(no_ids))):
