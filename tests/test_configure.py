@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
+
 from logwell_otel import LogwellError, LogwellErrorCode, configure
 from logwell_otel.devserver import Receiver
 

@@ -262,7 +262,6 @@ def test_two_lines_deliver_what_a_program_holds_when_it_is_stopped(
 
 def test_the_configuration_file_of_the_front_page(receiver: Receiver, tmp_path: Path) -> None:
     pytest.importorskip("opentelemetry.configuration")
-    pytest.importorskip("opentelemetry.distro")
     app, file = tmp_path / "app.py", tmp_path / "otel.yaml"
     app.write_text('import logging\nlogging.warning("stock is low")\n', encoding="utf-8")
     file.write_text(APPS["configuration-file"].text, encoding="utf-8")
