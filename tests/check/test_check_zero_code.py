@@ -425,8 +425,8 @@ SDK_HANDLER = "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED"
             {},
             "pass OpenTelemetry's own",
             (
-                "fail log records of the standard library go nowhere -> Upgrade OpenTelemetry to 1.40 "
-                f"or later, or set {SDK_HANDLER}=true."
+                "fail log records of the standard library go nowhere -> Upgrade OpenTelemetry to "
+                f"1.40 or later, or set {SDK_HANDLER}=true."
             ),
         ),
         (
