@@ -13,7 +13,6 @@ VARIABLES = {
     "OTEL_LOGS_EXPORTER": "logwell",
     "OTEL_TRACES_EXPORTER": "console",
     "OTEL_METRICS_EXPORTER": "none",
-    "OTEL_PYTHON_LOG_CODE_ATTRIBUTES": "true",
 }
 
 

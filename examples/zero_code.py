@@ -3,7 +3,7 @@
 pip install 'logwell-otel[zero-code]'
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… OTEL_SERVICE_NAME=shop
 export OTEL_LOGS_EXPORTER=logwell OTEL_TRACES_EXPORTER=none OTEL_METRICS_EXPORTER=none
-export OTEL_PYTHON_LOG_CODE_ATTRIBUTES=true OTEL_PYTHON_CONFIGURATOR=logwell
+export OTEL_PYTHON_CONFIGURATOR=logwell
 opentelemetry-instrument python zero_code.py
 
 The last variable is for `log_context`; a program without it needs none of this package.

@@ -116,7 +116,9 @@ def record(message: Any = "hello", **fields: Any) -> ReadableLogRecord:
         "body": message,
     }
     log = LogRecord(**{**defaults, **fields})
-    log.attributes = BoundedAttributes(attributes=attributes, immutable=False)
+    log.attributes = BoundedAttributes(
+        attributes=attributes, immutable=False, extended_attributes=True
+    )
     return ReadableLogRecord(log, resource, scope)
 
 

@@ -98,7 +98,7 @@ OpenTelemetry
                                 -> Set OTEL_LOGS_EXPORTER=logwell for opentelemetry-instrument; with logwell_otel.configure() it is not needed.
   ok       Batches              a queue of 20480 records, batches of 500
   ok       Logging handler      opentelemetry-instrumentation-logging has it, for configure()
-  ok       Source location      configure() adds source file and line itself
+  ok       Source location      the logging handler adds source file and line
   ok       Service name         shop
 
 Nothing failed

@@ -59,4 +59,9 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
         return 0
 
     monkeypatch.setattr(check, "run", interrupt)
-    assert main(["check"]) == 130
+    # A shell starts what runs in its background with SIGINT ignored; Python leaves it so.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["check"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)

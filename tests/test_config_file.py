@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+pytest.importorskip("opentelemetry.configuration")
+
 from logwell_otel.devserver import Receiver
 from programs import instrumented, json_objects
 

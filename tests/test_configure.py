@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
+
 from logwell_otel import LogwellError, LogwellErrorCode, configure
 from logwell_otel.devserver import Receiver
 
@@ -74,6 +76,51 @@ def test_called_twice_nothing_is_doubled(receiver: Receiver) -> None:
         """,
     )
     assert [message for _, message, _ in seen(receiver)] == ["once"]
+
+
+def test_called_for_another_logger_it_listens_to_that_too(receiver: Receiver) -> None:
+    run(
+        receiver,
+        """
+        import logging, logwell_otel
+        first = logwell_otel.configure(logger="a")
+        assert logwell_otel.configure(logger="b", level="WARNING") is first
+        assert logwell_otel.configure(logger="b.c") is first
+        logging.getLogger("a").info("from a")
+        logging.getLogger("b").info("from b, below its level")
+        logging.getLogger("b.c").warning("from b.c")
+        logging.getLogger("other").error("not sent")
+        assert len(first.handlers) == 2, first.handlers
+        first.shutdown()
+        assert logging.getLogger("a").handlers == logging.getLogger("b").handlers == []
+        """,
+    )
+    assert [message for _, message, _ in seen(receiver)] == ["from a", "from b.c"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "argument", "arrives"),
+    [
+        (None, "", ["info", "warn"]),
+        ("debug", "", ["debug", "info", "warn"]),
+        ("warning", "", ["warn"]),
+        ("debug", "level='INFO'", ["info", "warn"]),
+        (None, "level=logging.NOTSET", ["warn"]),
+    ],
+)
+def test_the_level(
+    receiver: Receiver, variable: str | None, argument: str, arrives: list[str]
+) -> None:
+    run(
+        receiver,
+        f"""
+        import logging, logwell_otel
+        logwell_otel.configure({argument})
+        logging.debug("x"), logging.info("x"), logging.warning("x")
+        """,
+        **({"LOGWELL_LEVEL": variable} if variable else {}),
+    )
+    assert [level for level, _, _ in seen(receiver)] == arrives
 
 
 def test_as_a_context_manager_it_flushes(receiver: Receiver) -> None:

@@ -2,8 +2,9 @@
 
 A Python block is a program of its own where the line before it says so:
 `<!-- runs: stores 2 -->`, with the number of entries that the stand-in server must have
-then, and `; prints TEXT` where the output matters. `<!-- app: NAME -->` is a module that
-a test here imports. Every other block must at least be Python.
+then, and `; prints TEXT` where the output matters. A shell block may say so as well.
+`<!-- app: NAME -->` is a part that a test here puts to use. Every other Python block must
+at least be Python.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import functools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -28,9 +31,10 @@ from logwell_otel.losses import UNAVOIDED
 from logwell_otel.reserve import _LOSSES as SPOOL_LOSSES
 from logwell_otel.reserve import _REASONS as SPOOL_REASONS
 from logwell_otel.wire import MAX_ENTRIES
+from programs import instrumented
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from logwell_otel.devserver.entry import Entry
 
@@ -81,8 +85,10 @@ def blocks_of(page: Path) -> Iterator[Block]:
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
-PROGRAMS = [block for block in PYTHON if block.mark.startswith("runs:")]
-APPS = {block.mark.split()[1]: block for block in PYTHON if block.mark.startswith("app:")}
+PROGRAMS = [block for block in BLOCKS if block.mark.startswith("runs:")]
+APPS = {block.mark.split()[1]: block for block in BLOCKS if block.mark.startswith("app:")}
+# What runs a block of a language, before the file's name.
+RUNNERS = {"python": [sys.executable, "-W", "error"], "sh": ["sh", "-eu"]}
 
 
 def page_text(name: str) -> str:
@@ -98,7 +104,15 @@ def receiver() -> Iterator[Receiver]:
         yield running
 
 
-def run(program: str, receiver: Receiver, tmp_path: Path, **variables: str) -> str:
+def run(
+    program: str,
+    receiver: Receiver,
+    tmp_path: Path,
+    *,
+    language: str = "python",
+    status: int = 0,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Run a program as its reader would; returns what it printed."""
     pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
     for framework in sorted(set(_NEEDS.findall(program))):
@@ -106,9 +120,9 @@ def run(program: str, receiver: Receiver, tmp_path: Path, **variables: str) -> s
     path = tmp_path / "program.py"
     path.write_text(program, encoding="utf-8")
     result = subprocess.run(
-        [sys.executable, "-W", "error", str(path)],
+        [*RUNNERS[language], str(path)],
         env={
-            "PATH": "/usr/bin:/bin",
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "LOGWELL_ENDPOINT": receiver.url,
             "LOGWELL_API_KEY": receiver.key,
@@ -119,7 +133,7 @@ def run(program: str, receiver: Receiver, tmp_path: Path, **variables: str) -> s
         timeout=60,
         check=False,
     )
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == status, result.stdout + result.stderr
     return result.stdout
 
 
@@ -139,7 +153,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Block], Ran]:
     def once(block: Block) -> Ran:
         directory = tmp_path_factory.mktemp("program")
         with Receiver() as receiver:
-            output = run(block.text, receiver, directory)
+            output = run(block.text, receiver, directory, language=block.language)
             return Ran(output, receiver.entries(), str(directory / "program.py"))
 
     return once
@@ -157,6 +171,7 @@ def test_a_program_stores_what_its_page_says(block: Block, ran: Callable[[Block]
 def test_there_are_programs_on_every_page_that_should_have_some() -> None:
     assert len(PROGRAMS) >= 10
     assert {block.page for block in PROGRAMS} >= {
+        "README.md",
         "getting-started.md",
         "health-and-metrics.md",
         "moving-from-logwell-sdk.md",
@@ -224,6 +239,39 @@ def test_log_exception_names_its_caller(ran: Callable[[Block], Ran]) -> None:
         assert "log_exception(" in lines[entry.line_number - 1]
 
 
+# The parts on the front page.
+
+STOPPED = """
+import logging, os, signal
+import logwell_otel
+logwell_otel.configure(service="shop")
+{part}
+logging.info("the last one")
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_two_lines_deliver_what_a_program_holds_when_it_is_stopped(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    run(STOPPED.format(part=""), receiver, tmp_path, status=-signal.SIGTERM)
+    assert receiver.count() == 0
+    run(STOPPED.format(part=APPS["sigterm"].text), receiver, tmp_path)
+    assert [entry.message for entry in receiver.entries()] == ["the last one"]
+
+
+def test_the_configuration_file_of_the_front_page(receiver: Receiver, tmp_path: Path) -> None:
+    pytest.importorskip("opentelemetry.configuration")
+    app, file = tmp_path / "app.py", tmp_path / "otel.yaml"
+    app.write_text('import logging\nlogging.warning("stock is low")\n', encoding="utf-8")
+    file.write_text(APPS["configuration-file"].text, encoding="utf-8")
+    variables = {"LOGWELL_ENDPOINT": receiver.url, "LOGWELL_API_KEY": receiver.key}
+    done = instrumented(app, OTEL_CONFIG_FILE=str(file), **variables)
+    assert done.returncode == 0, done.stderr
+    (entry,) = receiver.entries()
+    assert (entry.level, entry.message, entry.service) == ("warn", "stock is low", "shop")
+
+
 # The health endpoint.
 
 ASK = {
@@ -255,7 +303,7 @@ def asked(
     framework: str, receiver: Receiver, tmp_path: Path, *, timeout: int, **variables: str
 ) -> dict[str, Any]:
     program = APPS[framework].text + LOG_AND_PRINT.format(timeout=timeout, ask=ASK[framework])
-    status, body = run(program, receiver, tmp_path, **variables).split("\n", 1)
+    status, body = run(program, receiver, tmp_path, variables=variables).split("\n", 1)
     assert status == "200"
     found: dict[str, Any] = json.loads(body)
     return found
@@ -340,7 +388,8 @@ def test_the_metrics_are_those_of_the_page(receiver: Receiver, tmp_path: Path) -
     page = page_text("health-and-metrics").split("## Metrics")[1].split("## Warnings")[0]
     assert f"`{variable}`" in page
     assert json.loads(run(METRICS_PROGRAM, receiver, tmp_path)) == {}
-    found = json.loads(run(METRICS_PROGRAM, receiver, tmp_path, **{variable: "true"}))
+    switched_on = run(METRICS_PROGRAM, receiver, tmp_path, variables={variable: "true"})
+    found = json.loads(switched_on)
 
     listed = re.findall(r"^\| `(otel\.sdk\.exporter\.\S+)` \| ([^|]+) \|", page, re.MULTILINE)
     assert {name for name, _ in listed} == set(found)

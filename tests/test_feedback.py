@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
+pytest.importorskip("opentelemetry.instrumentation.httpx")
+pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
+
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.instrumentation.logging.handler import LoggingHandler

@@ -26,13 +26,13 @@ def _fork() -> int:
     return os.waitpid(pid, 0)[1]
 
 
-def _hold(seconds: float) -> threading.Thread:
+def _hold(seconds: float, released: threading.Event) -> threading.Thread:
     held = threading.Event()
 
     def work() -> None:
         with fork_guard.not_forking():
             held.set()
-            time.sleep(seconds)
+            released.wait(seconds)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -43,7 +43,7 @@ def _hold(seconds: float) -> threading.Thread:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_waits_until_the_import_is_over() -> None:
     began = time.monotonic()
-    thread = _hold(0.1)
+    thread = _hold(0.1, threading.Event())
     assert _fork() == 0
     assert time.monotonic() - began >= 0.1
     thread.join()
@@ -53,9 +53,12 @@ def test_a_fork_waits_until_the_import_is_over() -> None:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fork_guard, "_LONGEST_WAIT", 0.01)
-    thread = _hold(0.1)
+    released = threading.Event()
+    # Forking a large process can take longer than what one would like to wait here.
+    thread = _hold(30, released)
     assert _fork() == 0
     assert thread.is_alive()
+    released.set()
     thread.join()
     with fork_guard.not_forking():
         pass

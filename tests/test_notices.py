@@ -11,6 +11,9 @@ import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+
+pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
+
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.sdk._logs import LoggerProvider
 

@@ -57,7 +57,6 @@ def test_a_web_application_beside_its_traces(receiver: Receiver, app: Path) -> N
         OTEL_TRACES_EXPORTER="console",
         OTEL_METRICS_EXPORTER="none",
         OTEL_SERVICE_NAME="shop",
-        OTEL_PYTHON_LOG_CODE_ATTRIBUTES="true",
         LOGWELL_ENDPOINT=receiver.url,
         LOGWELL_API_KEY=receiver.key,
     )

@@ -37,7 +37,8 @@ def base_url(text: str) -> str:
     if "?" in text or "#" in text:
         raise ValueError("a URL with a query or a fragment")
     host = parts.hostname or ""
-    if not _is_host(host):
+    # Before 3.11.4 urlsplit does not look at what brackets enclose.
+    if not _is_host(host) or ("[" in parts.netloc and ":" not in host):
         raise ValueError("a URL without a valid host name or address")
     if port == 0:
         raise ValueError("a URL with port 0")

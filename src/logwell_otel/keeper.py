@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from logwell_otel.outbox import UNACKNOWLEDGED_SECONDS
+from logwell_otel.spilling import UNACKNOWLEDGED_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,7 @@ where recovered is what an earlier process had left in the spool.
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 import msgspec
 
@@ -34,3 +35,18 @@ class Ledger(msgspec.Struct):
         return Ledger(
             self.handed_over, self.recovered, self.accepted, self.refused, Counter(self.dropped)
         )
+
+
+class Holdings(NamedTuple):
+    """The ledger and what is held, at one moment."""
+
+    ledger: Ledger
+    entries_in_memory: int
+    bytes_in_memory: int
+    entries_on_disk: int
+    bytes_on_disk: int
+
+    @property
+    def entries(self) -> int:
+        """All of them."""
+        return self.entries_in_memory + self.entries_on_disk

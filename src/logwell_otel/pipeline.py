@@ -14,9 +14,9 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from logwell_otel import exit_hooks
 from logwell_otel.adoption import ZeroCodeProcessor, ignored_arguments, zero_code_exporter
+from logwell_otel.attachment import attach, level_of
 from logwell_otel.config import Config
 from logwell_otel.context import ContextLogRecordProcessor
-from logwell_otel.credentials import config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter
 from logwell_otel.notices import warn
 from logwell_otel.otel import LoggerProvider
@@ -47,7 +47,6 @@ class Pipeline:
     Attributes:
         exporter: The exporter.
         provider: The LoggerProvider that records go through.
-        handler: The handler on the standard library's logger, None if one was there.
     """
 
     def __init__(
@@ -55,14 +54,21 @@ class Pipeline:
         exporter: LogwellLogExporter,
         provider: LoggerProvider,
         processor: LogwellBatchLogRecordProcessor | ZeroCodeProcessor,
-        logger: logging.Logger,
-        handler: logging.Handler | None,
     ) -> None:
         self.exporter = exporter
         self.provider = provider
-        self.handler = handler
         self._processor = processor
-        self._logger = logger
+        self._handlers: list[tuple[logging.Logger, logging.Handler]] = []
+
+    @property
+    def handlers(self) -> list[logging.Handler]:
+        """The handlers added to the standard library's loggers; none where some were there."""
+        return [handler for _, handler in self._handlers]
+
+    def listen_to(self, logger: logging.Logger, threshold: int) -> None:
+        """Have records of `logger` from level `threshold` on go through this pipeline."""
+        if (handler := attach(logger, self.provider, threshold)) is not None:
+            self._handlers.append((logger, handler))
 
     def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
         """Wait until everything logged before is stored at the server.
@@ -80,8 +86,8 @@ class Pipeline:
         with _lock:
             for key in [key for key, pipeline in _pipelines.items() if pipeline is self]:
                 del _pipelines[key]
-        if self.handler is not None:
-            self._logger.removeHandler(self.handler)
+        for logger, handler in self._handlers:
+            logger.removeHandler(handler)
         self._processor.shutdown()
 
     async def aforce_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
@@ -126,24 +132,25 @@ def configure(
     *,
     service: str | None = None,
     logger: logging.Logger | str | None = None,
-    level: int | str | None = "INFO",
+    level: int | str | None = None,
     **options: Any,
 ) -> Pipeline:
     """Send what the standard library's logging, structlog or the OTel API log to Logwell.
 
     Uses the global LoggerProvider where there is one, otherwise makes it with a resource
     from the environment. Called again for the same server and key, it returns what the
-    first call made; where `OTEL_LOGS_EXPORTER=logwell` or a configuration file set up the
-    exporter, it takes that one. Nothing is sent twice. Everything not given is read from
-    the `LOGWELL_*` variables.
+    first call made, and adds only a handler where there is none; where
+    `OTEL_LOGS_EXPORTER=logwell` or a configuration file set up the exporter, it takes that
+    one. Nothing is sent twice. Everything not given is read from the `LOGWELL_*` variables.
 
     Args:
         endpoint: Base URL of the server.
         api_key: The project's API key.
         service: Service name, also of the resource if the provider is made here.
         logger: The logger that gets the handler, by default the root logger.
-        level: Least severe level that is sent. The logger is opened up to it if it lets
-            less through, as the root logger does by default. None leaves both alone.
+        level: Least severe level that is sent, by default `LOGWELL_LEVEL` or INFO. The logger
+            is opened up to it if it lets less through, as the root logger does by default.
+            With `logging.NOTSET` the logger's own level decides.
         **options: Further arguments of `LogwellLogExporter`, except its `level`.
 
     Raises:
@@ -152,38 +159,41 @@ def configure(
         ImportError: opentelemetry-instrumentation-logging is not installed; the text says
             how to install it.
     """
-    from logwell_otel.handler import LogwellLoggingHandler  # noqa: PLC0415 - an extra
-
-    threshold = _level(level)
     arguments = {"service": service, **options}
-    identity = Config.resolve(endpoint=endpoint, api_key=api_key, **arguments).identity
+    config = Config.resolve(endpoint=endpoint, api_key=api_key, **arguments)
+    if level is None:
+        level = "INFO" if config.origins["level"] == "default" else config.level
+    threshold = level_of(level)
+    target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
     with _lock:
-        if (existing := _pipelines.get(identity)) is not None:
-            return existing
-        provider = get_logger_provider()
-        exporter = zero_code_exporter(identity) if isinstance(provider, LoggerProvider) else None
-        processor: LogwellBatchLogRecordProcessor | ZeroCodeProcessor
-        if exporter is not None and isinstance(provider, LoggerProvider):
-            arguments.pop("api_key_file", None)
-            if (warning := ignored_arguments(arguments)) is not None:
-                warn(warning)
-            processor = ZeroCodeProcessor(provider, exporter)
-        else:
-            exporter = LogwellLogExporter(endpoint, api_key, **arguments)
-            provider = _provider(service)
-            processor = _processor(exporter)
-            provider.add_log_record_processor(processor)
-        target = logging.getLogger(logger) if not isinstance(logger, logging.Logger) else logger
-        handler: logging.Handler | None = None
-        if not _has_handler(target):
-            handler = LogwellLoggingHandler(threshold or logging.NOTSET, provider)
-            target.addHandler(handler)
-        if threshold is not None and target.getEffectiveLevel() > threshold:
-            target.setLevel(threshold)
-        pipeline = Pipeline(exporter, provider, processor, target, handler)
-        _pipelines[identity] = pipeline
-    exit_hooks.shut_down_in_children(pipeline)
+        pipeline = _pipelines.get(config.identity)
+        made = pipeline is None
+        if pipeline is None:
+            pipeline = _adopted(config, arguments) or _new(endpoint, api_key, arguments)
+        pipeline.listen_to(target, threshold)
+        _pipelines[config.identity] = pipeline
+    if made:
+        exit_hooks.shut_down_in_children(pipeline)
     return pipeline
+
+
+def _adopted(config: Config, arguments: dict[str, Any]) -> Pipeline | None:
+    provider = get_logger_provider()
+    exporter = zero_code_exporter(config.identity)
+    if exporter is None or not isinstance(provider, LoggerProvider):
+        return None
+    given = {name: value for name, value in arguments.items() if name != "api_key_file"}
+    if (warning := ignored_arguments(given)) is not None:
+        warn(warning)
+    return Pipeline(exporter, provider, ZeroCodeProcessor(provider, exporter))
+
+
+def _new(endpoint: str | None, api_key: str | None, arguments: dict[str, Any]) -> Pipeline:
+    exporter = LogwellLogExporter(endpoint, api_key, **arguments)
+    provider = _provider(arguments["service"])
+    processor = _processor(exporter)
+    provider.add_log_record_processor(processor)
+    return Pipeline(exporter, provider, processor)
 
 
 def _provider(service: str | None) -> LoggerProvider:
@@ -202,24 +212,3 @@ def _processor(exporter: LogwellLogExporter) -> LogwellBatchLogRecordProcessor:
     return LogwellBatchLogRecordProcessor(
         exporter, max_queue_size=queue, max_export_batch_size=batch
     )
-
-
-def _has_handler(logger: logging.Logger) -> bool:
-    """Whether records of `logger` reach OpenTelemetry already, as under zero-code."""
-    from opentelemetry.instrumentation.logging.handler import LoggingHandler  # noqa: PLC0415
-
-    current: logging.Logger | None = logger
-    while current is not None:
-        if any(isinstance(handler, LoggingHandler) for handler in current.handlers):
-            return True
-        current = current.parent if current.propagate else None
-    return False
-
-
-def _level(level: int | str | None) -> int | None:
-    if level is None or isinstance(level, int):
-        return level
-    number = logging.getLevelName(level.strip().upper())
-    if isinstance(number, int):
-        return number
-    raise config_error(f"level: expected the name or number of a logging level, got {level!r}.")

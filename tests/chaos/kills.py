@@ -12,7 +12,7 @@ from chaos.pipeline import texts
 from chaos.process import SubjectProcess
 from chaos.result import Trial
 from logwell_otel.devserver import Receiver
-from logwell_otel.outbox import UNACKNOWLEDGED_SECONDS
+from logwell_otel.spilling import UNACKNOWLEDGED_SECONDS
 from logwell_otel.wire import MAX_ENTRIES
 
 if TYPE_CHECKING:

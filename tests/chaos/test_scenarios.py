@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
+
 from chaos.catalogue import SCENARIOS, Scenario
 
 SHORT = [scenario for scenario in SCENARIOS if scenario.short is not None]

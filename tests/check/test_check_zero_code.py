@@ -22,7 +22,10 @@ INSTALL = (
     "Run pip install 'opentelemetry-instrumentation-logging>=0.61b0' (it comes with "
     "logwell-otel[zero-code])."
 )
-BETTER = "OTEL_PYTHON_CONFIGURATOR=logwell makes log_context work, and a flush mean stored"
+BETTER = (
+    "OTEL_PYTHON_CONFIGURATOR=logwell makes log_context reach the OpenTelemetry API, and a flush "
+    "mean stored"
+)
 SIZES = (
     "OTEL_BLRP_MAX_QUEUE_SIZE",
     "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
@@ -68,7 +71,6 @@ def test_zero_code_as_it_should_be() -> None:
             "OTEL_TRACES_EXPORTER": "console",
             "OTEL_METRICS_EXPORTER": "none",
             "OTEL_PYTHON_CONFIGURATOR": "logwell",
-            "OTEL_PYTHON_LOG_CODE_ATTRIBUTES": "true",
         }
     ) == {
         "SDK": "pass not switched off",
@@ -76,12 +78,12 @@ def test_zero_code_as_it_should_be() -> None:
         "Logs exporter": "pass logwell (OTEL_LOGS_EXPORTER)",
         "Traces exporter": "pass console (OTEL_TRACES_EXPORTER)",
         "Metrics exporter": "pass none (OTEL_METRICS_EXPORTER is none)",
-        "Configurator": "pass logwell, which makes log_context work, and a flush mean stored",
+        "Configurator": "pass logwell, which makes log_context reach the OpenTelemetry API, "
+        "and a flush mean stored",
         "Batches": "pass a queue of 2048 records, batches of 512",
         "Logging handler": "pass put on the root logger; WARNING and above pass that unless the "
         "application sets its level",
-        "Source location": "pass entries have source file and line "
-        "(OTEL_PYTHON_LOG_CODE_ATTRIBUTES)",
+        "Source location": "pass the logging handler adds source file and line",
         "Service name": "pass shop",
     }
 
@@ -94,7 +96,7 @@ def test_configure_as_it_should_be() -> None:
         "it is not needed.",
         "Batches": "pass a queue of 20480 records, batches of 500",
         "Logging handler": f"pass {LOGGING} has it, for configure()",
-        "Source location": "pass configure() adds source file and line itself",
+        "Source location": "pass the logging handler adds source file and line",
         "Service name": "pass shop",
     }
 
@@ -373,11 +375,14 @@ def test_the_logging_handler(environ: dict[str, str], changes: dict[str, Any], l
 
 
 def test_source_locations() -> None:
-    assert look(ZERO_CODE)["Source location"] == (
-        "warning entries have no source file and line -> Set OTEL_PYTHON_LOG_CODE_ATTRIBUTES=true."
+    found = dict(opentelemetry({}, everything(), "shop", source_location=False))
+    finding = found["Source location"]
+    assert (finding.status, finding.text, finding.advice) == (
+        "warning",
+        "switched off by LOGWELL_SOURCE_LOCATION",
+        "Unset LOGWELL_SOURCE_LOCATION.",
     )
-    sdks = {**ZERO_CODE, "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED": "true"}
-    assert look(sdks)["Source location"] == ("pass the SDK's own handler adds source file and line")
+    assert look({})["Source location"] == "pass the logging handler adds source file and line"
 
 
 @pytest.mark.parametrize("traces", ["none", None])
@@ -407,3 +412,36 @@ def test_it_says_what_a_real_start_does(traces: str | None) -> None:
     if Installed().version("opentelemetry-exporter-otlp-proto-grpc") is None:
         assert says["Traces exporter"].startswith("fail" if traces is None else "pass")
     assert any(line.startswith("fail") for line in says.values()) is (started.returncode != 0)
+
+
+OLD = {"opentelemetry-sdk": "1.39.0", LOGGING: "0.60b0", "opentelemetry-instrumentation": "0.60b0"}
+SDK_HANDLER = "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED"
+
+
+@pytest.mark.parametrize(
+    ("environ", "configurator", "handler"),
+    [
+        (
+            {},
+            "pass OpenTelemetry's own",
+            (
+                "fail log records of the standard library go nowhere -> Upgrade OpenTelemetry to "
+                f"1.40 or later, or set {SDK_HANDLER}=true."
+            ),
+        ),
+        (
+            {SDK_HANDLER: "true", "OTEL_PYTHON_CONFIGURATOR": "logwell"},
+            (
+                "fail OTEL_PYTHON_CONFIGURATOR is logwell, which needs opentelemetry-sdk 1.40 or "
+                "later: start-up fails -> Upgrade opentelemetry-sdk, or unset "
+                "OTEL_PYTHON_CONFIGURATOR."
+            ),
+            "pass the SDK's own, with this old OpenTelemetry",
+        ),
+    ],
+)
+def test_with_the_oldest_opentelemetry(
+    environ: dict[str, str], configurator: str, handler: str
+) -> None:
+    says = look({**ZERO_CODE, **environ}, everything(versions=OLD, modules=set()))
+    assert (says["Configurator"], says["Logging handler"]) == (configurator, handler)

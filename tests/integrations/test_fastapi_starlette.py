@@ -5,6 +5,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+pytest.importorskip("fastapi")
+
 from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from opentelemetry import trace

@@ -4,6 +4,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+pytest.importorskip("flask")
+
 from flask import Flask, Response, send_file, stream_with_context
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
+
+pytest.importorskip("flask")
+
 import uvicorn
 from flask import Flask, Response, send_file
 from starlette.applications import Starlette

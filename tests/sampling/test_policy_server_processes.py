@@ -55,8 +55,10 @@ def _run(program: str, *arguments: str) -> None:
     environ = {
         name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")
     }
+    # From 3.12 on Python warns of a fork beside threads, which is what some programs are about.
+    quiet = ["-W", "ignore:This process:DeprecationWarning"]
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM + program, *arguments],
+        [sys.executable, *quiet, "-c", PROGRAM + program, *arguments],
         env=environ,
         capture_output=True,
         text=True,

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from typing import Protocol
+import re
+from typing import Final, Protocol
+
+SDK: Final = "opentelemetry-sdk"
+WITH_HANDLER: Final = (1, 40)
+"""OpenTelemetry from which on a handler and a configurator of ours are possible."""
 
 
 class EntryPoint(Protocol):
@@ -38,3 +43,9 @@ class Installed:
             return importlib.util.find_spec(name) is not None
         except ImportError:
             return False
+
+
+def older(installed: Installed, distribution: str, than: tuple[int, int]) -> bool:
+    """Whether a distribution is installed in a version before `than`."""
+    match = re.match(r"(\d+)\.(\d+)", installed.version(distribution) or "")
+    return match is not None and (int(match[1]), int(match[2])) < than

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from logwell_otel.check.installed import SDK, WITH_HANDLER, older
 from logwell_otel.check.result import Finding, failed, passed, warning
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ _MODULE: Final = "opentelemetry.instrumentation.logging.handler"
 _SDK_HANDLER: Final = "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED"
 _HANDLER: Final = "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION"
 _DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
-_CODE: Final = "OTEL_PYTHON_LOG_CODE_ATTRIBUTES"
 _LEVEL: Final = "OTEL_PYTHON_LOG_HANDLER_LEVEL"
 _INSTALL: Final = f"Run pip install '{_PACKAGE}>=0.61b0' (it comes with logwell-otel[zero-code])."
 
@@ -29,6 +29,13 @@ def handler(environ: Mapping[str, str], installed: Installed, *, zero_code: bool
         installed: What is installed.
         zero_code: Whether OpenTelemetry puts it in place; else `configure()` does.
     """
+    if zero_code and older(installed, SDK, WITH_HANDLER):
+        if _is_true(environ, _SDK_HANDLER):
+            return passed("the SDK's own, with this old OpenTelemetry")
+        return failed(
+            "log records of the standard library go nowhere",
+            f"Upgrade OpenTelemetry to 1.40 or later, or set {_SDK_HANDLER}=true.",
+        )
     if zero_code and _is_true(environ, _SDK_HANDLER):
         return warning(
             "the SDK's own, which is deprecated",
@@ -46,15 +53,11 @@ def handler(environ: Mapping[str, str], installed: Installed, *, zero_code: bool
     return warning(f"{problem}: configure() cannot put a handler in place", _INSTALL)
 
 
-def code_attributes(environ: Mapping[str, str], *, zero_code: bool) -> Finding:
-    """Whether entries have a source file and line."""
-    if not zero_code:
-        return passed("configure() adds source file and line itself")
-    if _is_true(environ, _SDK_HANDLER):
-        return passed("the SDK's own handler adds source file and line")
-    if _is_true(environ, _CODE):
-        return passed(f"entries have source file and line ({_CODE})")
-    return warning("entries have no source file and line", f"Set {_CODE}=true.")
+def code_attributes(*, wanted: bool) -> Finding:
+    """Whether entries have a source file and line; `wanted` is the exporter's setting."""
+    if wanted:
+        return passed("the logging handler adds source file and line")
+    return warning("switched off by LOGWELL_SOURCE_LOCATION", "Unset LOGWELL_SOURCE_LOCATION.")
 
 
 def _placed(environ: Mapping[str, str]) -> Finding:

@@ -91,7 +91,10 @@ class Check:
         named = self._config.service if self._config is not None else None
         service = named or service_from_environment()
         seams = self._seams
-        for step, finding in opentelemetry(seams.environ, seams.installed, service):
+        location = self._config is None or self._config.source_location
+        for step, finding in opentelemetry(
+            seams.environ, seams.installed, service, source_location=location
+        ):
             yield finding.of("opentelemetry", step)
 
     def _server(self) -> Iterator[tuple[str, Finding]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from logwell_otel._version import __version__
 from logwell_otel.check import config_file, logging_handler
 from logwell_otel.check.batches import batches
+from logwell_otel.check.installed import SDK, WITH_HANDLER, older
 from logwell_otel.check.result import Finding, failed, passed, skipped, warning
 from logwell_otel.check.signals import (
     UnknownProtocolError,
@@ -32,12 +33,16 @@ _VERSIONS: Final = (
 _EXTRA: Final = "pip install 'logwell-otel[zero-code]'"
 _NAME: Final = "logwell"
 _OPENTELEMETRYS: Final = "configurator"
-_WHAT_FOR: Final = "makes log_context work, and a flush mean stored"
+_WHAT_FOR: Final = "makes log_context reach the OpenTelemetry API, and a flush mean stored"
 _UNKNOWN: Final = "unknown_service"
 
 
 def opentelemetry(
-    environ: Mapping[str, str], installed: Installed, service: str
+    environ: Mapping[str, str],
+    installed: Installed,
+    service: str,
+    *,
+    source_location: bool = True,
 ) -> Iterator[tuple[str, Finding]]:
     """What would be loaded, thing by thing.
 
@@ -45,6 +50,7 @@ def opentelemetry(
         environ: The environment.
         installed: What is installed.
         service: The service that entries would have, `unknown_service` for none.
+        source_location: The exporter's setting.
     """
     yield "Versions", _versions(installed)
     yield "SDK", _sdk(environ)
@@ -62,7 +68,7 @@ def opentelemetry(
         yield "Configurator", _configurator(environ, installed)
     yield "Batches", batches(environ, zero_code=zero_code, file=file)
     yield "Logging handler", logging_handler.handler(environ, installed, zero_code=zero_code)
-    yield "Source location", logging_handler.code_attributes(environ, zero_code=zero_code)
+    yield "Source location", logging_handler.code_attributes(wanted=source_location)
     if not file:
         yield "Service name", _service(service)
 
@@ -115,6 +121,13 @@ def _configurator(environ: Mapping[str, str], installed: Installed) -> Finding:
     wanted = environ.get(variable)
     if not names:
         return failed("none is installed, so that nothing is set up", f"Run {_EXTRA}.")
+    old = older(installed, SDK, WITH_HANDLER)
+    if wanted == _NAME and old:
+        return failed(
+            f"{variable} is logwell, which needs opentelemetry-sdk 1.40 or later: start-up fails",
+            f"Upgrade opentelemetry-sdk, or unset {variable}.",
+        )
+    hint = "" if old else f"; {variable}=logwell {_WHAT_FOR}"
     if wanted is None:
         foreign = [name for name in names if name not in (_NAME, _OPENTELEMETRYS)]
         if foreign and len(names) > 1:
@@ -125,7 +138,7 @@ def _configurator(environ: Mapping[str, str], installed: Installed) -> Finding:
             )
         # Ours does what OpenTelemetry's does unless it is asked for by name.
         used = foreign[0] if foreign else "OpenTelemetry's own"
-        return passed(f"{used}; {variable}=logwell {_WHAT_FOR}")
+        return passed(f"{used}{hint}")
     if wanted not in names:
         return failed(
             f"{variable} is {wanted!r}, which is not installed: nothing is set up",
@@ -133,7 +146,7 @@ def _configurator(environ: Mapping[str, str], installed: Installed) -> Finding:
         )
     if wanted == _NAME:
         return passed(f"logwell, which {_WHAT_FOR}")
-    return passed(f"{wanted}; {variable}=logwell {_WHAT_FOR}")
+    return passed(f"{wanted}{hint}")
 
 
 def _service(service: str) -> Finding:

@@ -1,0 +1,65 @@
+"""OpenTelemetry's own logging handler, made as safe as ours where it stands.
+
+Under `opentelemetry-instrument` it is OpenTelemetry that puts a handler on the root logger,
+one that raises into the application (see `handler`) and knows no log context. It stays the
+one that is there, as `logging.config` is patched to keep it: what it does becomes ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import LoggerProvider
+    from opentelemetry.instrumentation.logging.handler import LoggingHandler
+
+
+def after_instrumentation() -> None:
+    """Entry point `logwell` of the group `opentelemetry_post_instrument`.
+
+    Runs in every program that starts by `opentelemetry-instrument`, and changes nothing in
+    one that has no exporter of ours. Never raises: that would end OpenTelemetry's start.
+    """
+    if "logwell_otel.exporter" not in sys.modules:
+        return
+    try:
+        make_root_safe()
+    except Exception as error:  # noqa: BLE001 - said; OpenTelemetry's handler stays as it is
+        from logwell_otel.notices import described, warn  # noqa: PLC0415 - only then
+
+        warn(
+            f"OpenTelemetry's logging handler could not be made safe ({described(error)}): a "
+            "record with an attribute that cannot be had may raise in a logging call."
+        )
+
+
+def make_root_safe() -> None:
+    """Make every handler of OpenTelemetry's on the root logger safe."""
+    try:
+        from opentelemetry.instrumentation.logging.handler import (  # noqa: PLC0415 - an extra
+            LoggingHandler,
+        )
+    except ImportError:
+        return  # OpenTelemetry 1.39 has another one, which docs/platforms.md speaks of
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LoggingHandler):
+            make_safe(handler)
+
+
+def make_safe(handler: LoggingHandler, provider: LoggerProvider | None = None) -> None:
+    """Have `LogwellLoggingHandler` do what `handler` does. Its level and filters stay.
+
+    Args:
+        handler: A handler of OpenTelemetry's; one of ours is left alone.
+        provider: Where records go. Default: the global one.
+    """
+    from logwell_otel.handler import LogwellLoggingHandler  # noqa: PLC0415 - an extra
+
+    if isinstance(handler, LogwellLoggingHandler) or "emit" in vars(handler):
+        return
+    safe = LogwellLoggingHandler(logger_provider=provider)
+    safe.formatter = handler.formatter
+    # On the object: its class is OpenTelemetry's, and other objects' of it.
+    vars(handler).update(emit=safe.emit, flush=safe.flush)

@@ -1,0 +1,171 @@
+"""Under `opentelemetry-instrument`, too, a logging call never raises, and knows log context."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
+
+from opentelemetry.instrumentation.logging.handler import LoggingHandler
+
+from kit import KEY
+from logwell_otel import LogwellLogExporter, notices, zero_code
+from logwell_otel.devserver import Receiver
+from logwell_otel.handler import LogwellLoggingHandler
+from programs import instrumented
+from recording import Recorder, body_of, provider_with
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PROGRAM = """\
+import logging
+import logging.config
+
+import logwell_otel
+
+
+class Broken:
+    def __str__(self):
+        raise ValueError("no text")
+
+
+{before}
+log = logging.getLogger("shop")
+itself = []
+itself.append(itself)
+with logwell_otel.log_context(request_id="r-1"):
+    log.warning("one %s", Broken())
+    log.warning("two", extra={{"broken": Broken(), "itself": itself}})
+logging.config.dictConfig(
+    {{
+        "version": 1,
+        "disable_existing_loggers": False,
+        "root": {{"level": "INFO", "handlers": []}},
+    }}
+)
+log.info("still there after dictConfig")
+"""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+@pytest.mark.parametrize("configurator", [None, "logwell"])
+@pytest.mark.parametrize("before", ["", "logwell_otel.configure()"])
+def test_a_logging_call_never_raises_and_has_its_context(
+    receiver: Receiver, tmp_path: Path, configurator: str | None, before: str
+) -> None:
+    path = tmp_path / "app.py"
+    path.write_text(PROGRAM.format(before=before))
+    result = instrumented(
+        path,
+        OTEL_LOGS_EXPORTER="logwell",
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_METRICS_EXPORTER="none",
+        LOGWELL_ENDPOINT=receiver.url,
+        LOGWELL_API_KEY=receiver.key,
+        **({"OTEL_PYTHON_CONFIGURATOR": configurator} if configurator else {}),
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    first, second, third = receiver.entries()
+    assert first.message.startswith("one <")
+    assert (first.level, first.request_id, first.source_file) == ("warn", "r-1", str(path))
+    assert (second.message, second.request_id) == ("two", "r-1")
+    assert second.metadata is not None
+    assert "ValueError" in str(second.metadata["broken"])
+    assert third.message == "still there after dictConfig"
+    assert third.request_id is None
+
+
+def test_a_program_without_our_exporter_is_left_alone(receiver: Receiver, tmp_path: Path) -> None:
+    path = tmp_path / "app.py"
+    path.write_text(
+        textwrap.dedent(
+            """
+            import logging, sys
+            (handler,) = logging.getLogger().handlers
+            assert "emit" not in vars(handler), vars(handler)
+            loaded = [name for name in sys.modules if name.startswith("logwell_otel.")]
+            assert set(loaded) <= {"logwell_otel.zero_code", "logwell_otel._version"}, loaded
+            """
+        )
+    )
+    result = instrumented(
+        path,
+        OTEL_PYTHON_CONFIGURATOR="configurator",
+        OTEL_LOGS_EXPORTER="console",
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_METRICS_EXPORTER="none",
+    )
+    assert result.returncode == 0, result.stderr
+
+
+class Handlers:
+    """The root logger with these handlers and no others."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *handlers: logging.Handler) -> None:
+        monkeypatch.setattr(logging.getLogger(), "handlers", [*handlers])
+
+
+def test_level_formatter_and_filters_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    handler = LoggingHandler(logging.WARNING, logger_provider=provider_with(recorder))
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.addFilter(lambda record: "secret" not in record.getMessage())
+    zero_code.make_safe(handler, provider_with(recorder))
+    emit = vars(handler)["emit"]
+    zero_code.make_safe(handler, provider_with(recorder))
+    assert vars(handler)["emit"] is emit  # once is enough
+    logger = logging.getLogger("zero_code.levels")
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.setLevel(logging.DEBUG)
+    logger.info("below the level")
+    logger.warning("secret")
+    logger.error("kept")
+    assert body_of(recorder.only) == "ERROR kept"
+
+
+def test_handlers_of_ours_and_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, others = LogwellLoggingHandler(), logging.NullHandler()
+    Handlers(monkeypatch, ours, others)
+    zero_code.make_root_safe()
+    assert "emit" not in vars(ours)
+    assert "emit" not in vars(others)
+
+
+def test_a_failure_is_said_and_start_up_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    LogwellLogExporter("http://localhost:9", KEY).shutdown()
+
+    def broken() -> None:
+        raise TypeError("another handler")
+
+    monkeypatch.setattr(zero_code, "make_root_safe", broken)
+    monkeypatch.setattr(notices, "warn", said.append)
+    zero_code.after_instrumentation()
+    assert said == [
+        (
+            "OpenTelemetry's logging handler could not be made safe (TypeError: another handler): "
+            "a record with an attribute that cannot be had may raise in a logging call."
+        )
+    ]
+    monkeypatch.delitem(sys.modules, "logwell_otel.exporter")
+    zero_code.after_instrumentation()
+    assert len(said) == 1
+
+
+def test_without_opentelemetrys_handler_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.logging.handler", None)
+    zero_code.make_root_safe()
