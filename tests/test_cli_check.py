@@ -78,6 +78,8 @@ Settings
   sampling_token           -                       default
   sampling_token_file      -                       default
   redact                   false                   default
+  redact_keys              -                       default
+  redact_allow             -                       default
   proxy                    -                       default
 
   ok       Settings             complete and well-formed

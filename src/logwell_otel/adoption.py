@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from logwell_otel.otel import LoggerProvider
 
 _SET_UP_BY_FILE: Final = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
-_PRIVACY: Final = ("redact", "before_send")
+_PRIVACY: Final = ("redact", "redact_keys", "before_send")
 
 _exporters: Final[weakref.WeakSet[LogwellLogExporter]] = weakref.WeakSet()
 

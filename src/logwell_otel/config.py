@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel.credentials import ApiKey, Secrets, config_error, hide_keys, key_problem
 from logwell_otel.endpoint import INGEST_PATH, base_url, is_insecure
 from logwell_otel.errors import LogwellError
 from logwell_otel.headers import Headers, headers_of
 from logwell_otel.proxy import Proxy, proxy_of, proxy_secrets
+from logwell_otel.redaction_settings import redaction_of
 from logwell_otel.sampling_settings import sampling_of
 from logwell_otel.settings import Settings, shown_text
 from logwell_otel.severity import LEVELS
@@ -61,6 +62,8 @@ class Config:
         sampling_token: The token for it.
         sampler: Decides which records are kept, None for all or for what `sampling` says.
         redact: Whether, or with what, to take secrets out of entries.
+        redact_keys: Names of secrets beyond the usual.
+        redact_allow: Names and texts that stay.
         before_send: Called with every entry before it is encoded.
         origins: Where each setting came from: `argument`, a variable's name, `default`.
     """
@@ -88,6 +91,8 @@ class Config:
     sampling_token: BearerToken | None
     sampler: Sampler | None
     redact: bool | Redacts
+    redact_keys: tuple[str, ...]
+    redact_allow: tuple[str, ...]
     before_send: BeforeSend | None = field(repr=False)
     on_error: ErrorCallback | None = field(repr=False)
     on_flush: FlushCallback | None = field(repr=False)
@@ -162,7 +167,7 @@ class Config:
                 "spool_max_age", 48 * 3600.0, least=60, most=365 * 24 * 3600
             ),
             **sampling_of(settings),
-            redact=_redact(settings),
+            **redaction_of(settings),
             before_send=_callback(settings, "before_send"),
             on_error=_callback(settings, "on_error"),
             on_flush=_callback(settings, "on_flush"),
@@ -170,14 +175,6 @@ class Config:
             proxy=proxy_of(endpoint),
             origins=settings.origins,
         )
-
-
-def _redact(settings: Settings) -> bool | Redacts:
-    redactor = settings.argument("redact")
-    if redactor is not None and hasattr(redactor, "redact_entry"):
-        settings.origins["redact"] = "argument"
-        return cast("Redacts", redactor)
-    return settings.flag("redact", default=False)
 
 
 def _endpoint(settings: Settings) -> str:

@@ -21,7 +21,7 @@ from logwell_otel.stage_setup import stages_of
 from logwell_otel.transport import tls_context
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from opentelemetry.metrics import MeterProvider
@@ -90,6 +90,9 @@ class LogwellLogExporter(LogRecordExporter):
         sampler: A `Sampler` with settings of one's own, in place of all of these.
         redact: True takes personal data and credentials out of entries; a `Redactor`
             with settings of one's own does as well. Default False.
+        redact_keys: Names of secrets beyond the usual, such as `patient_id`. Switches
+            redaction on, unless that is explicitly off.
+        redact_allow: Names and texts that stay as they are; likewise.
         before_send: Called with every `LogEntry`, after redaction and in the thread that
             exports; returns it, another one, or None to drop it. If it raises, the entry is
             dropped, counted and said.
@@ -131,6 +134,8 @@ class LogwellLogExporter(LogRecordExporter):
         sampling_token_file: str | os.PathLike[str] | None = None,
         sampler: Sampler | None = None,
         redact: bool | Redacts | None = None,
+        redact_keys: Iterable[str] | None = None,
+        redact_allow: Iterable[str] | None = None,
         before_send: BeforeSend | None = None,
         on_error: ErrorCallback | None = None,
         on_flush: FlushCallback | None = None,
@@ -163,6 +168,8 @@ class LogwellLogExporter(LogRecordExporter):
             sampling_token_file=sampling_token_file,
             sampler=sampler,
             redact=redact,
+            redact_keys=redact_keys,
+            redact_allow=redact_allow,
             before_send=before_send,
             on_error=on_error,
             on_flush=on_flush,

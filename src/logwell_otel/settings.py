@@ -138,6 +138,18 @@ class Settings:
             raise self.error(name, "a path", _shown_path(path))
         return _expanded(path)
 
+    def words(self, name: str) -> tuple[str, ...]:
+        """Texts: an iterable of them, or one text with commas between them."""
+        value = self.raw(name)
+        if value is None:
+            return ()
+        if isinstance(value, str):
+            return tuple(word for part in value.split(",") if (word := part.strip()))
+        words = tuple(value) if isinstance(value, (list, tuple, set, frozenset)) else (None,)
+        if not all(isinstance(word, str) for word in words):
+            raise self.error(name, "texts, or one with commas between them", _shown(value))
+        return words
+
     def file(self, name: str) -> Path | None:
         """The path of a file that can be read."""
         path = self.path(name)

@@ -26,7 +26,9 @@ def stages_of(config: Config) -> Stages | None:
     from logwell_otel.redaction import Redactor  # noqa: PLC0415
     from logwell_otel.stages import Stages  # noqa: PLC0415
 
-    redactor = Redactor() if config.redact is True else config.redact or None
+    redactor = config.redact or None
+    if redactor is True:
+        redactor = Redactor(extra_keys=config.redact_keys, allow=config.redact_allow)
     own = _sampler_of(config, redactor) if config.sampling and config.sampler is None else None
     return Stages(config.sampler or own, redactor, config.before_send, owned=own)
 

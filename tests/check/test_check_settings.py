@@ -59,6 +59,8 @@ def test_every_setting_with_its_origin() -> None:
         "sampling_token": (None, "default"),
         "sampling_token_file": (None, "default"),
         "redact": ("false", "default"),
+        "redact_keys": (None, "default"),
+        "redact_allow": (None, "default"),
     }
 
 

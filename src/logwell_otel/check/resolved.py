@@ -103,6 +103,8 @@ def _text(value: Any) -> str | None:
         return str(int(value)) if value.is_integer() else str(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{name}={item}" for name, item in value.items()) or None
+    if isinstance(value, tuple):
+        return ", ".join(value) or None
     return str(value)
 
 
