@@ -16,16 +16,21 @@ from logwell_otel.chunk import RAW_LIST, Chunk
 from logwell_otel.incidents import GROUPED_LEVELS
 from logwell_otel.left_out import LeftOut
 from logwell_otel.mapping import unreadable
+from logwell_otel.simple import has_nul
 from logwell_otel.wire import MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_REQUEST_BYTES, LogEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from logwell_otel.mapping import Mapper
+    from logwell_otel.origin import Origin
     from logwell_otel.otel import ReadableLogRecord
+    from logwell_otel.severity import Severity
     from logwell_otel.stages import Stages
 
-_NUL: Final = b"\\u0000"
+# Entries encoded in one call. Few enough that one which has to be looked at does not cost
+# many others a second encoding, and that their memory stays in the processor's cache.
+_TOGETHER: Final = 20
 
 
 class Encoded:
@@ -76,32 +81,67 @@ class Encoder:
         encoded = Encoded()
         records = iter(batch)
         size = room if 0 < room < MAX_ENTRIES else MAX_ENTRIES
-        # A chunk's entries at a time: their memory is used again for the next chunk's.
-        while entries := self._entries(records, size, encoded):
-            self._add(entries, encoded.chunks)
+        while self._chunk(records, size, encoded):
             size = MAX_ENTRIES
         return encoded
 
+    def _chunk(self, records: Iterator[ReadableLogRecord], size: int, encoded: Encoded) -> bool:
+        """Add the chunk of the next `size` entries; False if there are none."""
+        body = bytearray()
+        count = errors = 0
+        while True:
+            kept, entries = self._entries(records, min(size - count, _TOGETHER), encoded)
+            if not entries:
+                break
+            self._add(kept, entries, body)
+            count += len(entries)
+            levels: list[str] = [entry.level for entry in entries]
+            errors += sum(levels.count(level) for level in GROUPED_LEVELS)
+            if count == size:
+                break
+        if len(body) > MAX_REQUEST_BYTES:
+            _pack(RAW_LIST.decode(body), encoded.chunks)
+        elif count:
+            encoded.chunks.append(Chunk(bytes(body), count, errors=errors))
+        return count > 0
+
     def _entries(
         self, records: Iterator[ReadableLogRecord], size: int, encoded: Encoded
-    ) -> list[LogEntry]:
-        """The next `size` entries, fewer at the end."""
+    ) -> tuple[list[ReadableLogRecord], list[LogEntry]]:
+        """The next `size` records that are kept, fewer at the end, and their entries."""
         mapper, minimum_rank, stages = self._mapper, self._minimum_rank, self._stages
+        ready = stages is None
+        kept: list[ReadableLogRecord] = []
         entries: list[LogEntry] = []
+        # Most records are like the one before them, and looking costs less than a call.
+        last: Origin | None = None
+        severity: Severity | None = None
         for record in records:
             origin = None
             try:
-                origin = mapper.origin(record)
+                if (
+                    last is not None
+                    and record.instrumentation_scope is last.scope
+                    and record.resource is last.resource
+                ):
+                    origin = last
+                else:
+                    origin = last = mapper.origin(record)
                 if origin.own:
                     encoded.own += 1
                     continue
                 log = record.log_record
-                severity = mapper.severity(log)
+                if (
+                    severity is None
+                    or log.severity_number is not severity.number
+                    or log.severity_text is not severity.text
+                ):
+                    severity = mapper.severity(log)
                 if severity.rank < minimum_rank:
                     encoded.left_out["level"] += 1
                     continue
                 rate = None if stages is None else stages.sample(log)
-                entry = mapper.entry(log, severity, origin)
+                entry = mapper.entry(log, severity, origin, ready)
             except LeftOut as left_out:
                 encoded.leave_out(left_out)
                 continue
@@ -113,56 +153,73 @@ class Encoder:
                 except LeftOut as left_out:
                     encoded.leave_out(left_out)
                     continue
+            kept.append(record)
             entries.append(entry)
             if len(entries) == size:
                 break
-        return entries
+        return kept, entries
 
-    def _add(self, entries: list[LogEntry], chunks: list[Chunk]) -> None:
+    def _add(
+        self, records: list[ReadableLogRecord], entries: list[LogEntry], body: bytearray
+    ) -> None:
+        """Add `entries` to the JSON array in `body`, which is empty before the first."""
+        # The array of these entries begins where the one of those before ends.
+        start = max(0, len(body) - 1)
         try:
-            body = self._json.encode(entries)
-        except Exception:  # noqa: BLE001 - lone surrogates, foreign types: entry by entry below
-            body = None
-        if body is not None and not _has_nul(body) and _fits(body):
-            errors = sum(entry.level in GROUPED_LEVELS for entry in entries)
-            chunks.append(Chunk(body, len(entries), errors=errors))
+            self._json.encode_into(entries, body, start)
+        except Exception:  # noqa: BLE001 - lone surrogates, foreign types: one by one below
+            parts: Iterable[bytes | None] = map(self._encode, entries)
         else:
-            _pack([self._careful(entry) for entry in entries], chunks)
+            parts = () if _all_storable(body, start) else map(bytes, RAW_LIST.decode(body[start:]))
+        if storable := list(map(self._storable, parts, records, entries)):
+            body[start:] = b"[%b]" % b",".join(storable)
+        if start:
+            body[start] = ord(",")
 
-    def _careful(self, entry: LogEntry) -> bytes:
+    def _storable(self, encoded: bytes | None, record: ReadableLogRecord, entry: LogEntry) -> bytes:
+        """The JSON of an entry, made storable if `encoded` is not."""
+        if encoded is not None and len(encoded) <= MAX_ENTRY_BYTES and not has_nul(encoded):
+            return encoded
+        if self._stages is None:
+            # Again, since what is ready JSON in it can neither be looked into nor cut.
+            entry = self._plain(record)
+            encoded = self._encode(entry)
         try:
-            encoded = self._json.encode(entry)
-        except Exception:  # noqa: BLE001 - what cannot be encoded is cleaned below
-            encoded = None
-        try:
-            if encoded is None or _has_nul(encoded):
+            if encoded is None or has_nul(encoded):
                 sanitize.clean(entry)
-            elif len(encoded) <= MAX_ENTRY_BYTES:
-                return encoded
             return sanitize.fit(entry)
         except Exception as error:  # noqa: BLE001 - a defect of ours; the entry says so
             return self._json.encode(unreadable(error, entry.timestamp))
 
+    def _encode(self, entry: LogEntry) -> bytes | None:
+        try:
+            return self._json.encode(entry)
+        except Exception:  # noqa: BLE001 - what cannot be encoded is cleaned
+            return None
 
-def _has_nul(encoded: bytes) -> bool:
-    # Searching one byte is some forty times faster, and most chunks have none.
-    return b"\\" in encoded and _NUL in encoded
+    def _plain(self, record: ReadableLogRecord) -> LogEntry:
+        mapper = self._mapper
+        try:
+            log = record.log_record
+            return mapper.entry(log, mapper.severity(log), mapper.origin(record))
+        except Exception as error:  # noqa: BLE001 - as in `_entries`
+            return mapper.salvage(record, error)
 
 
-def _fits(body: bytes) -> bool:
-    """Whether the body, and each entry in it, is small enough."""
-    if len(body) <= MAX_ENTRY_BYTES:
-        return True
-    return len(body) <= MAX_REQUEST_BYTES and all(
-        len(memoryview(entry)) <= MAX_ENTRY_BYTES for entry in RAW_LIST.decode(body)
+def _all_storable(body: bytearray, start: int) -> bool:
+    """Whether the array from `start` on holds no NUL and no entry that is too large."""
+    return not has_nul(body, start) and (
+        len(body) - start <= MAX_ENTRY_BYTES
+        or all(len(memoryview(e)) <= MAX_ENTRY_BYTES for e in RAW_LIST.decode(body[start:]))
     )
 
 
-def _pack(encoded: list[bytes], chunks: list[Chunk]) -> None:
+def _pack(entries: list[msgspec.Raw], chunks: list[Chunk]) -> None:
     start, size = 0, 2
-    for end, entry in enumerate(encoded):
-        if size + len(entry) + 1 > MAX_REQUEST_BYTES:
-            chunks.append(Chunk.of_entries(encoded[start:end]))
+    for end, entry in enumerate(entries):
+        length = len(memoryview(entry))
+        if size + length + 1 > MAX_REQUEST_BYTES:
+            chunks.append(Chunk.of_entries(entries[start:end]))
             start, size = end, 2
-        size += len(entry) + 1
-    chunks.append(Chunk.of_entries(encoded[start:]))
+        size += length + 1
+    chunks.append(Chunk.of_entries(entries[start:]))

@@ -10,31 +10,26 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Raw
 from opentelemetry.attributes import BoundedAttributes
 
 from logwell_otel import names, sanitize
 from logwell_otel.message import NO_MESSAGE, message_of
 from logwell_otel.origin import Origin, Origins
-from logwell_otel.plain import Conversion
+from logwell_otel.own_metadata import BETWEEN_IDS, BLANK, add_own, add_trace_context, set_aside
+from logwell_otel.plain import MAX_CHARACTERS, MIN_SAFE_INTEGER, Conversion, number, text
 from logwell_otel.severity import Severities, Severity
+from logwell_otel.simple import NOT_SIMPLE, simple
+from logwell_otel.source_location import ABSENT, LOCATION, take_location
 from logwell_otel.timestamps import Timestamps
-from logwell_otel.wire import JS_BLANK, MAX_LINE_NUMBER, MAX_SAFE_INTEGER, LogEntry
+from logwell_otel.wire import MAX_LINE_NUMBER, MAX_SAFE_INTEGER, LogEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from logwell_otel.otel import LogRecord, ReadableLogRecord
 
-_BLANK: Final = frozenset(JS_BLANK)
-_FLAGS: Final = tuple(f"{flags:02x}" for flags in range(256))
-_MIN_INTEGER: Final = -MAX_SAFE_INTEGER
-_ABSENT: Final = object()
-# OpenTelemetry's semantic conventions renamed both in 1.30; the newer names win.
-_FILE_NAMES: Final = ("code.file.path", "code.filepath")
-_LINE_NAMES: Final = ("code.line.number", "code.lineno")
 # Attributes to look at closely: those that fill a field of the entry, and those that have
 # one of our names. Few records have any, and comparing with one set tells.
-_SPECIAL: Final = names.OWN.union(("service.name",), _FILE_NAMES, _LINE_NAMES)
+_SPECIAL: Final = names.OWN.union(("service.name",), LOCATION)
 
 
 class Mapper:
@@ -59,10 +54,23 @@ class Mapper:
         self.severity = Severities().of
         self.origin = Origins(service).of
 
-    def entry(  # noqa: C901, PLR0912, PLR0915 - a call costs more than most of these steps
-        self, log: LogRecord, severity: Severity, origin: Origin
+    def entry(  # noqa: C901, PLR0912 - a call costs more than most of these steps
+        self,
+        log: LogRecord,
+        severity: Severity,
+        origin: Origin,
+        ready: bool = False,
     ) -> LogEntry:
-        """The entry for a record of this severity and origin."""
+        """The entry for a record of this severity and origin.
+
+        Args:
+            log: The record.
+            severity: Its severity.
+            origin: Its resource and scope.
+            ready: True for an entry that nobody looks into before it is encoded: parts of
+                its metadata may then be ready JSON, and one of them may be the first of
+                several members. False gives plain values by their names.
+        """
         attributes = log.attributes
         if type(attributes) is BoundedAttributes:
             # Copies the dictionary inside in one step: another thread may be adding to it.
@@ -71,21 +79,26 @@ class Mapper:
         else:
             metadata, dropped = _foreign_attributes(attributes)
         service = origin.service
-        source_file = metadata.pop("code.file.path", _ABSENT)
-        line_number = metadata.pop("code.line.number", _ABSENT)
+        source_file = metadata.pop("code.file.path", ABSENT)
+        line_number = metadata.pop("code.line.number", ABSENT)
         special = not _SPECIAL.isdisjoint(metadata)
+        if special and "service.name" in metadata:
+            service = _own_service(metadata) or service
         if (
-            special
-            or type(source_file) is not str
+            type(source_file) is not str
             or type(line_number) is not int
             or not 0 < line_number <= MAX_LINE_NUMBER
             or not source_file
             or not self._source_location
         ):
-            if special or source_file is not _ABSENT or line_number is not _ABSENT:
-                special = True
-                source_file, line_number = self._location(metadata, source_file, line_number)
-                service = _own_service(metadata) or service
+            if (
+                source_file is not ABSENT
+                or line_number is not ABSENT
+                or (special and not LOCATION.isdisjoint(metadata))
+            ):
+                source_file, line_number = take_location(
+                    metadata, source_file, line_number, wanted=self._source_location
+                )
             else:
                 source_file = line_number = None
 
@@ -95,40 +108,49 @@ class Mapper:
                 continue
             kind = type(value)
             if kind is int:
-                if _MIN_INTEGER <= value <= MAX_SAFE_INTEGER:
+                if MIN_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
                     continue
             elif kind is float:
                 if value - value == 0:  # finite
                     continue
             elif kind is bool or value is None:
                 continue
-            cut = _convert(metadata)
+            cut = _convert(metadata, ready)
             break
-        # From here on our names are added, so attributes that have them step aside.
-        aside = _set_aside(metadata) if special else None
-        if cut:
-            metadata[names.TRUNCATED] = True
-        if severity.metadata:
-            metadata.update(severity.metadata)
-        try:
-            if trace_id := log.trace_id:
-                metadata["trace_id"] = trace_id.to_bytes(16, "big").hex()
-                metadata["trace_flags"] = _FLAGS[log.trace_flags]
-            if span_id := log.span_id:
-                metadata["span_id"] = span_id.to_bytes(8, "big").hex()
-        except (AttributeError, IndexError, OverflowError, TypeError):
-            _add_trace_context(metadata, log)
-        if log.event_name:
-            metadata["otel.event.name"] = sanitize.safe_str(log.event_name)
-        if dropped:
-            metadata["otel.dropped_attributes_count"] = dropped
+
         message = log.body
-        # The first character decides for nearly every message.
-        if type(message) is not str or not message or message[0] in _BLANK:
-            message = message_of(log, metadata)
-        metadata |= origin.shared
-        if aside:
-            names.put_back(metadata, aside)
+        if (
+            not ready
+            or special
+            or cut
+            or dropped
+            or log.event_name
+            or type(message) is not str
+            or not message
+            or message[0] in BLANK  # the first character decides for nearly every message
+            or not (trace_id := log.trace_id)
+            or not (span_id := log.span_id)
+        ):
+            aside = set_aside(metadata) if special else None
+            if cut:
+                metadata[names.TRUNCATED] = True
+            message = add_own(metadata, log, severity, dropped, ready)
+            metadata |= origin.shared
+            if aside:
+                names.put_back(metadata, aside)
+        else:
+            if severity.metadata:
+                metadata |= severity.metadata
+            try:
+                # All that is ours in one piece: a dictionary that does not outgrow its place,
+                # and five members less to encode.
+                metadata["trace_id"] = Raw(
+                    f'"{trace_id.to_bytes(16, "big").hex()}{BETWEEN_IDS[log.trace_flags]}'
+                    f"{span_id.to_bytes(8, 'big').hex()}{origin.rest}"
+                )
+            except (AttributeError, IndexError, OverflowError, TypeError):
+                add_trace_context(metadata, log)
+                metadata |= origin.shared
         return LogEntry(
             level=severity.level,
             message=message,
@@ -151,7 +173,7 @@ class Mapper:
         with suppress(Exception):
             entry.message = message_of(log, entry.metadata)
         with suppress(Exception):
-            _add_trace_context(entry.metadata, log)
+            add_trace_context(entry.metadata, log)
         with suppress(Exception):
             origin = self.origin(record)
             entry.service = origin.service
@@ -159,19 +181,6 @@ class Mapper:
         with suppress(Exception):
             names.put_back(entry.metadata, sanitize.plain_metadata(log.attributes))
         return entry
-
-    def _location(
-        self, metadata: dict[str, Any], file: object, line: object
-    ) -> tuple[str | None, int | None]:
-        """File and line from the first name that has a usable value; the rest stays."""
-        if file is not _ABSENT:
-            metadata["code.file.path"] = file
-        if line is not _ABSENT:
-            metadata["code.line.number"] = line
-        if not self._source_location:
-            for name in _FILE_NAMES + _LINE_NAMES:
-                metadata.pop(name, None)
-        return _take(metadata, _FILE_NAMES, _fits_file), _take(metadata, _LINE_NAMES, _fits_line)
 
 
 def unreadable(error: Exception, timestamp: str | None) -> LogEntry:
@@ -195,61 +204,30 @@ def _foreign_attributes(attributes: Any) -> tuple[dict[str, Any], int]:
     return sanitize.plain_metadata(attributes), dropped
 
 
-def _fits_file(value: object) -> bool:
-    return type(value) is str and value != ""
-
-
-def _fits_line(value: object) -> bool:
-    return type(value) is int and 0 < value <= MAX_LINE_NUMBER
-
-
-def _take(metadata: dict[str, Any], keys: Iterable[str], fits: Callable[[object], bool]) -> Any:
-    """Take out the first of these attributes that has a usable value."""
-    for name in keys:
-        if fits(metadata.get(name)):
-            return metadata.pop(name)
-    return None
-
-
 def _own_service(metadata: dict[str, Any]) -> str | None:
     """The service that the record itself names. What does not fit the field whole stays."""
-    given = metadata.get("service.name")
+    given = metadata["service.name"]
     name = sanitize.service_name(given)
     if name is not None and name == given:
         del metadata["service.name"]
     return name
 
 
-def _convert(metadata: dict[str, Any]) -> bool:
+def _convert(metadata: dict[str, Any], ready: bool) -> bool:
     """Make values that are not plain so, each on its own; True if something was cut."""
     cut = False
     for key, value in metadata.items():
-        if type(value) is str:
-            continue
-        conversion = Conversion()
-        metadata[key] = conversion.value(value)
-        cut |= conversion.cut
+        kind = type(value)
+        if kind is str:
+            if "\0" in value and len(value) <= MAX_CHARACTERS:  # saves the chunk a second look
+                metadata[key] = text(value)
+        elif kind is float:
+            metadata[key] = number(value)
+        elif kind is not int or not MIN_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+            converted = simple(value, ready)
+            if converted is NOT_SIMPLE:
+                conversion = Conversion()
+                converted = conversion.value(value)
+                cut |= conversion.cut
+            metadata[key] = converted
     return cut
-
-
-def _set_aside(metadata: dict[str, Any]) -> dict[str, Any]:
-    return {key: metadata.pop(key) for key in [*metadata] if key in names.OWN}
-
-
-def _add_trace_context(metadata: dict[str, Any], log: LogRecord) -> None:
-    """What of an unusual trace context is valid."""
-    for name in ("trace_id", "trace_flags", "span_id"):
-        metadata.pop(name, None)
-    if trace_id := _hex_id(log.trace_id, 16):
-        flags: object = log.trace_flags
-        metadata["trace_id"] = trace_id
-        metadata["trace_flags"] = _FLAGS[flags & 0xFF if isinstance(flags, int) else 0]
-    if span_id := _hex_id(log.span_id, 8):
-        metadata["span_id"] = span_id
-
-
-def _hex_id(value: object, size: int) -> str | None:
-    """A trace or span id in hexadecimal, None for what is none."""
-    if isinstance(value, int) and 0 < value < 1 << (8 * size):
-        return value.to_bytes(size, "big").hex()
-    return None

@@ -67,9 +67,12 @@ def put(metadata: dict[str, Any], own: Mapping[str, Any]) -> None:
 
 def put_back(metadata: dict[str, Any], aside: Mapping[str, Any]) -> None:
     """Give attributes that were set aside their names back, or `attributes.<name>`."""
-    names = UniqueNames(metadata)
     for key, value in aside.items():
-        names.add(f"attributes.{key}" if key in metadata else key, value)
+        name = f"attributes.{key}" if key in metadata else key
+        if name in metadata:
+            UniqueNames(metadata).add(name, value)
+        else:
+            metadata[name] = value
 
 
 def mark_truncated(metadata: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ class Origin(msgspec.Struct, frozen=True):
         own: True for records of this package's own logger.
         service: The service name that entries have when their record names none.
         shared: Metadata of the resource (as ready JSON) and the scope.
+        rest: `shared` as JSON that follows the text of a member before it: `","name":value,…`.
     """
 
     resource: Resource | None
@@ -43,6 +44,7 @@ class Origin(msgspec.Struct, frozen=True):
     own: bool
     service: str | None
     shared: dict[str, Any]
+    rest: str
 
 
 class Origins:
@@ -76,7 +78,9 @@ class Origins:
         if attributes is not None:
             shared["resource"] = attributes
         own = scope is not None and scope.name == OWN_SCOPE
-        origin = Origin(resource, scope, own, service, shared)
+        members = msgspec.json.encode(shared)[1:-1].decode()
+        rest = f'",{members}' if members else '"'
+        origin = Origin(resource, scope, own, service, shared, rest)
         if len(self._origins) >= _MAX_ORIGINS:
             self._origins = {}
         self._origins[id(scope)] = origin

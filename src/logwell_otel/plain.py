@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import enum
 import math
 import re
+from binascii import b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
@@ -25,6 +25,8 @@ twice … needs few objects and doubles with every level: depth alone does not b
 MAX_CHARACTERS: Final = MAX_ENTRY_BYTES
 """Characters kept of one attribute or body: more does not fit into an entry. One long
 string that a list holds a thousand times is one string in memory and a thousand as JSON."""
+
+MIN_SAFE_INTEGER: Final = -MAX_SAFE_INTEGER
 
 CUT: Final = "…"
 """Stands at the end of a string or list, and among the keys of an object, that was cut."""
@@ -96,7 +98,7 @@ class Conversion:
         if kind is int:
             return self._integer(value)
         if kind is float:
-            return _float(value)
+            return number(value)
         try:
             if kind is dict or kind is list or kind is tuple:
                 return self._structure(value, depth)
@@ -112,7 +114,7 @@ class Conversion:
         if isinstance(value, int):
             return self._integer(int.__int__(value))
         if isinstance(value, float):
-            return _float(float.__float__(value))
+            return number(float.__float__(value))
         if isinstance(value, (bytes, bytearray, memoryview)):
             return self._bytes(memoryview(value))
         if isinstance(value, (dt.datetime, dt.date, dt.time)):
@@ -131,10 +133,10 @@ class Conversion:
 
     def _bytes(self, value: memoryview) -> str:
         # Four characters for three bytes: what is too long stays too long, and is cut.
-        return self._string(base64.b64encode(bytes(value[:MAX_CHARACTERS])).decode("ascii"))
+        return self._string(to_base64(bytes(value[:MAX_CHARACTERS])))
 
     def _integer(self, value: int) -> int | str:
-        if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+        if MIN_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
             return value
         return self._string(
             str(value) if value.bit_length() <= _MAX_DECIMAL_BITS else f"{value:#x}"
@@ -201,8 +203,14 @@ def snapshot(items: Iterable[Any], limit: int) -> list[Any]:
     return list(islice(items, limit))
 
 
-def _float(value: float) -> float | str:
-    if math.isfinite(value):
+def to_base64(value: bytes) -> str:
+    """Bytes as text."""
+    return b2a_base64(value, newline=False).decode("ascii")
+
+
+def number(value: float) -> float | str:
+    """A float, or its name where JSON has no number for it."""
+    if value - value == 0:  # finite; a call costs more
         return value
     if math.isnan(value):
         return "NaN"

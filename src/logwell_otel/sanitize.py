@@ -13,8 +13,17 @@ import msgspec
 
 from logwell_otel.message import NO_MESSAGE
 from logwell_otel.names import OWN, TRUNCATED, UniqueNames, mark_truncated
-from logwell_otel.plain import CUT, Conversion, name, plain, safe_str, snapshot, text
+from logwell_otel.plain import (
+    CUT,
+    Conversion,
+    name,
+    plain,
+    safe_str,
+    snapshot,
+    text,
+)
 from logwell_otel.severity import LEVELS
+from logwell_otel.simple import NOT_SIMPLE, simple
 from logwell_otel.timestamps import in_range
 from logwell_otel.wire import (
     JS_BLANK,
@@ -42,6 +51,7 @@ __all__ = [
 # The body stands in the message too.
 _LEFT_OUT_LAST: Final = OWN - {"body"}
 _JSON: Final = msgspec.json.Encoder()
+_SHORT: Final = MAX_SERVICE_BYTES // 4
 _MAX_NAME_BYTES: Final = 128
 _BYTES_PER_ITEM: Final = 8
 _OVERHEAD: Final = len(_JSON.encode(CUT))
@@ -76,6 +86,8 @@ def clean(entry: LogEntry) -> None:
 
 def service_name(value: object) -> str | None:
     """`value` as a service name that the server's index takes, None where it is blank."""
+    if type(value) is str and value.isprintable() and value.isascii() and len(value) <= _SHORT:
+        return value if value.strip(" ") else None  # nothing to replace, little to look at
     if not issubclass(type(value), str):  # isinstance() would believe a proxy
         return None
     service = cut(text(str.__str__(value)), MAX_SERVICE_BYTES)
@@ -87,9 +99,12 @@ def plain_metadata(metadata: Mapping[Any, Any]) -> dict[str, Any]:
     result = UniqueNames()
     truncated = False
     for key, value in snapshot(metadata.items(), sys.maxsize):
-        conversion = Conversion()
-        result.add(text(name(key)), conversion.value(value))
-        truncated |= conversion.cut
+        converted = simple(value)
+        if converted is NOT_SIMPLE:
+            conversion = Conversion()
+            converted = conversion.value(value)
+            truncated |= conversion.cut
+        result.add(text(name(key)), converted)
     if truncated:
         mark_truncated(result.values)
     return result.values

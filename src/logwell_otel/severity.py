@@ -58,11 +58,15 @@ class Severity(msgspec.Struct, frozen=True):
         level: One of `LEVELS`.
         rank: Its place in `LEVELS`, for comparing.
         metadata: `severity_text` and `severity_number` where the level says less.
+        number: The severity number that it was found by.
+        text: The severity text, likewise.
     """
 
     level: Level
     rank: int
     metadata: dict[str, Any]
+    number: object
+    text: object
 
 
 class Severities:
@@ -75,7 +79,7 @@ class Severities:
 
     def __init__(self) -> None:
         # By text, since a text is hashed once and an enum member's hash is Python code.
-        self._known: dict[str | None, tuple[object, Severity]] = {}
+        self._known: dict[str | None, Severity] = {}
 
     def of(self, log: LogRecord) -> Severity:
         """The level of `log`, and what of its severity the level does not say."""
@@ -83,12 +87,12 @@ class Severities:
         if not (name is None or type(name) is str):
             return severity_of(number, name)
         known = self._known.get(name)
-        if known is not None and known[0] is number:
-            return known[1]
+        if known is not None and known.number is number:
+            return known
         severity = severity_of(number, name)
         if len(self._known) >= _MAX_KNOWN:
             self._known = {}
-        self._known[name] = (number, severity)
+        self._known[name] = severity
         return severity
 
 
@@ -99,6 +103,7 @@ def severity_of(number: object, text: object) -> Severity:
     not 0.
     """
     metadata: dict[str, Any] = {}
+    given = number
     number = plain(number)  # of an enum member, its value
     name = "" if text is None else safe_str(text).strip()
     upper = name.upper()
@@ -112,4 +117,4 @@ def severity_of(number: object, text: object) -> Severity:
         metadata["severity_text"] = name
     if number and number != _PLAIN_NUMBER[level]:
         metadata["severity_number"] = number
-    return Severity(level, rank, metadata)
+    return Severity(level, rank, metadata, given, text)
