@@ -88,11 +88,11 @@ class Engine:
         )
         self._breaker = Breaker(clock=clock, rng=seams.rng)
         self._losses = LossReport(self.outbox, service=config.service, clock=clock, wall=wall)
-        transport = seams.transport(config)
+        self._transport = seams.transport(config)
         self.delivery = Delivery(
             config,
             self.outbox,
-            transport,
+            self._transport,
             pace=self._pace,
             breaker=self._breaker,
             quarantine=Quarantine(clock=clock, rng=seams.rng),
@@ -107,7 +107,7 @@ class Engine:
             self.delivery,
             self.outbox,
             self.notices,
-            close=transport.close,
+            close=self._close,
             clock=clock,
             sleep=seams.sleep,
             threads=seams.threads,
@@ -133,9 +133,19 @@ class Engine:
 
     def shutdown(self, timeout: float) -> None:
         """Deliver what is held within `timeout` seconds; leave the rest to the spool."""
+        self.sender.shutdown(timeout)
+        if not self.sender.is_current_thread():
+            self._stop_keeper()  # the sender may hang in a callback and never come to `_close`
+
+    def _close(self) -> None:
+        """Delivery is over."""
+        self._transport.close()
+        self._stop_keeper()
+
+    def _stop_keeper(self) -> None:
+        # Not before delivery is over: draining may take 30 s, and `docker stop` kills after 10.
         if self._keeper is not None:
             self._keeper.stop()
-        self.sender.shutdown(timeout)
 
     def failed(self, count: int, error: Exception) -> None:
         """A batch of `count` records could not be encoded or handed over."""

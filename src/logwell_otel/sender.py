@@ -39,7 +39,7 @@ class Sender:
         delivery: What to drive.
         outbox: What it drains.
         notices: Told after every step, outside every lock.
-        close: Closes the connection when delivery is over.
+        close: Called when delivery is over.
         clock: Monotonic clock, in seconds.
         sleep: Waits that many seconds where the thread does not.
         threads: False never starts the thread: flush and shutdown do the work.
@@ -92,7 +92,7 @@ class Sender:
         with self._starting:
             if self.running:
                 return True
-            if self._done.is_set() or not self._threads:
+            if self._deadline is not None or not self._threads:
                 return False
             # A daemon: the interpreter's exit must not wait for a server. Draining before
             # it is the work of shutdown(), which OpenTelemetry's provider calls at exit.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import functools
 import socket
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellLogExporter
+from logwell_otel.devserver import Receiver
 from logwell_otel.engine import Seams
-from logwell_otel.spool import Spool
+from logwell_otel.spool import Spool, list_spools
 from spool_support import FailingDisk
 
 if TYPE_CHECKING:
@@ -63,3 +66,40 @@ def test_a_disk_that_has_just_refused_is_asked_once_more_at_shutdown(
     bench.exporter.shutdown()
     health = bench.exporter.health()
     assert (health.held_on_disk, health.dropped) == (250, {})
+
+
+def test_what_a_slow_server_has_not_taken_is_on_disk_while_shutdown_goes_on(
+    tmp_path: Path,
+) -> None:
+    """The disk was once left alone from the beginning of the end, which may last 30 s: a
+    `kill -9` after ten of them, as `docker stop` sends it, cost all that was held."""
+    with Receiver() as receiver:
+        receiver.faults.delay(400)
+        exporter = LogwellLogExporter(receiver.url, receiver.key, spool_dir=tmp_path / "spool")
+        exporter.export(records(2_000))
+        ending = threading.Thread(target=exporter.shutdown)
+        ending.start()
+        time.sleep(1.3)
+        on_disk = sum(pool.entries for pool in list_spools(tmp_path / "spool"))
+        stored = receiver.count()
+        assert ending.is_alive()
+        receiver.faults.delay(0)
+        ending.join()
+        assert stored + on_disk >= 2_000
+        assert receiver.count() == 2_000
+
+
+def test_a_shutdown_from_a_callback_ends_both_threads(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        exporter = LogwellLogExporter(
+            receiver.url,
+            receiver.key,
+            spool_dir=tmp_path / "spool",
+            on_flush=lambda _: exporter.shutdown(),
+        )
+        exporter.export(records(1))
+        mine = [thread for thread in threading.enumerate() if thread.name.startswith("Logwell")]
+        assert len(mine) == 2
+        for thread in mine:
+            thread.join(5.0)
+        assert not any(thread.is_alive() for thread in mine)
