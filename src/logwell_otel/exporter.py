@@ -254,7 +254,11 @@ class LogwellLogExporter(LogRecordExporter):
         with self._replacing:
             if self._engine.pid != os.getpid():
                 _parents_engines.append(self._engine)
+                # Or all children of one parent would draw the same jitter and come back together.
+                self._seams.rng.seed()
                 self._engine = self._new_engine()
+                if self._closed:
+                    self._engine.outbox.close()
             return self._engine
 
     def __repr__(self) -> str:

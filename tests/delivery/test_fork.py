@@ -11,6 +11,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from kit import messages, records
 from logwell_otel import LogwellLogExporter
 from logwell_otel.devserver import Receiver
+from logwell_otel.otel import LogRecordExportResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,3 +140,33 @@ def test_a_child_of_a_parent_that_logged_nothing(receiver: Receiver) -> None:
         assert in_child(child) == 0
     assert stored(receiver) == sorted(messages(40))
     exporter.shutdown()
+
+
+def test_children_of_one_parent_draw_different_jitter(receiver: Receiver) -> None:
+    """Python reseeds its own generator in a child, and no other: workers retried in step."""
+    exporter = LogwellLogExporter(receiver.url, receiver.key)
+    drawn = [exporter._seams.rng.random()]  # noqa: SLF001 - not seen from outside
+    for _ in range(2):
+        reader, writer = os.pipe()
+
+        def draw(writer: int = writer) -> None:
+            os.write(writer, repr(exporter._seams.rng.random()).encode())  # noqa: SLF001
+
+        assert in_child(draw) == 0
+        drawn.append(float(os.read(reader, 100)))
+        os.close(reader)
+        os.close(writer)
+    drawn.append(exporter._seams.rng.random())  # noqa: SLF001
+    assert len(set(drawn)) == 4
+
+
+def test_an_exporter_that_was_shut_down_is_so_in_a_child_too(receiver: Receiver) -> None:
+    exporter = LogwellLogExporter(receiver.url, receiver.key)
+    exporter.shutdown()
+
+    def export() -> bool:
+        failed = exporter.export(records(3)) is LogRecordExportResult.FAILURE
+        return failed and exporter.health().dropped == {"shutdown": 3}
+
+    assert in_child(export) == 0
+    assert stored(receiver) == []
