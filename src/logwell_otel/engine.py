@@ -119,7 +119,7 @@ class Engine:
             self._keeper = Keeper(self.outbox, self.sender.wake, threads=seams.threads)
 
     def hand_over(self, encoded: Encoded) -> bool:
-        """Hold what was encoded and let the sender know; False if entries were dropped."""
+        """Hold what was encoded and let the sender know; False if others gave way for it."""
         for reason, warning in encoded.warnings.items():
             self.notices.say(warning, about=reason)
         lost = self.outbox.put(encoded.chunks, encoded.left_out)

@@ -102,7 +102,7 @@ class LossReport:
         }
         until, since = self._wall(), self._since
         self._reported, self._reported_at, self._since = dropped, now, until
-        self._outbox.put([self._entry(new, since, until)])
+        self._outbox.put([self._entry(new, since, until)], although_closed=True)
         return True
 
     def _entry(self, new: Mapping[str, int], since: float, until: float) -> Chunk:

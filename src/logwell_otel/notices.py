@@ -88,7 +88,7 @@ class Notices:
                     return
                 self._told[about] = (now, 0)
             if left_out:
-                text = f"{text} ({left_out} more like this in the last minute.)"
+                text = f"{text} ({left_out} more like this since it was last said.)"
         self._add(self._write, text)
 
     def _add(self, function: Callable[..., Any], *arguments: Any) -> None:
@@ -99,20 +99,32 @@ class Notices:
                 self.untold += 1
             self._pending.append((function, arguments))
 
-    def dispatch(self) -> None:
-        """Tell everything that is pending. Runs foreign code: hold no lock."""
+    def dispatch(self, *, callbacks: bool = True) -> None:
+        """Tell everything that is pending. Runs foreign code: hold no lock.
+
+        Args:
+            callbacks: False writes the warnings only, and leaves the calls pending.
+        """
         while True:
             with self._lock:
-                left_out, self._untold_said = self.untold - self._untold_said, self.untold
-                if not self._pending:
+                if (telling := self._next(callbacks=callbacks)) is None:
                     return
-                function, arguments = self._pending.popleft()
+                left_out, self._untold_said = self.untold - self._untold_said, self.untold
+            function, arguments = telling
             if left_out:
                 self._write(
                     f"{left_out} warnings and calls of on_error and on_flush were left out: a "
                     "callback takes longer than what it is called for."
                 )
             function(*arguments)
+
+    def _next(self, *, callbacks: bool) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
+        for place, (function, _) in enumerate(self._pending):
+            if callbacks or function == self._write:
+                telling = self._pending[place]
+                del self._pending[place]
+                return telling
+        return None
 
     def _call(self, callback: Callable[[Any], object], value: object) -> None:
         try:

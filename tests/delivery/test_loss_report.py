@@ -100,6 +100,20 @@ def test_a_shutdown_into_a_server_that_is_down_adds_nothing_that_is_lost_too() -
     bench.check_ledger()
 
 
+def test_a_shutdown_into_a_server_that_is_back_reports_what_the_outage_cost() -> None:
+    """The report came after the outbox was closed, and was itself counted as a loss."""
+    bench = Bench(**OVERFLOW)
+    overflow(bench)
+    bench.server.replies = [REFUSED] * 3
+    bench.run(1)
+    assert bench.exporter.health().consecutive_failures
+    bench.server.replies = []
+    bench.exporter.shutdown()
+    assert len(reports(bench)) == 1
+    assert set(bench.exporter.health().dropped) == {"queue_overflow"}
+    bench.check_ledger()
+
+
 def test_no_loss_no_report() -> None:
     bench = Bench()
     bench.exporter.export(records(300))
