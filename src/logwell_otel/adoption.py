@@ -13,6 +13,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel.credentials import config_error
+from logwell_otel.patience import flush_while_it_gets_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,4 +86,4 @@ class ZeroCodeProcessor:
 
     def shutdown(self) -> None:
         """Flush only: the provider is not ours to end, and ends with the program."""
-        self.force_flush(30_000)
+        flush_while_it_gets_on(self.force_flush, self._exporter.health)
