@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import io
@@ -102,6 +103,7 @@ class Unspeakable(Exception):  # noqa: N818 - what it is, is the point
         (ValueError("x"), "ValueError: x"),
         (Unspeakable(), "Unspeakable"),
         (SystemExit(1), "SystemExit: 1"),
+        (asyncio.CancelledError("x"), "CancelledError: x"),
     ],
 )
 def test_a_callback_that_raises_is_counted_and_said_once_a_minute(

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 LOGGER_NAME: Final = "logwell_otel"
 THROTTLE_SECONDS: Final = 60.0
 _MAX_PENDING: Final = 1000
-# sys.exit() in a callback cannot end a program from this thread, but would end the thread.
-_CONTAINED: Final = (Exception, SystemExit)
+# sys.exit() or a cancelled task in a callback cannot end a program from this thread, but
+# would end the thread. These two are for whoever dispatches.
+_PASSES: Final = (KeyboardInterrupt, GeneratorExit)
 
 
 class Notices:
@@ -129,7 +130,9 @@ class Notices:
     def _call(self, callback: Callable[[Any], object], value: object) -> None:
         try:
             callback(value)
-        except _CONTAINED as error:
+        except _PASSES:
+            raise
+        except BaseException as error:  # noqa: BLE001 - counted and said
             self.failed_callbacks += 1
             # Not its repr: that of a functools.partial shows its arguments.
             name = getattr(callback, "__qualname__", type(callback).__qualname__)
@@ -141,7 +144,9 @@ class Notices:
     def _write(self, text: str) -> None:
         try:
             self._say(hide_keys(text))
-        except _CONTAINED:
+        except _PASSES:
+            raise
+        except BaseException:  # noqa: BLE001 - counted
             # A handler of the application's raised instead of writing: there is no better
             # way to say so than the one that just failed.
             self.failed_callbacks += 1
