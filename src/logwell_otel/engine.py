@@ -12,7 +12,7 @@ import msgspec
 from logwell_otel.backoff import Breaker
 from logwell_otel.delivery import Delivery
 from logwell_otel.losses import LossReport
-from logwell_otel.notices import Notices
+from logwell_otel.notices import Notices, described
 from logwell_otel.outbox import Outbox
 from logwell_otel.pacing import Pace
 from logwell_otel.quarantine import Quarantine
@@ -116,7 +116,9 @@ class Engine:
         if spool is not None:
             from logwell_otel.keeper import Keeper  # noqa: PLC0415 - only with a spool
 
-            self._keeper = Keeper(self.outbox, self.sender.wake, threads=seams.threads)
+            self._keeper = Keeper(
+                self.outbox, self.sender.wake, self._look_failed, threads=seams.threads
+            )
 
     def hand_over(self, encoded: Encoded) -> bool:
         """Hold what was encoded and let the sender know; False if others gave way for it."""
@@ -154,6 +156,13 @@ class Engine:
             f"{count} records were dropped: {type(error).__name__}: {error}. This is a defect of "
             "logwell-otel; please report it.",
             about="internal error",
+        )
+        self.sender.wake()
+
+    def _look_failed(self, error: Exception) -> None:
+        self.notices.say(
+            f"Looking after the spool failed with {described(error)}. It is tried again.",
+            about="look after the spool",
         )
         self.sender.wake()
 

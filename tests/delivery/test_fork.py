@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
 from kit import messages, records
-from logwell_otel import LogwellLogExporter
+from logwell_otel import LogwellLogExporter, adoption
 from logwell_otel.devserver import Receiver
 from logwell_otel.otel import LogRecordExportResult
 
@@ -104,7 +105,7 @@ def test_without_at_fork_hooks_the_pid_tells(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C code that forks runs no hooks of Python's."""
-    monkeypatch.delattr(os, "register_at_fork")
+    monkeypatch.setattr(adoption, "exporters", list)  # the hook finds none
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     exporter.export(records(10))
 
@@ -115,6 +116,20 @@ def test_without_at_fork_hooks_the_pid_tells(
     assert in_child(child) == 0
     exporter.shutdown()
     assert stored(receiver) == sorted(messages(15))
+
+
+def test_exporters_that_are_gone_leave_no_hooks(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hooks cannot be taken back: each would be run by every fork from then on."""
+    registered: list[object] = []
+    monkeypatch.setattr(os, "register_at_fork", lambda **hooks: registered.append(hooks))
+    before = set(adoption.exporters())
+    for _ in range(3):
+        LogwellLogExporter(receiver.url, receiver.key)
+    gc.collect()
+    assert registered == []
+    assert set(adoption.exporters()) <= before
 
 
 def test_a_fork_while_locks_are_held_does_not_deadlock_the_child(receiver: Receiver) -> None:
