@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from kit import REFUSED, Bench, record, records
 from logwell_otel.limits import Limits
+from logwell_otel.losses import LossReport
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 OVERFLOW: dict[str, Any] = {"max_queue_bytes": 1_048_576}
 
@@ -121,3 +127,30 @@ def test_no_loss_no_report() -> None:
     bench.exporter.shutdown()
     assert reports(bench) == []
     assert repr(Limits(bench.engine.outbox)) == "<Limits 100 entries, 500000 bytes>"
+
+
+def test_two_threads_report_a_loss_once() -> None:
+    """Shutdown's report and the sender's, at the same moment, were two of the same loss."""
+    bench = Bench(**OVERFLOW)
+    overflow(bench)
+    outbox, both_look = bench.engine.outbox, threading.Barrier(2)
+    dropped = outbox.dropped
+
+    def look(reasons: Collection[str]) -> dict[str, int]:
+        found: dict[str, int] = dropped(reasons)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both_look.wait(0.2)
+        return found
+
+    outbox.dropped = look
+    losses = LossReport(outbox, clock=bench.clock, wall=bench.clock)
+    reported: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: reported.append(losses.report(at_once=True)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(reported) == [False, True]
