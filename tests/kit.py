@@ -171,7 +171,7 @@ class Bench:
 
     def keep(self) -> None:
         """What the keeper's thread does five times a second."""
-        Keeper(self.engine.outbox, found=lambda: None).tick()
+        Keeper(self.engine.outbox, lambda: None, self.engine._look_failed).tick()  # noqa: SLF001
 
     def check_ledger(self) -> None:
         """Every entry is accounted for."""

@@ -155,6 +155,50 @@ def test_the_end_of_the_block_does_not_wait_for_a_server_that_is_down(receiver: 
     )
 
 
+def test_the_end_of_the_block_does_not_wait_for_a_server_that_hangs(receiver: Receiver) -> None:
+    receiver.faults.hang()
+    run(
+        receiver,
+        """
+        import logging, os, time, logwell_otel
+        began = time.monotonic()
+        with logwell_otel.configure(timeout=60) as pipeline:
+            logging.info("held")
+        assert time.monotonic() - began < 6, time.monotonic() - began
+        assert pipeline.health().held == 1, pipeline.health()
+        os._exit(0)
+        """,
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_forked_while_another_thread_configures_does_not_hang(receiver: Receiver) -> None:
+    run(
+        receiver,
+        """
+        import os, signal, threading, warnings, logwell_otel, logwell_otel.pipeline
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
+        pipeline = logwell_otel.configure()
+        began, forked = threading.Event(), threading.Event()
+
+        def configuring():
+            with logwell_otel.pipeline._lock:
+                began.set()
+                forked.wait()
+
+        threading.Thread(target=configuring).start()
+        began.wait()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(5)
+            pipeline.shutdown()
+            os._exit(0)
+        forked.set()
+        assert os.waitpid(child, 0)[1] == 0
+        """,
+    )
+
+
 def test_a_provider_that_is_there_is_used(receiver: Receiver) -> None:
     run(
         receiver,

@@ -125,3 +125,22 @@ def test_only_where_zero_code_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
     assert zero_code_exporter(exporter.identity) is exporter
     exporter.shutdown()
     assert zero_code_exporter(exporter.identity) is None
+
+
+def test_shutting_down_does_not_wait_for_a_server_that_is_down(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    receiver.stop()
+    result = run(
+        receiver,
+        tmp_path,
+        """
+        import logging, time, logwell_otel
+        pipeline = logwell_otel.configure()
+        logging.info("held")
+        began = time.monotonic()
+        pipeline.shutdown()
+        assert time.monotonic() - began < 10, time.monotonic() - began
+        """,
+    )
+    assert result.returncode == 0, result.stderr

@@ -21,6 +21,7 @@ class Box:
 
     def __init__(self) -> None:
         self.looks = 0
+        self.failures: list[Exception] = []
         self.looked_again = threading.Event()
         self.at_the_end_of_a_look: Callable[[], object] = lambda: None
 
@@ -47,7 +48,7 @@ def box() -> Box:
 
 @pytest.fixture
 def keeper(box: Box) -> Keeper:
-    return Keeper(cast("Outbox", box), lambda: None)
+    return Keeper(cast("Outbox", box), lambda: None, box.failures.append)
 
 
 def test_what_comes_while_it_goes_to_sleep_wakes_it(box: Box, keeper: Keeper) -> None:
@@ -76,3 +77,20 @@ def test_it_ends_at_once_when_it_is_stopped_while_it_goes_to_sleep(
         time.sleep(0.001)
     stopping.join()
     assert time.monotonic() - began < 0.9
+
+
+def test_a_look_that_raises_is_followed_by_others(box: Box, keeper: Keeper) -> None:
+    """The thread once ended, and with it the second that a `kill -9` may cost at most."""
+    error = OSError("Stale file handle")
+
+    def fail() -> None:
+        box.at_the_end_of_a_look = keeper.wake
+        raise error
+
+    box.look_after_disk, look = fail, box.look_after_disk  # type: ignore[method-assign]
+    keeper.tick()
+    assert box.failures == [error]
+    box.look_after_disk = look  # type: ignore[method-assign]
+    keeper.wake()
+    assert box.looked_again.wait(2.0)
+    keeper.stop()

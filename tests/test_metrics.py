@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -182,3 +182,19 @@ def test_an_exporter_that_is_gone_reports_nothing(meters: Meters) -> None:
         gc.collect()
     assert meters.points(INFLIGHT) == []
     assert meters.points(EXPORTED) == []
+
+
+def test_a_provider_that_raises_costs_the_metrics_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(MeterProvider):
+        def get_meter(self, *_: Any, **__: Any) -> NoReturn:
+            raise ValueError("no meters here")
+
+    monkeypatch.setenv(ENABLED_BY, "true")
+    bench = Bench(meter_provider=Broken([], shutdown_on_exit=False))
+    bench.exporter.export(records(3))
+    assert bench.exporter.force_flush()
+    assert [record.getMessage() for record in caplog.records] == [
+        "The meter provider raised ValueError: no meters here: there are no metrics."
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import io
@@ -75,10 +76,11 @@ def test_a_topic_is_told_once_a_minute_with_what_was_left_out() -> None:
     assert told.say("another matter", "overflow") == ["another matter"]
     assert told.say("said every time") == ["said every time"]
     told.clock.sleep(30)
-    assert told.say("down yet", "trouble") == ["down yet (3 more like this in the last minute.)"]
+    left_out = "(3 more like this since it was last said.)"
+    assert told.say("down yet", "trouble") == [f"down yet {left_out}"]
     assert told.say("and again", "trouble") == []
     told.clock.sleep(60)
-    assert told.say("later", "trouble") == ["later (1 more like this in the last minute.)"]
+    assert told.say("later", "trouble") == ["later (1 more like this since it was last said.)"]
     told.clock.sleep(60)
     assert told.say("much later", "trouble") == ["much later"]
 
@@ -101,6 +103,7 @@ class Unspeakable(Exception):  # noqa: N818 - what it is, is the point
         (ValueError("x"), "ValueError: x"),
         (Unspeakable(), "Unspeakable"),
         (SystemExit(1), "SystemExit: 1"),
+        (asyncio.CancelledError("x"), "CancelledError: x"),
     ],
 )
 def test_a_callback_that_raises_is_counted_and_said_once_a_minute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,6 @@ from spool_support import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -320,6 +320,20 @@ def test_a_pool_that_cannot_be_described_still_keeps_entries(
     spool = world.open()
     spool.store([entry(0)])
     assert drain(spool) == [0]
+
+
+def test_a_description_that_does_not_fit_leaves_nothing_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, data: bytes) -> int:
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    spool = world.open()
+    spool.store(entries(0, 3))
+    assert [path.name for path in spool.path.iterdir() if "pool.json" in path.name] == []
+    assert drain(spool) == [0, 1, 2]
 
 
 def test_a_real_limit_of_the_system(world: World) -> None:

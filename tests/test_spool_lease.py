@@ -7,6 +7,7 @@ import fcntl
 import os
 import secrets
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,6 @@ from spool_support import Child, World, check_sum, drain, entries, entry, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -114,6 +114,25 @@ def test_a_forgotten_lease_is_not_held(tmp_path: Path) -> None:
     assert not held.held()
     assert not lease.is_live(tmp_path / "1-00000000")
     assert not lease.is_live(tmp_path / "2-00000000")
+
+
+def test_a_lock_that_cannot_be_looked_at_just_now_is_still_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Permissions taken away for a moment: all that was held once counted as gone."""
+    held = lease.create(tmp_path / "1-00000000")
+    assert held is not None
+
+    def refuse(self: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as now:
+        now.setattr(Path, "lstat", refuse)
+        assert held.held()
+    assert held.held()
+    held.path.unlink()
+    assert not held.held()
+    held.forget()
 
 
 def test_where_locks_are_the_process_own_locks_are_not_tried(

@@ -13,6 +13,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel.credentials import config_error
+from logwell_otel.patience import flush_while_it_gets_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,13 +32,18 @@ def remember(exporter: LogwellLogExporter) -> None:
     _exporters.add(exporter)
 
 
+def exporters() -> list[LogwellLogExporter]:
+    """All that there are in this process."""
+    return list(_exporters)
+
+
 def zero_code_exporter(identity: tuple[str, int]) -> LogwellLogExporter | None:
     """The exporter that zero-code start-up made for this server and key, if it did."""
     names = {name.strip() for name in os.environ.get("OTEL_LOGS_EXPORTER", "").split(",")}
     by_file = any(os.environ.get(name) for name in _SET_UP_BY_FILE)
     if "logwell" not in names and not by_file:
         return None
-    for exporter in list(_exporters):
+    for exporter in exporters():
         if exporter.identity == identity and not exporter.closed:
             return exporter
     return None
@@ -85,4 +91,4 @@ class ZeroCodeProcessor:
 
     def shutdown(self) -> None:
         """Flush only: the provider is not ours to end, and ends with the program."""
-        self.force_flush(30_000)
+        flush_while_it_gets_on(self.force_flush, self._exporter.health)

@@ -12,7 +12,7 @@ import msgspec
 from logwell_otel.backoff import Breaker
 from logwell_otel.delivery import Delivery
 from logwell_otel.losses import LossReport
-from logwell_otel.notices import Notices
+from logwell_otel.notices import Notices, described
 from logwell_otel.outbox import Outbox
 from logwell_otel.pacing import Pace
 from logwell_otel.quarantine import Quarantine
@@ -88,11 +88,11 @@ class Engine:
         )
         self._breaker = Breaker(clock=clock, rng=seams.rng)
         self._losses = LossReport(self.outbox, service=config.service, clock=clock, wall=wall)
-        transport = seams.transport(config)
+        self._transport = seams.transport(config)
         self.delivery = Delivery(
             config,
             self.outbox,
-            transport,
+            self._transport,
             pace=self._pace,
             breaker=self._breaker,
             quarantine=Quarantine(clock=clock, rng=seams.rng),
@@ -107,7 +107,7 @@ class Engine:
             self.delivery,
             self.outbox,
             self.notices,
-            close=transport.close,
+            close=self._close,
             clock=clock,
             sleep=seams.sleep,
             threads=seams.threads,
@@ -116,10 +116,12 @@ class Engine:
         if spool is not None:
             from logwell_otel.keeper import Keeper  # noqa: PLC0415 - only with a spool
 
-            self._keeper = Keeper(self.outbox, self.sender.wake, threads=seams.threads)
+            self._keeper = Keeper(
+                self.outbox, self.sender.wake, self._look_failed, threads=seams.threads
+            )
 
     def hand_over(self, encoded: Encoded) -> bool:
-        """Hold what was encoded and let the sender know; False if entries were dropped."""
+        """Hold what was encoded and let the sender know; False if others gave way for it."""
         for reason, warning in encoded.warnings.items():
             self.notices.say(warning, about=reason)
         lost = self.outbox.put(encoded.chunks, encoded.left_out)
@@ -133,9 +135,19 @@ class Engine:
 
     def shutdown(self, timeout: float) -> None:
         """Deliver what is held within `timeout` seconds; leave the rest to the spool."""
+        self.sender.shutdown(timeout)
+        if not self.sender.is_current_thread():
+            self._stop_keeper()  # the sender may hang in a callback and never come to `_close`
+
+    def _close(self) -> None:
+        """Delivery is over."""
+        self._transport.close()
+        self._stop_keeper()
+
+    def _stop_keeper(self) -> None:
+        # Not before delivery is over: draining may take 30 s, and `docker stop` kills after 10.
         if self._keeper is not None:
             self._keeper.stop()
-        self.sender.shutdown(timeout)
 
     def failed(self, count: int, error: Exception) -> None:
         """A batch of `count` records could not be encoded or handed over."""
@@ -144,6 +156,13 @@ class Engine:
             f"{count} records were dropped: {type(error).__name__}: {error}. This is a defect of "
             "logwell-otel; please report it.",
             about="internal error",
+        )
+        self.sender.wake()
+
+    def _look_failed(self, error: Exception) -> None:
+        self.notices.say(
+            f"Looking after the spool failed with {described(error)}. It is tried again.",
+            about="look after the spool",
         )
         self.sender.wake()
 

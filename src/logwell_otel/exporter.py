@@ -196,10 +196,6 @@ class LogwellLogExporter(LogRecordExporter):
                 "way to the server is not your own."
             )
             self._engine.notices.dispatch()
-        if hasattr(os, "register_at_fork"):
-            # Registered here, before the SDK's processor is made, so that the child has its
-            # own engine when the processor restarts its worker there.
-            os.register_at_fork(after_in_child=lambda: _forked(this()))
         adoption.remember(self)
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
@@ -283,20 +279,29 @@ class LogwellLogExporter(LogRecordExporter):
         with self._replacing:
             if self._engine.pid != os.getpid():
                 _parents_engines.append(self._engine)
+                # Or all children of one parent would draw the same jitter and come back together.
+                self._seams.rng.seed()
                 self._engine = self._new_engine()
+                if self._closed:
+                    self._engine.outbox.close()
             return self._engine
 
     def __repr__(self) -> str:
         return f"<LogwellLogExporter to {self._config.endpoint}: {self._engine!r}>"
 
 
-def _forked(exporter: LogwellLogExporter | None) -> None:
-    """In the child: never raises, or Python would print a traceback for every fork."""
-    if exporter is None:
-        return
-    # The lock may have been held by a thread that does not exist here.
-    exporter._replacing = threading.Lock()  # noqa: SLF001 - our own class
-    exporter._own_engine()  # noqa: SLF001
+def _after_in_child() -> None:
+    """Never raises, or Python would print a traceback for every fork."""
+    for exporter in adoption.exporters():
+        # The lock may have been held by a thread that does not exist here.
+        exporter._replacing = threading.Lock()  # noqa: SLF001 - our own class
+        exporter._own_engine()  # noqa: SLF001
+
+
+if hasattr(os, "register_at_fork"):  # Not on Windows, which has no fork.
+    # Once, as hooks cannot be taken back; and here, before any processor of the SDK's is made,
+    # so that the child has its own engine when the processor restarts its worker there.
+    os.register_at_fork(after_in_child=_after_in_child)
 
 
 def _counts(exporter: LogwellLogExporter | None) -> tuple[Ledger, int] | None:

@@ -27,15 +27,22 @@ class Keeper:
     Args:
         outbox: What to look after.
         found: Called when there is something to send that was not there before.
+        failed: Called with what a look raised. The next look is taken all the same.
         threads: False never starts the thread.
     """
 
     def __init__(
-        self, outbox: Outbox, found: Callable[[], object], *, threads: bool = True
+        self,
+        outbox: Outbox,
+        found: Callable[[], object],
+        failed: Callable[[Exception], object],
+        *,
+        threads: bool = True,
     ) -> None:
         self._threads = threads
         self._outbox = outbox
         self._found = found
+        self._failed = failed
         self._stop = threading.Event()
         self._busy = threading.Event()
         self._lock = threading.Lock()
@@ -73,12 +80,15 @@ class Keeper:
                 self._busy.wait(_IDLE_TICK)
 
     def tick(self) -> None:
-        """Look once."""
-        # A tick earlier than promised, so that it is kept between two ticks as well.
-        self._outbox.spill_if_due(UNACKNOWLEDGED_SECONDS - 1.5 * _TICK)
-        self._outbox.look_after_disk()
-        if self._outbox.waiting:
-            self._found()
+        """Look once. Never raises for an `Exception`."""
+        try:
+            # A tick earlier than promised, so that it is kept between two ticks as well.
+            self._outbox.spill_if_due(UNACKNOWLEDGED_SECONDS - 1.5 * _TICK)
+            self._outbox.look_after_disk()
+            if self._outbox.waiting:
+                self._found()
+        except Exception as error:  # noqa: BLE001 - without this thread nothing is kept in time
+            self._failed(error)
 
     def stop(self) -> None:
         """End the thread, and wait for it."""

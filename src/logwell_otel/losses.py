@@ -90,19 +90,20 @@ class LossReport:
             True if there was something to report and its time had come.
         """
         now = self._clock()
-        if not at_once and now - self._reported_at < _INTERVAL:
-            return False
-        dropped = self._outbox.dropped(UNAVOIDED)
-        if dropped == self._reported:
-            return False
-        new = {
-            reason: more
-            for reason, number in dropped.items()
-            if (more := number - self._reported.get(reason, 0))
-        }
-        until, since = self._wall(), self._since
-        self._reported, self._reported_at, self._since = dropped, now, until
-        self._outbox.put([self._entry(new, since, until)])
+        with self._lock:  # shutdown reports from another thread than the sender's
+            if not at_once and now - self._reported_at < _INTERVAL:
+                return False
+            dropped = self._outbox.dropped(UNAVOIDED)
+            if dropped == self._reported:
+                return False
+            new = {
+                reason: more
+                for reason, number in dropped.items()
+                if (more := number - self._reported.get(reason, 0))
+            }
+            until, since = self._wall(), self._since
+            self._reported, self._reported_at, self._since = dropped, now, until
+        self._outbox.put([self._entry(new, since, until)], although_closed=True)
         return True
 
     def _entry(self, new: Mapping[str, int], since: float, until: float) -> Chunk:

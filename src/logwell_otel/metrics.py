@@ -21,6 +21,7 @@ from opentelemetry.metrics import (
 )
 
 from logwell_otel._version import __version__
+from logwell_otel.notices import described, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -61,7 +62,10 @@ class Metrics:
         }
         self._duration: Histogram | None = None
         if os.environ.get(ENABLED_BY, "").strip().lower() == "true":
-            self._duration = _instruments_of(meter_provider or get_meter_provider()).add(self)
+            try:
+                self._duration = _instruments_of(meter_provider or get_meter_provider()).add(self)
+            except Exception as error:  # noqa: BLE001 - said; logs are worth more than metrics
+                warn(f"The meter provider raised {described(error)}: there are no metrics.")
 
     def exported(self) -> Iterable[Observation]:
         """Entries that have come to an end, by how it was."""

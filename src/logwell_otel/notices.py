@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 LOGGER_NAME: Final = "logwell_otel"
 THROTTLE_SECONDS: Final = 60.0
 _MAX_PENDING: Final = 1000
-# sys.exit() in a callback cannot end a program from this thread, but would end the thread.
-_CONTAINED: Final = (Exception, SystemExit)
+# sys.exit() or a cancelled task in a callback cannot end a program from this thread, but
+# would end the thread. These two are for whoever dispatches.
+_PASSES: Final = (KeyboardInterrupt, GeneratorExit)
 
 
 class Notices:
@@ -88,7 +89,7 @@ class Notices:
                     return
                 self._told[about] = (now, 0)
             if left_out:
-                text = f"{text} ({left_out} more like this in the last minute.)"
+                text = f"{text} ({left_out} more like this since it was last said.)"
         self._add(self._write, text)
 
     def _add(self, function: Callable[..., Any], *arguments: Any) -> None:
@@ -99,14 +100,18 @@ class Notices:
                 self.untold += 1
             self._pending.append((function, arguments))
 
-    def dispatch(self) -> None:
-        """Tell everything that is pending. Runs foreign code: hold no lock."""
+    def dispatch(self, *, callbacks: bool = True) -> None:
+        """Tell everything that is pending. Runs foreign code: hold no lock.
+
+        Args:
+            callbacks: False writes the warnings only, and leaves the calls pending.
+        """
         while True:
             with self._lock:
-                left_out, self._untold_said = self.untold - self._untold_said, self.untold
-                if not self._pending:
+                if (telling := self._next(callbacks=callbacks)) is None:
                     return
-                function, arguments = self._pending.popleft()
+                left_out, self._untold_said = self.untold - self._untold_said, self.untold
+            function, arguments = telling
             if left_out:
                 self._write(
                     f"{left_out} warnings and calls of on_error and on_flush were left out: a "
@@ -114,10 +119,20 @@ class Notices:
                 )
             function(*arguments)
 
+    def _next(self, *, callbacks: bool) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
+        for place, (function, _) in enumerate(self._pending):
+            if callbacks or function == self._write:
+                telling = self._pending[place]
+                del self._pending[place]
+                return telling
+        return None
+
     def _call(self, callback: Callable[[Any], object], value: object) -> None:
         try:
             callback(value)
-        except _CONTAINED as error:
+        except _PASSES:
+            raise
+        except BaseException as error:  # noqa: BLE001 - counted and said
             self.failed_callbacks += 1
             # Not its repr: that of a functools.partial shows its arguments.
             name = getattr(callback, "__qualname__", type(callback).__qualname__)
@@ -129,7 +144,9 @@ class Notices:
     def _write(self, text: str) -> None:
         try:
             self._say(hide_keys(text))
-        except _CONTAINED:
+        except _PASSES:
+            raise
+        except BaseException:  # noqa: BLE001 - counted
             # A handler of the application's raised instead of writing: there is no better
             # way to say so than the one that just failed.
             self.failed_callbacks += 1

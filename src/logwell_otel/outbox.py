@@ -57,7 +57,13 @@ class Outbox:
         with self._changed:
             return self._memory.room()
 
-    def put(self, chunks: Iterable[Chunk], left_out: Mapping[str, int] | None = None) -> int:
+    def put(
+        self,
+        chunks: Iterable[Chunk],
+        left_out: Mapping[str, int] | None = None,
+        *,
+        although_closed: bool = False,
+    ) -> int:
         """Take `chunks`; small ones join the last waiting chunk.
 
         Waits for no disk, unless the memory is full.
@@ -65,27 +71,29 @@ class Outbox:
         Args:
             chunks: Oldest first.
             left_out: Records that became no entry, by reason.
+            although_closed: Take them while what is held is still being delivered.
 
         Returns:
-            How many entries were dropped to make room, or because the outbox is closed.
+            How many entries were dropped to make room. Those that come after `close` are
+            counted and not among them.
         """
-        memory, refused = self._memory, 0
+        memory = self._memory
         with self._changed:
             for reason, count in (left_out or {}).items():
                 memory.ledger.handed_over += count
                 memory.ledger.dropped[reason] += count
             for chunk in chunks:
                 memory.ledger.handed_over += chunk.count
-                if self._closed:
+                if self._given_up or (self._closed and not although_closed):
                     memory.ledger.dropped["shutdown"] += chunk.count
-                    refused += chunk.count
+                    memory.flushes.lost(memory.flushes.generation)
                     continue
                 chunk.generation = memory.flushes.generation
                 chunk.entered = self._clock()
                 memory.append(chunk)
             if not memory.is_over:
-                return refused
-        return refused + self._make_room()
+                return 0
+        return self._make_room()
 
     def _make_room(self) -> int:
         while self._disk.store_oldest(only_if_over=True):
@@ -229,12 +237,13 @@ class Outbox:
         """Wait until nothing that was handed over before `mark` is held.
 
         Returns:
-            True if that is so within `timeout` seconds and nothing of it was dropped.
+            True if that is so within `timeout` seconds and nothing of it was dropped; False
+            at once when it was left to the spool.
         """
         flushes = self._memory.flushes
         with self._changed:
-            settled = self._changed.wait_for(lambda: flushes.is_settled(mark), timeout)
-            return settled and not flushes.take_losses(mark)
+            self._changed.wait_for(lambda: self._given_up or flushes.is_settled(mark), timeout)
+            return flushes.is_settled(mark) and not flushes.take_losses(mark)
 
     # The end.
 
@@ -262,6 +271,7 @@ class Outbox:
                         lost += chunk.count
                         self._memory.account(chunk, dropped=reason)
                 self._memory.clear()
+                self._changed.notify_all()
             left = self._disk.entries
             self._disk.close()
             return lost, left

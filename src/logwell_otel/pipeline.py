@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry._logs import get_logger_provider, set_logger_provider
@@ -20,6 +19,7 @@ from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter
 from logwell_otel.notices import warn
 from logwell_otel.otel import LoggerProvider
+from logwell_otel.patience import flush_while_it_gets_on
 from logwell_otel.processor import LogwellBatchLogRecordProcessor
 
 if TYPE_CHECKING:
@@ -31,18 +31,24 @@ if TYPE_CHECKING:
 MAX_QUEUE_SIZE: Final = 20_480
 MAX_EXPORT_BATCH_SIZE: Final = 500
 
-_PATIENCE: Final = 2.0
-"""Seconds after which the end of a `with` block looks whether waiting is of any use."""
-
 _lock = threading.Lock()
 _pipelines: Final[dict[tuple[str, int], Pipeline]] = {}
+
+
+def _after_in_child() -> None:
+    global _lock  # noqa: PLW0603 - the old one may be held by a thread that does not exist here
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # Not on Windows, which has no fork.
+    os.register_at_fork(after_in_child=_after_in_child)
 
 
 class Pipeline:
     """What `configure` returns. As a context manager it flushes at the end of the block.
 
-    The end of the block waits up to 30 s for a server that accepts what it is sent, and
-    about 2 s for one that does not: what is held is delivered later, or at shutdown.
+    The end of the block waits up to 30 s for a server that accepts what it is sent, 2 s for
+    one that fails, 4 s for one that hangs: what is held is delivered later, or at shutdown.
 
     Attributes:
         exporter: The exporter.
@@ -111,16 +117,7 @@ class Pipeline:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._flush_while_it_goes_well()
-
-    def _flush_while_it_goes_well(self) -> None:
-        """As `force_flush`, but not in vain: what is held goes on being tried anyway."""
-        until = time.monotonic() + DEFAULT_FLUSH_MILLIS / 1000
-        while (left := until - time.monotonic()) > 0:
-            if self.force_flush(int(min(left, _PATIENCE) * 1000)):
-                return
-            if self.exporter.health().consecutive_failures:
-                return
+        flush_while_it_gets_on(self.force_flush, self.health)
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.exporter!r}>"

@@ -39,7 +39,7 @@ class Sender:
         delivery: What to drive.
         outbox: What it drains.
         notices: Told after every step, outside every lock.
-        close: Closes the connection when delivery is over.
+        close: Called when delivery is over.
         clock: Monotonic clock, in seconds.
         sleep: Waits that many seconds where the thread does not.
         threads: False never starts the thread: flush and shutdown do the work.
@@ -70,6 +70,7 @@ class Sender:
         self._pause = sleep or self._wakeup.wait
         self._thread: threading.Thread | None = None
         self._deadline: float | None = None
+        self._rests_until = float("-inf")
         self._expedite = False
 
     @property
@@ -92,7 +93,7 @@ class Sender:
         with self._starting:
             if self.running:
                 return True
-            if self._done.is_set() or not self._threads:
+            if self._deadline is not None or not self._threads:
                 return False
             # A daemon: the interpreter's exit must not wait for a server. Draining before
             # it is the work of shutdown(), which OpenTelemetry's provider calls at exit.
@@ -181,12 +182,14 @@ class Sender:
             return
         while not self._done.is_set():
             now = self._clock()
-            stalled_at = max(began, self._delivery.last_answer_at) + _STALLED_AFTER
+            alive_at = max(began, self._delivery.last_answer_at, self._rests_until)
+            stalled_at = alive_at + _STALLED_AFTER
             wait = min(self._deadline, stalled_at) - now
             if wait <= 0:
                 break
             self._done.wait(wait)
-        self._give_up()
+        # A callback may be what holds up the sender: then none is called from here as well.
+        self._give_up(callbacks=self._done.is_set())
 
     def _finish(self, deadline: float) -> None:
         if self._done.is_set():
@@ -207,7 +210,7 @@ class Sender:
                 if patient_until is None and not self._delivery.resting:
                     patient_until = self._clock() + _PATIENCE
                 if patient_until is not None and self._clock() + blocked < patient_until:
-                    self._sleep(min(blocked, remaining))
+                    self._rest(min(blocked, remaining))
                     continue
                 if forced or patient_until is not None:
                     return
@@ -215,10 +218,19 @@ class Sender:
             wait = self._step(force=blocked > 0)
             if wait is None:
                 return
-            if wait > 0:
-                self._sleep(min(wait, remaining))
+            if wait >= remaining:  # for the pace: then one attempt here, too
+                if forced:
+                    return
+                forced = True
+                self._step(force=True)
+            elif wait > 0:
+                self._rest(wait)
 
-    def _give_up(self) -> None:
+    def _rest(self, seconds: float) -> None:
+        self._rests_until = self._clock() + seconds  # shutdown must not take it for a stall
+        self._sleep(seconds)
+
+    def _give_up(self, *, callbacks: bool = True) -> None:
         lost, left = self._outbox.give_up("shutdown")
         if left:
             self._notices.say(
@@ -229,7 +241,7 @@ class Sender:
                 f"{entries(lost)} {was(lost)} dropped at shutdown, since the server did not take "
                 "them in time. With spool_dir (LOGWELL_SPOOL_DIR) they are kept for the next start."
             )
-        self._notices.dispatch()
+        self._notices.dispatch(callbacks=callbacks)
 
     def __repr__(self) -> str:
         state = "running" if self.running else "done" if self._done.is_set() else "not started"

@@ -57,7 +57,7 @@ class Compressed:
             **options,
         )
         self._engine = self.exporter._engine  # noqa: SLF001 - driven from outside
-        self._keeper = Keeper(self._engine.outbox, lambda: None)
+        self._keeper = Keeper(self._engine.outbox, lambda: None, self._engine._look_failed)  # noqa: SLF001
 
     def export(self, batch: list[Any]) -> None:
         began = time.perf_counter()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -9,8 +10,9 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
 from kit import messages, records
-from logwell_otel import LogwellLogExporter
+from logwell_otel import LogwellLogExporter, adoption
 from logwell_otel.devserver import Receiver
+from logwell_otel.otel import LogRecordExportResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,7 +105,7 @@ def test_without_at_fork_hooks_the_pid_tells(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C code that forks runs no hooks of Python's."""
-    monkeypatch.delattr(os, "register_at_fork")
+    monkeypatch.setattr(adoption, "exporters", list)  # the hook finds none
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     exporter.export(records(10))
 
@@ -114,6 +116,20 @@ def test_without_at_fork_hooks_the_pid_tells(
     assert in_child(child) == 0
     exporter.shutdown()
     assert stored(receiver) == sorted(messages(15))
+
+
+def test_exporters_that_are_gone_leave_no_hooks(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hooks cannot be taken back: each would be run by every fork from then on."""
+    registered: list[object] = []
+    monkeypatch.setattr(os, "register_at_fork", lambda **hooks: registered.append(hooks))
+    before = set(adoption.exporters())
+    for _ in range(3):
+        LogwellLogExporter(receiver.url, receiver.key)
+    gc.collect()
+    assert registered == []
+    assert set(adoption.exporters()) <= before
 
 
 def test_a_fork_while_locks_are_held_does_not_deadlock_the_child(receiver: Receiver) -> None:
@@ -139,3 +155,33 @@ def test_a_child_of_a_parent_that_logged_nothing(receiver: Receiver) -> None:
         assert in_child(child) == 0
     assert stored(receiver) == sorted(messages(40))
     exporter.shutdown()
+
+
+def test_children_of_one_parent_draw_different_jitter(receiver: Receiver) -> None:
+    """Python reseeds its own generator in a child, and no other: workers retried in step."""
+    exporter = LogwellLogExporter(receiver.url, receiver.key)
+    drawn = [exporter._seams.rng.random()]  # noqa: SLF001 - not seen from outside
+    for _ in range(2):
+        reader, writer = os.pipe()
+
+        def draw(writer: int = writer) -> None:
+            os.write(writer, repr(exporter._seams.rng.random()).encode())  # noqa: SLF001
+
+        assert in_child(draw) == 0
+        drawn.append(float(os.read(reader, 100)))
+        os.close(reader)
+        os.close(writer)
+    drawn.append(exporter._seams.rng.random())  # noqa: SLF001
+    assert len(set(drawn)) == 4
+
+
+def test_an_exporter_that_was_shut_down_is_so_in_a_child_too(receiver: Receiver) -> None:
+    exporter = LogwellLogExporter(receiver.url, receiver.key)
+    exporter.shutdown()
+
+    def export() -> bool:
+        failed = exporter.export(records(3)) is LogRecordExportResult.FAILURE
+        return failed and exporter.health().dropped == {"shutdown": 3}
+
+    assert in_child(export) == 0
+    assert stored(receiver) == []

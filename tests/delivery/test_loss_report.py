@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from typing import Any
 
 import msgspec
 
 from kit import REFUSED, Bench, record, records
 from logwell_otel.limits import Limits
+from logwell_otel.losses import LossReport
 
 OVERFLOW: dict[str, Any] = {"max_queue_bytes": 1_048_576}
 
@@ -100,6 +103,20 @@ def test_a_shutdown_into_a_server_that_is_down_adds_nothing_that_is_lost_too() -
     bench.check_ledger()
 
 
+def test_a_shutdown_into_a_server_that_is_back_reports_what_the_outage_cost() -> None:
+    """The report came after the outbox was closed, and was itself counted as a loss."""
+    bench = Bench(**OVERFLOW)
+    overflow(bench)
+    bench.server.replies = [REFUSED] * 3
+    bench.run(1)
+    assert bench.exporter.health().consecutive_failures
+    bench.server.replies = []
+    bench.exporter.shutdown()
+    assert len(reports(bench)) == 1
+    assert set(bench.exporter.health().dropped) == {"queue_overflow"}
+    bench.check_ledger()
+
+
 def test_no_loss_no_report() -> None:
     bench = Bench()
     bench.exporter.export(records(300))
@@ -107,3 +124,28 @@ def test_no_loss_no_report() -> None:
     bench.exporter.shutdown()
     assert reports(bench) == []
     assert repr(Limits(bench.engine.outbox)) == "<Limits 100 entries, 500000 bytes>"
+
+
+def test_two_threads_report_a_loss_once() -> None:
+    """Shutdown's report and the sender's, at the same moment, were two of the same loss."""
+    bench = Bench(**OVERFLOW)
+    overflow(bench)
+    losses = LossReport(bench.engine.outbox, clock=bench.clock, wall=bench.clock)
+    both_have_found_it = threading.Barrier(2)
+
+    def now() -> float:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both_have_found_it.wait(0.2)
+        return bench.clock()
+
+    losses._wall = now  # noqa: SLF001 - asked for between finding a loss and noting it
+    reported: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: reported.append(losses.report(at_once=True)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(reported) == [False, True]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import functools
 import socket
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from kit import KEY, REFUSED, Bench, records
-from logwell_otel import LogwellLogExporter
+from logwell_otel import LogwellError, LogwellLogExporter
+from logwell_otel.devserver import Receiver
 from logwell_otel.engine import Seams
-from logwell_otel.spool import Spool
+from logwell_otel.spool import Spool, list_spools
 from spool_support import FailingDisk
 
 if TYPE_CHECKING:
@@ -63,3 +66,127 @@ def test_a_disk_that_has_just_refused_is_asked_once_more_at_shutdown(
     bench.exporter.shutdown()
     health = bench.exporter.health()
     assert (health.held_on_disk, health.dropped) == (250, {})
+
+
+def test_what_a_slow_server_has_not_taken_is_on_disk_while_shutdown_goes_on(
+    tmp_path: Path,
+) -> None:
+    """The disk was once left alone from the beginning of the end, which may last 30 s: a
+    `kill -9` after ten of them, as `docker stop` sends it, cost all that was held."""
+    with Receiver() as receiver:
+        receiver.faults.delay(400)
+        exporter = LogwellLogExporter(receiver.url, receiver.key, spool_dir=tmp_path / "spool")
+        exporter.export(records(2_000))
+        ending = threading.Thread(target=exporter.shutdown)
+        ending.start()
+        time.sleep(1.3)
+        on_disk = sum(pool.entries for pool in list_spools(tmp_path / "spool"))
+        stored = receiver.count()
+        assert ending.is_alive()
+        receiver.faults.delay(0)
+        ending.join()
+        assert stored + on_disk >= 2_000
+        assert receiver.count() == 2_000
+
+
+def test_a_shutdown_from_a_callback_ends_both_threads(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        exporter = LogwellLogExporter(
+            receiver.url,
+            receiver.key,
+            spool_dir=tmp_path / "spool",
+            on_flush=lambda _: exporter.shutdown(),
+        )
+        exporter.export(records(1))
+        mine = [thread for thread in threading.enumerate() if thread.name.startswith("Logwell")]
+        assert len(mine) == 2
+        for thread in mine:
+            thread.join(5.0)
+        assert not any(thread.is_alive() for thread in mine)
+
+
+def test_a_pace_slower_than_an_answer_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries were dropped after 4.5 s although the server was well and there were 30."""
+    monkeypatch.setattr("logwell_otel.sender._STALLED_AFTER", 0.1)
+    with Receiver() as receiver:
+        exporter = LogwellLogExporter(receiver.url, receiver.key, requests_per_minute=11)
+        for number in range(11):
+            exporter.export(records(100, first=100 * number))
+        assert receiver.wait_for(1_000)
+        began = time.monotonic()
+        exporter.shutdown()
+        assert time.monotonic() - began > 0.2
+        assert receiver.count() == 1_100
+        assert exporter.health().dropped == {}
+
+
+def test_a_pace_slower_than_the_budget_is_not_waited_for_in_vain() -> None:
+    bench = Bench(requests_per_minute=1)
+    bench.exporter.export(records(250))
+    began = bench.clock()
+    bench.exporter.shutdown(30_000)
+    assert len(bench.server.requests) == 2  # what the pace allows, and one attempt
+    assert bench.clock() - began < 1
+    assert bench.exporter.health().dropped == {"shutdown": 50}
+
+
+def test_a_callback_that_never_returns_holds_up_no_shutdown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next of its calls was once made by shutdown itself."""
+    monkeypatch.setattr("logwell_otel.sender._STALLED_AFTER", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    forever = threading.Event()
+    called_by: list[str] = []
+    said: list[str] = []
+
+    def on_error(_: LogwellError) -> None:
+        called_by.append(threading.current_thread().name)
+        forever.wait(20)
+
+    exporter = LogwellLogExporter(
+        f"http://127.0.0.1:{port}",
+        KEY,
+        on_error=on_error,
+        max_queue_bytes=1 << 20,
+        _seams=Seams(say=said.append),
+    )
+    exporter.export(records(1))
+    deadline = time.monotonic() + 5
+    while not called_by and time.monotonic() < deadline:
+        time.sleep(0.005)
+    exporter.export(records(20_000))  # more than fits: another call of on_error
+    began = time.monotonic()
+    exporter.shutdown()
+    took = time.monotonic() - began
+    forever.set()
+    assert took < 3
+    assert called_by[:1] == ["LogwellSender"]
+    assert threading.current_thread().name not in called_by
+    assert "were dropped at shutdown" in said[-1]
+
+
+def test_a_flush_after_the_end_does_not_wait_for_what_was_left_to_the_spool(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(spool_dir=tmp_path / "spool")
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(10))
+    bench.exporter.shutdown()
+    assert bench.exporter.health().held_on_disk == 10
+    began = time.monotonic()
+    assert bench.exporter.force_flush(5_000) is False
+    assert bench.exporter.force_flush(5_000) is False
+    assert time.monotonic() - began < 1
+
+
+def test_what_comes_after_the_end_is_no_overflow() -> None:
+    bench = Bench()
+    bench.exporter.shutdown()
+    bench.exporter.export(records(3))
+    assert bench.exporter.force_flush() is False
+    bench.engine.notices.dispatch()
+    assert (bench.errors, bench.said) == ([], [])
+    assert bench.exporter.health().is_healthy
+    assert bench.exporter.health().dropped == {"shutdown": 3}

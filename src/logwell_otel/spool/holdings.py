@@ -151,6 +151,8 @@ class Holdings:
 
     def expire(self) -> int:
         """See `Spool.expire`."""
+        if self.closed:
+            return 0  # what lies there is the next process' to drop
         self._look_after_home()
         dropped = self._dropper.expire(self._now() - self._settings.max_age)
         self._remover.retry()

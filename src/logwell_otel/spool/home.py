@@ -149,8 +149,11 @@ def _describe(pool: Path, about: paths.About) -> None:
         return
     # For people only, so no reason to refuse entries: a spool that cannot
     # write it is listed by its directory's name.
+    draft = pool / f"{paths.ABOUT}.{secrets.token_hex(4)}"
     with contextlib.suppress(OSError):
-        draft = pool / f"{paths.ABOUT}.{secrets.token_hex(4)}"
-        draft.write_bytes(msgspec.json.encode(about) + b"\n")
-        draft.chmod(0o600)
-        draft.replace(path)
+        try:
+            draft.write_bytes(msgspec.json.encode(about) + b"\n")
+            draft.chmod(0o600)
+            draft.replace(path)
+        except OSError:
+            draft.unlink()

@@ -57,8 +57,11 @@ class Lease:
             return False
         try:
             return _key(self.path.lstat()) == self._key
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError:
+            # It cannot be looked at just now: a lock stays ours all the same.
+            return self.path.suffix == ".lock"
 
     def touch(self) -> None:
         """Shows that the holder lives, by the file system's own clock."""
