@@ -210,7 +210,7 @@ class Sender:
                 if patient_until is None and not self._delivery.resting:
                     patient_until = self._clock() + _PATIENCE
                 if patient_until is not None and self._clock() + blocked < patient_until:
-                    self._rest(min(blocked, remaining))
+                    self._sleep(min(blocked, remaining))
                     continue
                 if forced or patient_until is not None:
                     return
@@ -224,11 +224,9 @@ class Sender:
                 forced = True
                 self._step(force=True)
             elif wait > 0:
-                self._rest(wait)
-
-    def _rest(self, seconds: float) -> None:
-        self._rests_until = self._clock() + seconds  # shutdown must not take it for a stall
-        self._sleep(seconds)
+                # The server is well and its limit is kept: no stall.
+                self._rests_until = self._clock() + wait
+                self._sleep(wait)
 
     def _give_up(self, *, callbacks: bool = True) -> None:
         lost, left = self._outbox.give_up("shutdown")
