@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel.outcome import Action, Outcome
+from logwell_otel.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,7 @@ class Trouble:
             seconds = self._clock() - self._began_at
             self._notices.say(
                 f"The server accepts entries again, after {seconds:.0f} s and "
-                f"{self.consecutive_failures} failed requests."
+                f"{count(self.consecutive_failures, 'failed request')}."
             )
         self.consecutive_failures = 0
         self._began_at = None
