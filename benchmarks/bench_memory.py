@@ -19,7 +19,7 @@ SMALL_CAP = 4
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """Processes that log 50,000 records while the receiver answers 503."""
-    rounds, records = (1, 20_000) if quick else (5, 50_000)
+    rounds, records = (1, 20_000) if quick else (3, 50_000)
     ours = {
         f"{LOGWELL_OTEL}, {cap} MiB cap": (LOGWELL_OTEL, {"max_queue_bytes": cap * MIB})
         for cap in (DEFAULT_CAP, SMALL_CAP)

@@ -46,7 +46,7 @@ os._exit(0)
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """Fresh processes in turn."""
-    rounds = 1 if quick else 11
+    rounds = 1 if quick else 7
     yield _zero_code(rounds)
     yield _module(rounds)
     yield _first_record(rounds)

@@ -21,7 +21,7 @@ BARE = "http.client"
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """The same entries through the exporter and through a bare loop, in turn."""
-    rounds, requests = (2, 40) if quick else (7, 200)
+    rounds, requests = (2, 40) if quick else (5, 200)
     records = typical_records(requests * 100)
     ready = bodies(records)
     rates: dict[str, list[float]] = {LOGWELL_OTEL: [], BARE: []}
