@@ -130,13 +130,16 @@ class Delivery:
         """
         wait = 0.0 if force else max(self.blocked_for(), self._pace.ready_in())
         suspect, due_in = self._suspect()
-        if suspect is None and not self._outbox.waiting and not self._last_report():
+        if suspect is None and not self._waiting and not self._last_report():
             return None
         if suspect is not None and not force:
             wait = max(wait, due_in)
         if wait > 0:
             return wait
-        chunk = self._outbox.take() if suspect is None else self._bisected(suspect)
+        if suspect is not None:
+            chunk = self._bisected(suspect)
+        else:
+            chunk = self._limits.next_part() or self._outbox.take()
         if chunk is None:
             return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
         try:
@@ -146,6 +149,10 @@ class Delivery:
             self._failed(chunk, error)
         return 0.0
 
+    @property
+    def _waiting(self) -> bool:
+        return self._limits.waiting or self._outbox.waiting
+
     def _last_report(self) -> bool:
         """What was dropped last is reported even where nothing more is logged."""
         return not self._trouble.lasts and self._losses.report()
@@ -154,7 +161,7 @@ class Delivery:
         """The suspect whose turn it is and the seconds until then; None: a fresh chunk's turn."""
         if (chunk := self._quarantine.with_evidence()) is not None:
             return chunk, 0.0
-        if self._quarantine.full or not self._outbox.waiting:
+        if self._quarantine.full or not self._waiting:
             return self._quarantine.next_due() or (None, 0.0)
         return None, 0.0
 

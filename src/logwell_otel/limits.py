@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel.chunk import Chunk
@@ -18,6 +19,9 @@ _SMALLEST_ENTRY: Final = 4096
 class Limits:
     """Splits what is over a limit. A proxy may allow less than the server behind it.
 
+    The parts stay in hand here until it is their turn, which is before all others: a spool
+    would join small ones again to what was just split.
+
     Args:
         outbox: Where the parts of a chunk take its place.
     """
@@ -26,6 +30,16 @@ class Limits:
         self._outbox = outbox
         self._max_bytes = MAX_REQUEST_BYTES
         self._max_entries = MAX_ENTRIES
+        self._parts: deque[Chunk] = deque()
+
+    @property
+    def waiting(self) -> bool:
+        """True if `next_part` has one."""
+        return bool(self._parts)
+
+    def next_part(self) -> Chunk | None:
+        """The next part of what was split, None if there is none."""
+        return self._parts.popleft() if self._parts else None
 
     def split(self, chunk: Chunk) -> bool:
         """Split a chunk that is over a limit learned since it was made; False if it is not."""
@@ -35,12 +49,11 @@ class Limits:
         return True
 
     def halve(self, chunk: Chunk) -> None:
-        """Put the halves of a chunk in hand back in its place."""
+        """Have the halves of a chunk in hand sent in its place."""
         entries = chunk.entries()
         middle = len(entries) // 2
         halves = [Chunk.of_entries(entries[:middle]), Chunk.of_entries(entries[middle:])]
-        if self._outbox.split(chunk, halves):
-            self._outbox.put_back(halves)
+        self._replace(chunk, halves)
 
     def too_large(self, chunk: Chunk, status: int | None) -> bool:
         """A chunk was refused for its size: learn from it and make it smaller.
@@ -66,9 +79,12 @@ class Limits:
         if smaller is None or len(smaller) < _SMALLEST_ENTRY // 2 or len(smaller) >= chunk.size:
             return False
         cut = Chunk.of_entries([smaller])
-        if self._outbox.split(chunk, [cut]):
-            self._outbox.put_back([cut])
+        self._replace(chunk, [cut])
         return True
+
+    def _replace(self, chunk: Chunk, parts: list[Chunk]) -> None:
+        if self._outbox.split(chunk, parts):
+            self._parts.extendleft(reversed(parts))
 
     def __repr__(self) -> str:
         return f"<Limits {self._max_entries} entries, {self._max_bytes} bytes>"

@@ -93,15 +93,19 @@ class Reserve:
         self._stored(chunk)
         return True
 
-    def keep(self, chunk: Chunk) -> bool:
-        """Put a chunk in hand on disk as well; False if the disk does not take it now."""
+    def keep(self, chunk: Chunk) -> SpooledChunk | None:
+        """Put a chunk in hand on disk as well; None if the disk does not take it now.
+
+        Returns:
+            What `chunk.spooled` is to be, once what the spool counts is counted: till then
+            the chunk is one in memory.
+        """
         kept: list[SpooledChunk] = []
         if not self._try(lambda: kept.append(self._spool.keep(chunk.entries()))):
-            return False
-        chunk.spooled = kept[0]
+            return None
         self._in_hand += chunk.count
         self._stored(chunk)
-        return True
+        return kept[0]
 
     def _stored(self, chunk: Chunk) -> None:
         if self.own == 0:
@@ -153,7 +157,6 @@ class Reserve:
     def _release(self, chunk: Chunk) -> SpooledChunk:
         spooled = chunk.spooled
         assert spooled is not None  # noqa: S101 - asked for only with one
-        chunk.spooled = None
         self._in_hand -= spooled.count
         return spooled
 

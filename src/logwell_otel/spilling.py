@@ -93,10 +93,11 @@ class Spilling:
             with memory.changed:
                 if reserve is None or chunk.spooled is not None or not memory.has_in_hand(chunk):
                     return
-            if not reserve.keep(chunk):
+            if (spooled := reserve.keep(chunk)) is None:
                 return
             counted = reserve.look()
             with memory.changed:
+                chunk.spooled = spooled
                 memory.flushes.left(chunk.generation, chunk.count)
                 self.count(counted)
 
@@ -144,7 +145,7 @@ class Spilling:
         if self._reserve is None:
             return None
         for piece in pieces:
-            self._reserve.keep(piece)
+            piece.spooled = self._reserve.keep(piece)
         return self.done(chunk)
 
     def done(self, chunk: Chunk) -> SpoolCounters | None:

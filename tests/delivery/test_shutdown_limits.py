@@ -91,6 +91,7 @@ def test_what_a_slow_server_has_not_taken_is_on_disk_while_shutdown_goes_on(
 
 def test_a_shutdown_from_a_callback_ends_both_threads(tmp_path: Path) -> None:
     with Receiver() as receiver:
+        before = threading.enumerate()
         exporter = LogwellLogExporter(
             receiver.url,
             receiver.key,
@@ -98,7 +99,8 @@ def test_a_shutdown_from_a_callback_ends_both_threads(tmp_path: Path) -> None:
             on_flush=lambda _: exporter.shutdown(),
         )
         exporter.export(records(1))
-        mine = [thread for thread in threading.enumerate() if thread.name.startswith("Logwell")]
+        started = [thread for thread in threading.enumerate() if thread not in before]
+        mine = [thread for thread in started if thread.name.startswith("Logwell")]
         assert len(mine) == 2
         for thread in mine:
             thread.join(5.0)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kit import REFUSED, SERVER_ERROR, Bench, messages, record, records
+from kit import REFUSED, SERVER_ERROR, Bench, answer, messages, record, records
 from logwell_otel import LogwellError, LogwellErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from logwell_otel.transport import Answer, NoAnswer
 
 
 def on_disk(directory: Path) -> int:
@@ -207,3 +209,59 @@ def test_the_key_is_never_written(bench: Bench, tmp_path: Path) -> None:
         assert key.encode() not in path.read_bytes()
         assert key not in str(path)
         assert path.stat().st_mode & 0o077 == 0
+
+
+def test_the_sum_holds_between_what_the_disk_did_and_its_count(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for the health while a disk works must find every entry once."""
+    reserve = bench.engine.outbox._disk._reserve  # noqa: SLF001 - the moment to look at
+    look, looks = reserve.look, 0
+
+    def looking() -> Any:
+        nonlocal looks
+        looks += 1
+        bench.check_ledger()
+        return look()
+
+    monkeypatch.setattr(reserve, "look", looking)
+    bench.server.always = lambda entries: (
+        answer(413, "too large") if len(entries) > 40 else REFUSED if looks < 30 else None
+    )
+    for first in range(0, 300, 50):
+        bench.exporter.export(records(50, first))
+        bench.run(2)
+        bench.keep()
+    bench.run()
+    assert sorted(bench.server.stored) == sorted(messages(300))
+    assert looks > 30
+    bench.exporter.shutdown()
+    bench.check_ledger()
+
+
+@pytest.mark.parametrize("status", [413, 400])
+def test_what_is_split_is_not_joined_again_by_the_spool(bench: Bench, status: int) -> None:
+    """It was: the sender then split the same chunk for ever, and sent nothing."""
+    down = True
+
+    def proxy(entries: Sequence[dict[str, Any]]) -> Answer | NoAnswer | None:
+        if down:
+            return REFUSED
+        if status == 413:
+            return answer(413, "too large") if len(entries) > 40 else None
+        wrong = any(entry["message"] == "message 17" for entry in entries)
+        return answer(400, {"error": "validation_error", "message": "no"}) if wrong else None
+
+    bench.server.always = proxy
+    for first in range(0, 300, 50):
+        bench.exporter.export(records(50, first))
+        bench.run(2)
+        bench.keep()
+    assert bench.exporter.health().held_on_disk == 300
+    down = False
+    before = len(bench.server.requests)
+    bench.run()
+    expected = [text for text in messages(300) if status == 413 or text != "message 17"]
+    assert sorted(bench.server.stored) == sorted(expected)
+    assert len(bench.server.requests) - before < 30
+    bench.check_ledger()
