@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+from figures import number
 from subjects import JSON, LOGWELL_OTEL, PROTOBUF
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _bars(axis: Any, row: Row) -> None:
     ]
     colours = [_COLOURS.get(name, _OTHER_COLOUR) for name in names]
     bars = axis.bar(names, medians, yerr=spread, color=colours, width=0.65, ecolor="#555555")
-    axis.bar_label(bars, fmt="{:,.3g}", padding=3, fontsize=8)
+    axis.bar_label(bars, [number(median) for median in medians], padding=3, fontsize=8)
     axis.set_title(_PANELS[row.name], fontsize=10)
     axis.set_ylabel(row.unit, fontsize=8)
     axis.tick_params(axis="x", labelsize=7, rotation=25)
