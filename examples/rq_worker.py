@@ -6,6 +6,7 @@ rq worker --worker-class rq_worker.LoggedWorker
 """
 
 import logging
+from typing import Any
 
 from rq import Queue, Worker
 from rq.job import Job
@@ -20,11 +21,11 @@ logger = logging.getLogger("shop.invoices")
 class LoggedWorker(Worker):
     """Runs each job in a process of its own, which leaves by `os._exit`, without exit handlers."""
 
-    def perform_job(self, job: Job, queue: Queue) -> bool:
+    def perform_job(self, job: Job, queue: Queue, *execution: Any) -> bool:
         """Run the job in its process."""
         try:
             with logwell_otel.log_context(job_id=job.id, queue=queue.name):
-                return super().perform_job(job, queue)
+                return super().perform_job(job, queue, *execution)
         finally:
             pipeline.shutdown()  # of this process alone; the worker's own goes on
 
