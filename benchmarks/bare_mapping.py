@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from logwell_otel.wire import MAX_ENTRIES, Level, LogEntry
+from logwell_otel._wire import MAX_ENTRIES, Level, LogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

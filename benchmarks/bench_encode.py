@@ -37,9 +37,9 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from logwell_otel.encoder import Encoder
-from logwell_otel.mapping import Mapper
-from logwell_otel.wire import MAX_ENTRIES, LogEntry
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.mapping import Mapper
+from logwell_otel._wire import MAX_ENTRIES, LogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -20,14 +20,14 @@ from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
+from logwell_otel._wire import LogEntry
 from logwell_otel.redaction import Redactor
 from logwell_otel.sampling import Sampler, pattern
-from logwell_otel.wire import LogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from logwell_otel.wire import Level
+    from logwell_otel._wire import Level
 
 DAY = 86_400.0
 RECORDS_TO_A_REQUEST = 4

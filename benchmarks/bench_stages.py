@@ -18,21 +18,23 @@ import gc
 import random
 import time
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from bench_encode import CODE, make_records, typical
 from figures import Check, Figure, Row
 
-from logwell_otel.encoder import Encoder
-from logwell_otel.mapping import Mapper
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.mapping import Mapper
+from logwell_otel._encoding.stages import Stages
 from logwell_otel.redaction import Redactor
 from logwell_otel.sampling import Sampler, client_signature, signature
-from logwell_otel.stages import Stages
+from logwell_otel.sampling.processor import decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from logwell_otel.wire import LogEntry
+    from logwell_otel._wire import LogEntry
 
     Work = Callable[[Any], object]
 
@@ -107,12 +109,12 @@ def on_the_way() -> dict[str, Work]:
     """An encoder without stages, and with each."""
     stages = {
         "plain": None,
-        "sampling": Stages(keeps_all()),
-        "sampling, default rates": Stages(Sampler()),
+        "sampling": Stages(partial(decide, keeps_all())),
+        "sampling, default rates": Stages(partial(decide, Sampler())),
         "redaction": Stages(redactor=Redactor()),
-        "sampling and redaction": Stages(keeps_all(), Redactor()),
+        "sampling and redaction": Stages(partial(decide, keeps_all()), Redactor()),
         "before_send": Stages(before_send=look_at),
-        "all three": Stages(keeps_all(), Redactor(), look_at),
+        "all three": Stages(partial(decide, keeps_all()), Redactor(), look_at),
     }
     return {name: Encoder(Mapper(), stages=each).encode for name, each in stages.items()}
 

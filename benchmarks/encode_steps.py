@@ -18,12 +18,11 @@ from bench_encode import make_records, typical
 from msgspec import Raw
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs as encode_protobuf
 
-from logwell_otel.encoder import Encoder
-from logwell_otel.mapping import _SPECIAL, Mapper
-from logwell_otel.own_metadata import BETWEEN_IDS
-from logwell_otel.simple import has_nul
-from logwell_otel.timestamps import Timestamps
-from logwell_otel.wire import LogEntry
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.fields import Timestamps
+from logwell_otel._encoding.mapping import _SPECIAL, BETWEEN_IDS, Mapper
+from logwell_otel._encoding.values import has_nul
+from logwell_otel._wire import LogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -21,8 +21,8 @@ def typical_records(count: int) -> list[Any]:
 
 def bodies(records: Sequence[Any]) -> list[bytes]:
     """The requests that they become."""
-    from logwell_otel.encoder import Encoder
-    from logwell_otel.mapping import Mapper
+    from logwell_otel._encoding.encoder import Encoder
+    from logwell_otel._encoding.mapping import Mapper
 
     return [chunk.body() for chunk in Encoder(Mapper()).encode(records).chunks]
 

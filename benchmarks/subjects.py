@@ -78,7 +78,7 @@ class _Pipeline:
         provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
         if self._ours:
             from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter
-            from logwell_otel.pipeline import MAX_EXPORT_BATCH_SIZE
+            from logwell_otel.setup import MAX_EXPORT_BATCH_SIZE
 
             options.setdefault("requests_per_minute", 1_000_000)
             self.exporter: Any = LogwellLogExporter(endpoint, KEY, **options)

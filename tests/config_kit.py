@@ -6,7 +6,7 @@ from typing import Any
 
 from kit import KEY
 from logwell_otel import LogwellError, LogwellErrorCode
-from logwell_otel.config import Config
+from logwell_otel._config.options import Config
 
 ENDPOINT = "https://logs.example.com"
 

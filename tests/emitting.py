@@ -14,16 +14,16 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from logwell_otel.encoder import Encoder
-from logwell_otel.mapping import Mapper
-from logwell_otel.otel import LogRecord, ReadableLogRecord
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.mapping import Mapper
+from logwell_otel._otel import LogRecord, ReadableLogRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from opentelemetry._logs import Logger
 
-    from logwell_otel.encoder import Encoded
+    from logwell_otel._encoding.encoder import Encoded
 
 NS = 1_795_183_782_426_364_989
 """A timestamp …"""

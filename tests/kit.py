@@ -12,10 +12,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from logwell_otel import LogwellError, LogwellLogExporter
-from logwell_otel.engine import Seams
-from logwell_otel.keeper import Keeper
-from logwell_otel.otel import LogRecord, ReadableLogRecord, SeverityNumber
-from logwell_otel.transport import Answer, NoAnswer
+from logwell_otel._buffer.overflow import Keeper
+from logwell_otel._delivery.engine import Seams
+from logwell_otel._http import Answer, NoAnswer
+from logwell_otel._otel import LogRecord, ReadableLogRecord, SeverityNumber
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from logwell_otel.spool import Disk, Spool, SpooledChunk, lease
+from logwell_otel._buffer.spool import Disk, Spool, SpooledChunk, lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwell_otel.attributes import (
+from logwell_otel._encoding.values import (
     MAX_DEPTH,
     MAX_ITEMS,
     clean_attributes,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from logwell_otel.backoff import (
+from logwell_otel._delivery.retry import (
     Breaker,
     BreakerState,
     full_jitter,

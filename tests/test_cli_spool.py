@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from logwell_otel._buffer.spool import Spool, list_spools
 from logwell_otel.cli import main
-from logwell_otel.spool import Spool, list_spools
 from spool_support import entries
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import pytest
 
 from check_support import KEY, clean_environment
 from kit import RATE_LIMITED, REFUSED, UNAUTHORIZED, Server, answer
-from logwell_otel.cli import main, spool_send
+from logwell_otel._buffer.spool import Spool, list_spools
+from logwell_otel._delivery.engine import Seams
+from logwell_otel.cli import main, spool
 from logwell_otel.cli.terminal import Terminal
 from logwell_otel.devserver import Receiver
-from logwell_otel.engine import Seams
-from logwell_otel.spool import Spool, list_spools
 from spool_support import entries, entry
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Send:
         clock = server.clock
         seams = Seams(clock=clock, wall=clock, transport=lambda config: server, sleep=clock.sleep)
         began = clock()
-        self.status = spool_send.run(Namespace(**given), Terminal(self.out, self.err), seams)
+        self.status = spool.send(Namespace(**given), Terminal(self.out, self.err), seams)
         self.seconds = clock() - began
 
     @property
@@ -219,7 +219,7 @@ def test_a_rate_limit_that_does_not_end(tmp_path: Path) -> None:
     sent = Send(tmp_path, server)
     assert sent.status == 1
     assert sent.errors[-1] == f"{name}: stopped: nothing was accepted for 120 s."
-    assert sent.seconds < spool_send.PATIENCE + 70
+    assert sent.seconds < spool.PATIENCE + 70
 
 
 def test_progress_is_shown(tmp_path: Path) -> None:

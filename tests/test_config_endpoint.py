@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from config_kit import attempt, refused, resolve
 from kit import KEY
 from logwell_otel import LogwellLogExporter
-from logwell_otel.endpoint import base_url
-from logwell_otel.engine import Seams
+from logwell_otel._config.address import base_url
+from logwell_otel._delivery.engine import Seams
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 from config_kit import refused, resolve
 from kit import KEY
 from logwell_otel import LogwellLogExporter
-from logwell_otel.credentials import BearerToken
+from logwell_otel._config.secrets import BearerToken
+from logwell_otel._config.settings import variable_of
 from logwell_otel.sampling import Sampler
-from logwell_otel.settings import variable_of
 
 URL = "https://policies.example"
 TOKEN = "hush-hush-t0ken"
@@ -143,7 +143,7 @@ def test_the_token_is_shown_nowhere(tmp_path: Path) -> None:
             **SERVER,
             **given,
         )
-        source = exporter._stages._owned._source  # type: ignore[union-attr]  # noqa: SLF001
+        source = exporter._stages._end_sampler.__self__._source  # type: ignore[union-attr]  # noqa: SLF001
         for shown in (
             config,
             config.sampling_token,

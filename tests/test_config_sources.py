@@ -9,7 +9,7 @@ import pytest
 from config_kit import ENDPOINT, refused, resolve
 from kit import KEY
 from logwell_otel import LogwellLogExporter
-from logwell_otel.config import Config
+from logwell_otel._config.options import Config
 
 if TYPE_CHECKING:
     from pathlib import Path

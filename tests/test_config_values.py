@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from config_kit import ENDPOINT, attempt, refused, resolve
 from logwell_otel import LogwellError, LogwellErrorCode
-from logwell_otel.config import MIB, Config
+from logwell_otel._config.options import MIB, Config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -176,13 +176,13 @@ def test_a_child_forked_while_another_thread_configures_does_not_hang(receiver: 
     run(
         receiver,
         """
-        import os, signal, threading, warnings, logwell_otel, logwell_otel.pipeline
+        import os, signal, threading, warnings, logwell_otel, logwell_otel.setup
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
         pipeline = logwell_otel.configure()
         began, forked = threading.Event(), threading.Event()
 
         def configuring():
-            with logwell_otel.pipeline._lock:
+            with logwell_otel.setup._lock:
                 began.set()
                 forked.wait()
 

@@ -9,8 +9,8 @@ import pytest
 
 from kit import KEY
 from logwell_otel import LogwellError, LogwellLogExporter
-from logwell_otel.adoption import ignored_arguments, zero_code_exporter
 from logwell_otel.devserver import Receiver
+from logwell_otel.setup import ignored_arguments, zero_code_exporter
 from programs import instrumented
 
 if TYPE_CHECKING:

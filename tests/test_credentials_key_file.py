@@ -10,7 +10,7 @@ import pytest
 
 from config_kit import resolve
 from kit import KEY, UNAUTHORIZED, Bench, messages, records
-from logwell_otel.credentials import ApiKey
+from logwell_otel._config.secrets import ApiKey
 
 if TYPE_CHECKING:
     from pathlib import Path

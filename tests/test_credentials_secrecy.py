@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 
 from kit import KEY, Bench, answer, record
 from logwell_otel import LogwellError, LogwellErrorCode, LogwellLogExporter
-from logwell_otel.config import Config
-from logwell_otel.credentials import Secrets, hide_keys
-from logwell_otel.notices import Notices
-from logwell_otel.outcome import outcome_of
-from logwell_otel.transport import NoAnswer
+from logwell_otel._config.options import Config
+from logwell_otel._delivery.response import outcome_of
+from logwell_otel._diagnostics import Notices, Secrets, hide_keys
+from logwell_otel._http import NoAnswer
 
 if TYPE_CHECKING:
     import random

@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from logwell_otel import Health, LogwellErrorCode
+from logwell_otel._buffer.overflow import _LOSSES as SPOOL_LOSSES
+from logwell_otel._buffer.overflow import _REASONS as SPOOL_REASONS
+from logwell_otel._delivery.status import UNAVOIDED
+from logwell_otel._wire import MAX_ENTRIES
 from logwell_otel.devserver import Receiver
-from logwell_otel.losses import UNAVOIDED
-from logwell_otel.reserve import _LOSSES as SPOOL_LOSSES
-from logwell_otel.reserve import _REASONS as SPOOL_REASONS
-from logwell_otel.wire import MAX_ENTRIES
 from programs import instrumented
 
 if TYPE_CHECKING:
@@ -350,7 +350,7 @@ def test_every_reason_for_dropping_has_its_line() -> None:
     section = section.split("## A health endpoint")[0]
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    stages = (SOURCE / "stages.py").read_text(encoding="utf-8")
+    stages = (SOURCE / "_encoding" / "stages.py").read_text(encoding="utf-8")
     chosen = set(re.findall(r'LeftOut\("(\w+)"', stages)) | {"level"}
     failed = {f"{stage}_error" for stage in re.findall(r'_failed\("(\w+)"', stages)}
     assert len(chosen) == 3

@@ -16,12 +16,12 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from emitting import bounded, encode, record
-from logwell_otel.encoder import Encoder
-from logwell_otel.mapping import Mapper
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.mapping import Mapper
 from storable import problems
 
 if TYPE_CHECKING:
-    from logwell_otel.otel import ReadableLogRecord
+    from logwell_otel._otel import ReadableLogRecord
 
 
 class Hostile:
@@ -245,7 +245,7 @@ def test_even_an_entry_that_nothing_can_encode_costs_no_other(
         raise AssertionError("defect")
 
     undisturbed = entries_with(good(42), 42)
-    monkeypatch.setattr("logwell_otel.sanitize.clean", broken)
+    monkeypatch.setattr("logwell_otel._encoding.sanitize.clean", broken)
     batch = [good(number) for number in range(100)]
     batch[42] = record(body="a\0b")
     found = [e for chunk in Encoder(Mapper()).encode(batch).chunks for e in chunk.entries()]

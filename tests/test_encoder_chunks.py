@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emitting import record
-from logwell_otel.chunk import Chunk
-from logwell_otel.encoder import Encoder
-from logwell_otel.mapping import Mapper
+from logwell_otel._encoding.chunk import Chunk
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.mapping import Mapper
 from storable import problems
 
 

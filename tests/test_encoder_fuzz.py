@@ -14,11 +14,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from emitting import NS, Application, bounded, record
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.fields import OWN
+from logwell_otel._encoding.mapping import Mapper
+from logwell_otel._otel import LogRecord, ReadableLogRecord, SeverityNumber
 from logwell_otel.devserver import Receiver
-from logwell_otel.encoder import Encoder
-from logwell_otel.mapping import Mapper
-from logwell_otel.names import OWN
-from logwell_otel.otel import LogRecord, ReadableLogRecord, SeverityNumber
 from storable import problems
 
 

@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emitting import RESOURCE, SCOPE, bounded, record
-from logwell_otel.encoder import Encoder
-from logwell_otel.mapping import Mapper
-from logwell_otel.otel import SeverityNumber
-from logwell_otel.simple import from_json, plain_json
-from logwell_otel.stages import Stages
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.mapping import Mapper
+from logwell_otel._encoding.stages import Stages
+from logwell_otel._encoding.values import from_json, plain_json
+from logwell_otel._otel import SeverityNumber
 
 if TYPE_CHECKING:
-    from logwell_otel.otel import ReadableLogRecord
-    from logwell_otel.wire import LogEntry
+    from logwell_otel._otel import ReadableLogRecord
+    from logwell_otel._wire import LogEntry
 
 IDS = {"trace_id": 5, "span_id": 6, "trace_flags": 1}
 

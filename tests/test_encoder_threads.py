@@ -11,14 +11,14 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from emitting import NS, bounded, record
-from logwell_otel.encoder import Encoder
-from logwell_otel.mapping import Mapper
-from logwell_otel.otel import SeverityNumber
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.mapping import Mapper
+from logwell_otel._otel import SeverityNumber
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from logwell_otel.otel import ReadableLogRecord
+    from logwell_otel._otel import ReadableLogRecord
 
 THREADS = 8
 SEVERITIES = list(SeverityNumber)

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit import Bench, answer, records
-from logwell_otel import LogwellError, LogwellErrorCode, report
-from logwell_otel.outcome import Action, Outcome, outcome_of
-from logwell_otel.transport import Answer, NoAnswer
+from logwell_otel import LogwellError, LogwellErrorCode
+from logwell_otel._delivery import response as report
+from logwell_otel._delivery.response import Action, Outcome, outcome_of
+from logwell_otel._http import Answer, NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

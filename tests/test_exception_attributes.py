@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from logwell_otel.exception_attributes import exception_details, is_recorded, mark_recorded
+from logwell_otel._encoding.exceptions import exception_details, is_recorded, mark_recorded
 
 
 class UnprintableError(Exception):

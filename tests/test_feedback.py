@@ -25,7 +25,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter, feedback
+from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter
+from logwell_otel import _http as feedback
 from logwell_otel.devserver import Receiver
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from logwell_otel import fork_guard
+from logwell_otel import _process as fork_guard
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 

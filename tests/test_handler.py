@@ -16,8 +16,8 @@ from opentelemetry._logs import NoOpLoggerProvider, SeverityNumber
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, InMemoryLogRecordExporter
 
+from logwell_otel._encoding.exceptions import mark_recorded
 from logwell_otel.context import ContextLogRecordProcessor, log_context
-from logwell_otel.exception_attributes import mark_recorded
 from logwell_otel.handler import HandlerCounts, LogwellLoggingHandler, _SafeProvider
 
 if TYPE_CHECKING:

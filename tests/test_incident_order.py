@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emitting import record
-from logwell_otel import incidents
-from logwell_otel.chunk import Chunk
-from logwell_otel.encoder import Encoder
-from logwell_otel.incidents import group
-from logwell_otel.mapping import Mapper
+from logwell_otel._delivery import ordering as incidents
+from logwell_otel._delivery.ordering import group
+from logwell_otel._encoding.chunk import Chunk
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.mapping import Mapper
 
 
 def entry(message: str = "m", level: str = "error", **fields: Any) -> dict[str, Any]:

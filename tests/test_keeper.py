@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from logwell_otel.keeper import Keeper
+from logwell_otel._buffer.overflow import Keeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from logwell_otel.outbox import Outbox
+    from logwell_otel._buffer.outbox import Outbox
 
 
 class Box:

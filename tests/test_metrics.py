@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import (
 
 from kit import REFUSED, SERVER_ERROR, Bench, answer, records
 from logwell_otel import __version__
-from logwell_otel.metrics import ENABLED_BY
+from logwell_otel._delivery.metrics import ENABLED_BY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

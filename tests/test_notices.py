@@ -19,9 +19,10 @@ from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.sdk._logs import LoggerProvider
 
 from kit import Bench, Clock, records
-from logwell_otel import LogwellError, LogwellErrorCode, notices
+from logwell_otel import LogwellError, LogwellErrorCode
+from logwell_otel import _diagnostics as notices
+from logwell_otel._diagnostics import Notices, warn
 from logwell_otel.handler import LogwellLoggingHandler
-from logwell_otel.notices import Notices, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

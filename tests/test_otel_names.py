@@ -49,7 +49,7 @@ def need(module: str, name: str, used_in: str) -> Any:
         pytest.fail(
             f"{OTEL} has no {module}.{name} any more, which {used_in} imports. Look for its new "
             "place in OpenTelemetry's changelog and change the import; if only one of the "
-            "supported versions has it there, import it from both places in otel.py."
+            "supported versions has it there, import it from both places in _otel.py."
         )
 
 
@@ -59,7 +59,7 @@ def test_imported(file: str, module: str, name: str) -> None:
 
 
 def test_the_names_are_found_at_all() -> None:
-    found = {name for file, _, name in NAMES if file == "otel.py"}
+    found = {name for file, _, name in NAMES if file == "_otel.py"}
     assert {"LogRecord", "ReadableLogRecord", "_SUPPRESS_INSTRUMENTATION_KEY"} <= found
 
 

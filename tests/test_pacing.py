@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwell_otel.pacing import Pace
+from logwell_otel._delivery.pacing import Pace
 from simulation.clock import Clock
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
-from logwell_otel import patience
+from logwell_otel._delivery import worker as patience
 
 if TYPE_CHECKING:
     import pytest

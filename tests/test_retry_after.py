@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwell_otel.retry_after import MAX_SECONDS, retry_after
+from logwell_otel._delivery.response import MAX_SECONDS, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from logwell_otel import LogEntry, LogwellLogExporter
+    from logwell_otel.sampling import Sampler
     from logwell_otel.sampling.policy_file import PolicyFile
     from logwell_otel.sampling.policy_server import PolicyServer
 
@@ -39,11 +40,11 @@ def receiver() -> Iterator[Receiver]:
 
 
 def source_of(exporter: LogwellLogExporter) -> Any:
-    return exporter._stages._owned._source  # type: ignore[union-attr]  # noqa: SLF001
+    return exporter._stages._end_sampler.__self__._source  # type: ignore[union-attr]  # noqa: SLF001
 
 
 def rate_of(bench: Bench, message: str = "message 1") -> float:
-    sampler = bench.exporter._stages._owned  # type: ignore[union-attr]  # noqa: SLF001
+    sampler: Sampler = bench.exporter._stages._end_sampler.__self__  # type: ignore[union-attr]  # noqa: SLF001
     assert sampler is not None
     sampler._judge("info", message, 1)  # noqa: SLF001 - starts no thread; the first is kept anyway
     return sampler._rules.rate("info", message, signature(message))  # noqa: SLF001

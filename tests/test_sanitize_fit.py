@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logwell_otel.names import OWN
-from logwell_otel.sanitize import clean, cut, fit, shrink
-from logwell_otel.wire import MAX_ENTRY_BYTES, LogEntry
+from logwell_otel._encoding.fields import OWN
+from logwell_otel._encoding.sanitize import clean, cut, fit, shrink
+from logwell_otel._wire import MAX_ENTRY_BYTES, LogEntry
 
 KIB = 1024
 

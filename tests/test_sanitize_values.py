@@ -22,9 +22,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwell_otel import sanitize
-from logwell_otel.plain import CUT, MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES, Conversion, name
-from logwell_otel.sanitize import plain, safe_str, text
+from logwell_otel._encoding import sanitize
+from logwell_otel._encoding.sanitize import plain, safe_str, text
+from logwell_otel._encoding.values import (
+    CUT,
+    MAX_CHARACTERS,
+    MAX_DEPTH,
+    MAX_VALUES,
+    Conversion,
+    name,
+)
 from storable import problems
 
 SLOW = 5.0

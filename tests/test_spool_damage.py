@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from logwell_otel.spool import SpoolCounters
-from logwell_otel.spool.segment import Name, parse
+from logwell_otel._buffer.spool import SpoolCounters
+from logwell_otel._buffer.spool.segment import Name, parse
 from spool_support import FailingDisk, World, check_sum, drain, entries, entry, numbers
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from logwell_otel.spool import SpoolCounters, SpoolError, SpoolWriteError
-from logwell_otel.wire import MAX_REQUEST_BYTES
+from logwell_otel._buffer.spool import SpoolCounters, SpoolError, SpoolWriteError
+from logwell_otel._wire import MAX_REQUEST_BYTES
 from spool_support import World, check_sum, drain, entries, entry, numbers
 
 if TYPE_CHECKING:

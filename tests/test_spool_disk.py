@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel.spool import SpoolCounters, SpoolError, SpoolWriteError, paths
+from logwell_otel._buffer.spool import SpoolCounters, SpoolError, SpoolWriteError, paths
 from spool_support import (
     Child,
     FailingDisk,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel.spool import SpoolCounters
+from logwell_otel._buffer.spool import SpoolCounters
 from spool_support import (
     Child,
     FailingDisk,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel.spool import SpoolCounters, SpoolWriteError, lease, list_spools, oslock
+from logwell_otel._buffer.spool import SpoolCounters, SpoolWriteError, lease, list_spools, oslock
 from spool_support import Child, World, check_sum, drain, entries, entry, say
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def test_what_waited_is_gone_with_the_lease(world: World, no_locks: None) -> Non
 def test_a_rescue_that_ends_after_the_home_was_lost_is_left_for_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from logwell_otel.spool.rescue import Orphan
+    from logwell_otel._buffer.spool.rescue import Orphan
 
     world.open().store(entries(0, 3))
     world.kill()
@@ -263,7 +263,7 @@ def test_a_rescue_that_ends_after_the_home_was_lost_is_left_for_the_next(
 def test_a_spool_closed_while_it_looks_takes_nothing_more(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from logwell_otel.spool.rescue import Orphan
+    from logwell_otel._buffer.spool.rescue import Orphan
 
     world.open().store(entries(0, 3))
     world.kill()
@@ -281,7 +281,7 @@ def test_a_spool_closed_while_it_looks_takes_nothing_more(
 
 
 def test_two_looks_at_once_are_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from logwell_otel.spool import rescue
+    from logwell_otel._buffer.spool import rescue
 
     world.open().store(entries(0, 3))
     world.kill()

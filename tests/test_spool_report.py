@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel.spool import (
+from logwell_otel._buffer.spool import (
     InstanceReport,
     PoolReport,
     PurgeReport,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel.spool import Spool, SpoolCounters
+from logwell_otel._buffer.spool import Spool, SpoolCounters
 from spool_support import ENDPOINT, World, check_sum, drain, entries, entry, numbers
 
 if TYPE_CHECKING:

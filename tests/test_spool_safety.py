@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwell_otel.spool import Spool, SpoolError, paths
+from logwell_otel._buffer.spool import Spool, SpoolError, paths
 from spool_support import ENDPOINT, World, drain, entries, entry
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from spool_support import World, entries, entry, numbers
 
 if TYPE_CHECKING:
-    from logwell_otel.spool import Spool, SpooledChunk
+    from logwell_otel._buffer.spool import Spool, SpooledChunk
 
 MAX_BYTES = 40_000
 MAX_AGE = 4800.0

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit import Bench, messages, record, records
-from logwell_otel import LogEntry, LogwellError, sanitize, stages
-from logwell_otel.encoder import Encoder
-from logwell_otel.mapping import Mapper
-from logwell_otel.otel import SeverityNumber
+from logwell_otel import LogEntry, LogwellError
+from logwell_otel._encoding import sanitize, stages
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.mapping import Mapper
+from logwell_otel._otel import SeverityNumber
 from logwell_otel.redaction import Redactor
 from logwell_otel.sampling import Sampler
 

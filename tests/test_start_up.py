@@ -49,16 +49,14 @@ def imported(**variables: str) -> set[str]:
         # What configure() and the command line need.
         "asyncio",
         "multiprocessing",
-        "logwell_otel.pipeline",
-        "logwell_otel.processor",
+        "logwell_otel.setup",
         "logwell_otel.uncaught",
         "logwell_otel.context",
         "logwell_otel.handler",
         # What settings ask for.
-        "logwell_otel.spool",
-        "logwell_otel.reserve",
-        "logwell_otel.keeper",
-        "logwell_otel.stages",
+        "logwell_otel._buffer.spool",
+        "logwell_otel._buffer.overflow",
+        "logwell_otel._encoding.stages",
         "logwell_otel.redaction",
         "logwell_otel.sampling",
         # What is asked for afterwards.
@@ -79,7 +77,7 @@ def test_a_spool_is_imported_where_it_is_asked_for(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     directory = tmp_path_factory.mktemp("spool")
-    assert "logwell_otel.spool" in imported(LOGWELL_SPOOL_DIR=str(directory))
+    assert "logwell_otel._buffer.spool" in imported(LOGWELL_SPOOL_DIR=str(directory))
 
 
 def test_proxies_are_looked_for_where_a_variable_names_one() -> None:

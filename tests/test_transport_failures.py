@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kit import KEY, Clock
-from logwell_otel import transport as transport_module
-from logwell_otel.config import Config
-from logwell_otel.deadline import Deadline
-from logwell_otel.outcome import Action, outcome_of
-from logwell_otel.transport import Answer, HttpxTransport, NoAnswer
+from logwell_otel import _http as transport_module
+from logwell_otel._config.options import Config
+from logwell_otel._deadline import Deadline
+from logwell_otel._delivery.response import Action, outcome_of
+from logwell_otel._http import Answer, HttpxTransport, NoAnswer
 from socket_kit import Connection, SocketServer, answer_all, closed_port, response
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import pytest
 import trustme
 
 from kit import KEY
-from logwell_otel.config import Config
-from logwell_otel.transport import Answer, HttpxTransport, NoAnswer
+from logwell_otel._config.options import Config
+from logwell_otel._http import Answer, HttpxTransport, NoAnswer
 from socket_kit import ACCEPTED, Connection, SocketServer, answer_all, closed_port, response
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import respx
 
 from kit import KEY
 from logwell_otel import __version__
-from logwell_otel.config import Config
-from logwell_otel.outcome import Action, outcome_of
-from logwell_otel.transport import Answer, HttpxTransport, NoAnswer
+from logwell_otel._config.options import Config
+from logwell_otel._delivery.response import Action, outcome_of
+from logwell_otel._http import Answer, HttpxTransport, NoAnswer
 from socket_kit import ACCEPTED, SocketServer, answer_all, response
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from kit import KEY
 from logwell_otel import LogwellError, LogwellErrorCode, LogwellLogExporter
-from logwell_otel.config import Config
-from logwell_otel.outcome import outcome_of
-from logwell_otel.transport import Answer, HttpxTransport, NoAnswer, tls_context
+from logwell_otel._config.options import Config
+from logwell_otel._delivery.response import outcome_of
+from logwell_otel._http import Answer, HttpxTransport, NoAnswer, tls_context
 from socket_kit import ACCEPTED, Connection, SocketServer, answer_all, response
 
 if TYPE_CHECKING:

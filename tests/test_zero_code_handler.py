@@ -14,7 +14,9 @@ pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 
 from kit import KEY
-from logwell_otel import LogwellLogExporter, notices, zero_code
+from logwell_otel import LogwellLogExporter, zero_code
+from logwell_otel import _diagnostics as notices
+from logwell_otel import handler as handler_module
 from logwell_otel.devserver import Receiver
 from logwell_otel.handler import LogwellLoggingHandler
 from programs import instrumented
@@ -123,9 +125,9 @@ def test_level_formatter_and_filters_stay(monkeypatch: pytest.MonkeyPatch) -> No
     handler = LoggingHandler(logging.WARNING, logger_provider=provider_with(recorder))
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     handler.addFilter(lambda record: "secret" not in record.getMessage())
-    zero_code.make_safe(handler, provider_with(recorder))
+    handler_module.make_safe(handler, provider_with(recorder))
     emit = vars(handler)["emit"]
-    zero_code.make_safe(handler, provider_with(recorder))
+    handler_module.make_safe(handler, provider_with(recorder))
     assert vars(handler)["emit"] is emit  # once is enough
     logger = logging.getLogger("zero_code.levels")
     monkeypatch.setattr(logger, "handlers", [handler])

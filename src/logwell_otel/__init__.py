@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from logwell_otel._version import __version__
 
 if TYPE_CHECKING:
+    from logwell_otel._wire import LogEntry
     from logwell_otel.context import ContextLogRecordProcessor, log_context, set_global_context
     from logwell_otel.errors import LogwellError, LogwellErrorCode
-    from logwell_otel.exporter import LogwellLogExporter
+    from logwell_otel.exporter import LogwellBatchLogRecordProcessor, LogwellLogExporter
     from logwell_otel.health import Health
-    from logwell_otel.pipeline import Pipeline, configure
-    from logwell_otel.processor import LogwellBatchLogRecordProcessor
+    from logwell_otel.setup import Pipeline, configure
     from logwell_otel.uncaught import capture_uncaught
-    from logwell_otel.wire import LogEntry
 
 __all__ = [
     "ContextLogRecordProcessor",
@@ -38,14 +37,14 @@ __all__ = [
 _MODULES = {
     "ContextLogRecordProcessor": "context",
     "Health": "health",
-    "LogEntry": "wire",
-    "LogwellBatchLogRecordProcessor": "processor",
+    "LogEntry": "_wire",
+    "LogwellBatchLogRecordProcessor": "exporter",
     "LogwellError": "errors",
     "LogwellErrorCode": "errors",
     "LogwellLogExporter": "exporter",
-    "Pipeline": "pipeline",
+    "Pipeline": "setup",
     "capture_uncaught": "uncaught",
-    "configure": "pipeline",
+    "configure": "setup",
     "log_context": "context",
     "set_global_context": "context",
 }

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 # There is no public way to be a configurator; distros subclass this one, as it says.
 from opentelemetry.sdk._configuration import _initialize_components, _OTelSDKConfigurator
 
+from logwell_otel._otel import BatchLogRecordProcessor
 from logwell_otel.context import ContextLogRecordProcessor
-from logwell_otel.exporter import LogwellLogExporter
-from logwell_otel.otel import BatchLogRecordProcessor
-from logwell_otel.processor import LogwellBatchLogRecordProcessor
+from logwell_otel.exporter import LogwellBatchLogRecordProcessor, LogwellLogExporter
 
 if TYPE_CHECKING:
-    from logwell_otel.otel import LogRecordExporter
+    from logwell_otel._otel import LogRecordExporter
 
 
 GROUP: Final = "opentelemetry_configurator"

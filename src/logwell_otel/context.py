@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from opentelemetry.sdk._logs import LogRecordProcessor
 
-from .attributes import clean_attributes
+from logwell_otel._encoding.values import clean_attributes
 
 if TYPE_CHECKING:
     from opentelemetry._logs import LogRecord

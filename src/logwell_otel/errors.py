@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 
 
@@ -81,3 +82,14 @@ def _rebuild(
     return LogwellError(
         message, code, status_code=status_code, retryable=retryable, retry_after=retry_after
     )
+
+
+def config_error(message: str) -> LogwellError:
+    """An `INVALID_CONFIG` error, not retryable."""
+    return LogwellError(message, LogwellErrorCode.INVALID_CONFIG)
+
+
+ErrorCallback = Callable[[LogwellError], object]
+
+
+FlushCallback = Callable[[int], object]

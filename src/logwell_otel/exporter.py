@@ -4,35 +4,48 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from logwell_otel import adoption
-from logwell_otel.config import Config
-from logwell_otel.credentials import config_error
-from logwell_otel.encoder import Encoder
-from logwell_otel.engine import Engine, Seams
-from logwell_otel.mapping import Mapper
-from logwell_otel.metrics import Metrics
-from logwell_otel.otel import LogRecordExporter, LogRecordExportResult
-from logwell_otel.service_name import service_from_environment
-from logwell_otel.severity import LEVELS
-from logwell_otel.stage_setup import stages_of
-from logwell_otel.transport import tls_context
+from logwell_otel._config.options import Config, service_from_environment
+from logwell_otel._delivery.engine import Engine, Seams
+from logwell_otel._delivery.metrics import Metrics
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.mapping import Mapper
+from logwell_otel._http import tls_context
+from logwell_otel._otel import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
+from logwell_otel._wire import LEVELS, LogEntry
+from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from opentelemetry.metrics import MeterProvider
 
-    from logwell_otel.config import ErrorCallback, FlushCallback
+    from logwell_otel._buffer.account import Ledger
+    from logwell_otel._buffer.spool import Spool
+    from logwell_otel._config.options import BeforeSend, Redacts, Samples
+    from logwell_otel._encoding.stages import Stages
+    from logwell_otel._otel import ReadableLogRecord
+    from logwell_otel.errors import ErrorCallback, FlushCallback
     from logwell_otel.health import Health
-    from logwell_otel.ledger import Ledger
-    from logwell_otel.otel import ReadableLogRecord
     from logwell_otel.sampling import Sampler
-    from logwell_otel.spool import Spool
-    from logwell_otel.stages import BeforeSend, Redacts
+
+_exporters: Final[weakref.WeakSet[LogwellLogExporter]] = weakref.WeakSet()
+
+
+def remember(exporter: LogwellLogExporter) -> None:
+    """`exporter` was made: zero-code start-up may have made it."""
+    _exporters.add(exporter)
+
+
+def exporters() -> list[LogwellLogExporter]:
+    """All that there are in this process."""
+    return list(_exporters)
+
 
 DEFAULT_FLUSH_MILLIS: Final = 30_000
 # A forked child drops the parent's engine without closing anything of it: a finaliser that
@@ -132,7 +145,7 @@ class LogwellLogExporter(LogRecordExporter):
         sampling_team_id: int | None = None,
         sampling_token: str | None = None,
         sampling_token_file: str | os.PathLike[str] | None = None,
-        sampler: Sampler | None = None,
+        sampler: Samples | None = None,
         redact: bool | Redacts | None = None,
         redact_keys: Iterable[str] | None = None,
         redact_allow: Iterable[str] | None = None,
@@ -196,7 +209,7 @@ class LogwellLogExporter(LogRecordExporter):
                 "way to the server is not your own."
             )
             self._engine.notices.dispatch()
-        adoption.remember(self)
+        remember(self)
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Hand over `batch`. Never waits, never raises for an `Exception`.
@@ -292,7 +305,7 @@ class LogwellLogExporter(LogRecordExporter):
 
 def _after_in_child() -> None:
     """Never raises, or Python would print a traceback for every fork."""
-    for exporter in adoption.exporters():
+    for exporter in exporters():
         # The lock may have been held by a thread that does not exist here.
         exporter._replacing = threading.Lock()  # noqa: SLF001 - our own class
         exporter._own_engine()  # noqa: SLF001
@@ -320,7 +333,7 @@ def open_spool(config: Config) -> Spool | None:
     if config.spool_dir is None:
         return None
     # A third of all that there is to import, and most exporters have none.
-    from logwell_otel.spool import Spool, SpoolError  # noqa: PLC0415
+    from logwell_otel._buffer.spool import Spool, SpoolError  # noqa: PLC0415
 
     try:
         return Spool(
@@ -348,3 +361,118 @@ def _check_certificates(config: Config) -> None:
             f"{', '.join(names)}: expected certificates and an unencrypted private key in PEM "
             f"form, got files that OpenSSL does not take ({reason})."
         ) from None
+
+
+# A batch processor whose flush and shutdown mean *stored*, not *handed over*.
+
+
+class LogwellBatchLogRecordProcessor(BatchLogRecordProcessor):
+    """OpenTelemetry's batch processor, with a `force_flush` that reaches the server.
+
+    OpenTelemetry's own never passes a flush on to the exporter, so that with it
+    `provider.force_flush()` means that the exporter has the records. With this one it
+    means that the server has them. `shutdown` drains with either.
+
+    Args:
+        exporter: The exporter.
+        schedule_delay_millis: As OpenTelemetry's: `OTEL_BLRP_SCHEDULE_DELAY`.
+        max_export_batch_size: `OTEL_BLRP_MAX_EXPORT_BATCH_SIZE`.
+        export_timeout_millis: `OTEL_BLRP_EXPORT_TIMEOUT`.
+        max_queue_size: `OTEL_BLRP_MAX_QUEUE_SIZE`.
+    """
+
+    def __init__(
+        self,
+        exporter: LogwellLogExporter,
+        schedule_delay_millis: float | None = None,
+        max_export_batch_size: int | None = None,
+        export_timeout_millis: float | None = None,
+        max_queue_size: int | None = None,
+    ) -> None:
+        super().__init__(
+            exporter,
+            schedule_delay_millis=schedule_delay_millis,
+            max_export_batch_size=max_export_batch_size,
+            export_timeout_millis=export_timeout_millis,
+            max_queue_size=max_queue_size,
+        )
+        self._logwell_exporter = exporter
+
+    def force_flush(self, timeout_millis: int | None = 30_000) -> bool:
+        """Wait until all records emitted before are stored at the server.
+
+        Args:
+            timeout_millis: Milliseconds to wait at most; None waits 30 s.
+
+        Returns:
+            True if they are, or were refused by the server for good.
+        """
+        timeout = 30_000 if timeout_millis is None else timeout_millis
+        began = time.monotonic()
+        handed_over = super().force_flush(timeout)
+        spent = int((time.monotonic() - began) * 1000)
+        return self._logwell_exporter.force_flush(max(0, timeout - spent)) and handed_over
+
+
+def stages_of(config: Config) -> Stages | None:
+    """The stages for `config`, None for none of them.
+
+    Raises:
+        LogwellError: `INVALID_CONFIG` when sampling rates are none.
+    """
+    if not (config.sampler or config.sampling or config.redact or config.before_send):
+        return None
+    # Imported only where they are used: they are most of what there is to import.
+    from logwell_otel._encoding.stages import Stages  # noqa: PLC0415
+
+    redactor = config.redact or None
+    if redactor is True:
+        from logwell_otel.redaction import Redactor  # noqa: PLC0415
+
+        redactor = Redactor(extra_keys=config.redact_keys, allow=config.redact_allow)
+    if not (config.sampling or config.sampler):
+        return Stages(None, redactor, config.before_send)
+    from logwell_otel.sampling.processor import decide  # noqa: PLC0415
+
+    own = _sampler_of(config, redactor) if config.sampler is None else None
+    sampler: Any = config.sampler or own
+    end = None if own is None else own.shutdown
+    return Stages(partial(decide, sampler), redactor, config.before_send, end_sampler=end)
+
+
+def _sampler_of(config: Config, redactor: Redacts | None) -> Sampler:
+    from logwell_otel.sampling import PolicyFile, Sampler  # noqa: PLC0415 - as above
+
+    sampler = Sampler(config.sample_rates)
+    policy = config.sampling_policy
+    if isinstance(policy, Path):
+        sampler.follow(PolicyFile(policy))
+    elif policy is not None:
+        _follow_server(sampler, policy, config, redactor)
+    return sampler
+
+
+def _follow_server(sampler: Sampler, url: str, config: Config, redactor: Redacts | None) -> None:
+    from logwell_otel.redaction import Redactor  # noqa: PLC0415 - as above
+    from logwell_otel.sampling import PolicyServer  # noqa: PLC0415
+
+    # What a report quotes of messages goes to another server: redacted also where entries
+    # are not.
+    server = PolicyServer(
+        url,
+        service=config.service or service_from_environment(),
+        team_id=config.sampling_team_id,  # type: ignore[arg-type] # checked with the URL
+        bearer=config.sampling_token,
+        redactor=_Texts(redactor or Redactor()),
+    )
+    sampler.follow(server)
+
+
+class _Texts:
+    """Redacts a text by what redacts entries: `redact=` may be anything that does."""
+
+    def __init__(self, redactor: Redacts) -> None:
+        self._redactor = redactor
+
+    def redact_text(self, text: str) -> str:
+        return str(self._redactor.redact_entry(LogEntry(level="info", message=text)).message)

@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import Logger, LoggerProvider, LogRecord, NoOpLogger, get_logger_provider
 
-from .attributes import clean_attributes, clean_value, describe
-from .context import add_context
-from .exception_attributes import exception_details, is_recorded
+from logwell_otel._encoding.exceptions import exception_details, is_recorded
+from logwell_otel._encoding.values import clean_attributes, clean_value, describe
+from logwell_otel.context import add_context
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 try:
     from opentelemetry.instrumentation.logging.handler import LoggingHandler
@@ -27,9 +31,6 @@ except ImportError as error:
         "opentelemetry-instrumentation-logging has had since 0.61b0 (OpenTelemetry 1.40): "
         "pip install 'opentelemetry-instrumentation-logging>=0.61b0'"
     ) from error
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _MAX_SHOWN_ARGUMENTS = 200
 
@@ -227,3 +228,20 @@ class _SafeLogger(Logger):
         # Not in the interface before OpenTelemetry 1.45; there, every logger is.
         ask = getattr(self._logger, "enabled", None)
         return True if ask is None else bool(ask(**question))
+
+
+def make_safe(handler: LoggingHandler, provider: LoggerProvider | None = None) -> None:
+    """Have `LogwellLoggingHandler` do what `handler` does. Its level and filters stay.
+
+    Args:
+        handler: A handler of OpenTelemetry's; one of ours is left alone.
+        provider: Where records go. Default: the global one.
+    """
+    from logwell_otel.handler import LogwellLoggingHandler  # noqa: PLC0415 - an extra
+
+    if isinstance(handler, LogwellLoggingHandler) or "emit" in vars(handler):
+        return
+    safe = LogwellLoggingHandler(logger_provider=provider)
+    safe.formatter = handler.formatter
+    # On the object: its class is OpenTelemetry's, and other objects' of it.
+    vars(handler).update(emit=safe.emit, flush=safe.flush)

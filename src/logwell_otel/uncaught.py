@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 
-from .attributes import describe
-from .context import add_context
-from .exception_attributes import exception_details, is_recorded, mark_recorded
+from logwell_otel._encoding.exceptions import exception_details, is_recorded, mark_recorded
+from logwell_otel._encoding.values import describe
+from logwell_otel.context import add_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,11 +9,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from opentelemetry._logs import LoggerProvider
-    from opentelemetry.instrumentation.logging.handler import LoggingHandler
 
 
 def after_instrumentation() -> None:
@@ -27,7 +22,7 @@ def after_instrumentation() -> None:
     try:
         make_root_safe()
     except Exception as error:  # noqa: BLE001 - said; OpenTelemetry's handler stays as it is
-        from logwell_otel.notices import described, warn  # noqa: PLC0415 - only then
+        from logwell_otel._diagnostics import described, warn  # noqa: PLC0415 - only then
 
         warn(
             f"OpenTelemetry's logging handler could not be made safe ({described(error)}): a "
@@ -43,23 +38,8 @@ def make_root_safe() -> None:
         )
     except ImportError:
         return  # OpenTelemetry 1.39 has another one, which docs/platforms.md speaks of
+    from logwell_otel.handler import make_safe  # noqa: PLC0415 - only then
+
     for handler in logging.getLogger().handlers:
         if isinstance(handler, LoggingHandler):
             make_safe(handler)
-
-
-def make_safe(handler: LoggingHandler, provider: LoggerProvider | None = None) -> None:
-    """Have `LogwellLoggingHandler` do what `handler` does. Its level and filters stay.
-
-    Args:
-        handler: A handler of OpenTelemetry's; one of ours is left alone.
-        provider: Where records go. Default: the global one.
-    """
-    from logwell_otel.handler import LogwellLoggingHandler  # noqa: PLC0415 - an extra
-
-    if isinstance(handler, LogwellLoggingHandler) or "emit" in vars(handler):
-        return
-    safe = LogwellLoggingHandler(logger_provider=provider)
-    safe.formatter = handler.formatter
-    # On the object: its class is OpenTelemetry's, and other objects' of it.
-    vars(handler).update(emit=safe.emit, flush=safe.flush)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from kit import Clock
 from logwell_otel import LogwellLogExporter
-from logwell_otel.engine import Seams
-from logwell_otel.keeper import Keeper
+from logwell_otel._buffer.overflow import Keeper
+from logwell_otel._delivery.engine import Seams
 
 if TYPE_CHECKING:
     from logwell_otel import LogwellError

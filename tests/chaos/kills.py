@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from chaos.pipeline import texts
 from chaos.process import SubjectProcess
 from chaos.result import Trial
+from logwell_otel._buffer.outbox import UNACKNOWLEDGED_SECONDS
+from logwell_otel._wire import MAX_ENTRIES
 from logwell_otel.devserver import Receiver
-from logwell_otel.spilling import UNACKNOWLEDGED_SECONDS
-from logwell_otel.wire import MAX_ENTRIES
 
 if TYPE_CHECKING:
     from chaos.result import Result

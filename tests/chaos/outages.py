@@ -11,8 +11,8 @@ from chaos.compressed import Compressed
 from chaos.pipeline import Pipeline, texts
 from chaos.result import Trial
 from kit import records
+from logwell_otel._wire import MAX_ENTRIES
 from logwell_otel.devserver import Receiver, ReceiverProcess
-from logwell_otel.wire import MAX_ENTRIES
 
 if TYPE_CHECKING:
     from chaos.result import Result

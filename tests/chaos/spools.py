@@ -15,8 +15,8 @@ from chaos.process import SubjectProcess
 from chaos.result import Trial
 from kit import records
 from logwell_otel import LogwellLogExporter
+from logwell_otel._buffer.spool import Spool
 from logwell_otel.devserver import Receiver
-from logwell_otel.spool import Spool
 from spool_support import FailingDisk
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def disk_fails(code: int = errno.ENOSPC, *, batches: int = 20) -> Result:
     with (
         tempfile.TemporaryDirectory() as directory,
         Receiver() as receiver,
-        mock.patch("logwell_otel.spool.Spool", functools.partial(Spool, disk=disk)),
-        mock.patch("logwell_otel.notices.warn", said.append),
+        mock.patch("logwell_otel._buffer.spool.Spool", functools.partial(Spool, disk=disk)),
+        mock.patch("logwell_otel._diagnostics.warn", said.append),
     ):
         exporter = LogwellLogExporter(receiver.url, receiver.key, spool_dir=directory)
         receiver.stop()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from check_support import closed_port, only, results
+from logwell_otel._config.options import Config
 from logwell_otel.check import network, tls
 from logwell_otel.check.way import Way, way_of
-from logwell_otel.config import Config
 
 if TYPE_CHECKING:
     from check_support import Stub

@@ -9,8 +9,8 @@ import pytest
 
 from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellLogExporter
+from logwell_otel._diagnostics import LOGGER_NAME
 from logwell_otel.devserver import Receiver
-from logwell_otel.notices import LOGGER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

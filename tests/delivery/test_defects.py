@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kit import Bench, messages, record, records
-from logwell_otel import LogwellLogExporter, incidents
+from logwell_otel import LogwellLogExporter
+from logwell_otel._delivery import ordering as incidents
 from logwell_otel.devserver import Receiver
 
 if TYPE_CHECKING:
     import pytest
 
-    from logwell_otel.chunk import Chunk
-    from logwell_otel.delivery import Delivery
+    from logwell_otel._delivery.delivery import Delivery
+    from logwell_otel._encoding.chunk import Chunk
 
 
 def test_a_meter_provider_that_raises_is_said_once_and_delivers(

@@ -13,8 +13,8 @@ import pytest
 
 from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellLogExporter
-from logwell_otel.engine import Seams
-from logwell_otel.spool import Disk, Spool
+from logwell_otel._buffer.spool import Disk, Spool
+from logwell_otel._delivery.engine import Seams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ class SlowDisk(Disk):
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
     slow = SlowDisk()
-    monkeypatch.setattr("logwell_otel.spool.Spool", functools.partial(Spool, disk=slow))
+    monkeypatch.setattr("logwell_otel._buffer.spool.Spool", functools.partial(Spool, disk=slow))
     yield slow
     slow.works.set()
 

@@ -12,7 +12,7 @@ from logwell_otel import LogwellErrorCode
 if TYPE_CHECKING:
     import pathlib
 
-    from logwell_otel.transport import Answer
+    from logwell_otel._http import Answer
 
 
 def test_a_refused_key_is_reported_at_once_and_nothing_is_sent_for_thirty_seconds() -> None:

@@ -10,14 +10,15 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
 from kit import messages, records
-from logwell_otel import LogwellLogExporter, adoption
+from logwell_otel import LogwellLogExporter
+from logwell_otel import exporter as exporter_module
+from logwell_otel._otel import LogRecordExportResult
 from logwell_otel.devserver import Receiver
-from logwell_otel.otel import LogRecordExportResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from logwell_otel.otel import ReadableLogRecord
+    from logwell_otel._otel import ReadableLogRecord
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
@@ -105,7 +106,7 @@ def test_without_at_fork_hooks_the_pid_tells(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C code that forks runs no hooks of Python's."""
-    monkeypatch.setattr(adoption, "exporters", list)  # the hook finds none
+    monkeypatch.setattr(exporter_module, "exporters", list)  # the hook finds none
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     exporter.export(records(10))
 
@@ -124,12 +125,12 @@ def test_exporters_that_are_gone_leave_no_hooks(
     """Hooks cannot be taken back: each would be run by every fork from then on."""
     registered: list[object] = []
     monkeypatch.setattr(os, "register_at_fork", lambda **hooks: registered.append(hooks))
-    before = set(adoption.exporters())
+    before = set(exporter_module.exporters())
     for _ in range(3):
         LogwellLogExporter(receiver.url, receiver.key)
     gc.collect()
     assert registered == []
-    assert set(adoption.exporters()) <= before
+    assert set(exporter_module.exporters()) <= before
 
 
 def test_a_fork_while_locks_are_held_does_not_deadlock_the_child(receiver: Receiver) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from kit import REFUSED, Bench, record, records
-from logwell_otel.limits import Limits
-from logwell_otel.losses import LossReport
+from logwell_otel._delivery.isolation import Limits
+from logwell_otel._delivery.status import LossReport
 
 OVERFLOW: dict[str, Any] = {"max_queue_bytes": 1_048_576}
 

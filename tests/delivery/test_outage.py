@@ -8,7 +8,7 @@ from kit import REFUSED, SERVER_ERROR, Bench, answer, messages, records
 from logwell_otel import LogwellErrorCode
 
 if TYPE_CHECKING:
-    from logwell_otel.transport import Answer, NoAnswer
+    from logwell_otel._http import Answer, NoAnswer
 
 OUTAGES = {
     "connection refused": REFUSED,

@@ -8,13 +8,13 @@ import pytest
 
 from kit import KEY, RATE_LIMITED, REFUSED, SERVER_ERROR, UNAUTHORIZED, Bench, messages, records
 from logwell_otel import LogwellError, LogwellLogExporter
+from logwell_otel._otel import LogRecordExportResult
 from logwell_otel.devserver import Receiver
-from logwell_otel.otel import LogRecordExportResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from logwell_otel.transport import Answer, NoAnswer
+    from logwell_otel._http import Answer, NoAnswer
 
 
 def test_what_is_held_is_delivered() -> None:

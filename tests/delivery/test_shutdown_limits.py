@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellError, LogwellLogExporter
+from logwell_otel._buffer.spool import Spool, list_spools
+from logwell_otel._delivery.engine import Seams
 from logwell_otel.devserver import Receiver
-from logwell_otel.engine import Seams
-from logwell_otel.spool import Spool, list_spools
 from spool_support import FailingDisk
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def test_a_disk_that_has_just_refused_is_asked_once_more_at_shutdown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = FailingDisk()
-    monkeypatch.setattr("logwell_otel.spool.Spool", functools.partial(Spool, disk=disk))
+    monkeypatch.setattr("logwell_otel._buffer.spool.Spool", functools.partial(Spool, disk=disk))
     bench = Bench(spool_dir=tmp_path / "spool")
     bench.server.always = lambda _: REFUSED
     disk.failing = {"create": errno.ENOSPC}
@@ -109,7 +109,7 @@ def test_a_shutdown_from_a_callback_ends_both_threads(tmp_path: Path) -> None:
 
 def test_a_pace_slower_than_an_answer_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries were dropped after 4.5 s although the server was well and there were 30."""
-    monkeypatch.setattr("logwell_otel.sender._STALLED_AFTER", 0.1)
+    monkeypatch.setattr("logwell_otel._delivery.worker._STALLED_AFTER", 0.1)
     with Receiver() as receiver:
         exporter = LogwellLogExporter(receiver.url, receiver.key, requests_per_minute=11)
         for number in range(11):
@@ -136,7 +136,7 @@ def test_a_callback_that_never_returns_holds_up_no_shutdown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The next of its calls was once made by shutdown itself."""
-    monkeypatch.setattr("logwell_otel.sender._STALLED_AFTER", 0.3)
+    monkeypatch.setattr("logwell_otel._delivery.worker._STALLED_AFTER", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     forever = threading.Event()

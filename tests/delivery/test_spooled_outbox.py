@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from logwell_otel.transport import Answer, NoAnswer
+    from logwell_otel._http import Answer, NoAnswer
 
 
 def on_disk(directory: Path) -> int:

@@ -7,8 +7,8 @@ import pytest
 from opentelemetry._logs import SeverityNumber
 
 from http_calls import FakeClock, Message, acall, call, http_scope
+from logwell_otel._encoding.exceptions import is_recorded
 from logwell_otel.context import log_context
-from logwell_otel.exception_attributes import is_recorded
 from logwell_otel.integrations.asgi import RequestLogMiddleware
 from recording import Raising, Recorder, attributes_of, provider_with
 

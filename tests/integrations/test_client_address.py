@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from logwell_otel.integrations.client_address import client_address
+from logwell_otel.integrations.request_log import client_address
 
 
 @pytest.mark.parametrize(

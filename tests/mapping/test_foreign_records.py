@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from emitting import NS, RESOURCE, SCOPE, TIME, Application, encode, entries, entry, record
-from logwell_otel.otel import LogRecord, SeverityNumber
+from logwell_otel._otel import LogRecord, SeverityNumber
 from storable import problems
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from emitting import emitted, entry, own_metadata, record
-from logwell_otel.otel import LogRecord, SeverityNumber
-from logwell_otel.severity import LEVELS, Severities, severity_of
+from logwell_otel._encoding.fields import Severities, severity_of
+from logwell_otel._otel import LogRecord, SeverityNumber
+from logwell_otel._wire import LEVELS
 
 NUMBERS = {
     "debug": range(1, 9),

@@ -13,9 +13,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from emitting import NS, TIME, Application
-from logwell_otel.encoder import Encoder
-from logwell_otel.mapping import Mapper
-from logwell_otel.otel import LogRecord, SeverityNumber
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.mapping import Mapper
+from logwell_otel._otel import LogRecord, SeverityNumber
 
 RESOURCE = Resource.create(
     {

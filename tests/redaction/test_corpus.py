@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from logwell_otel._wire import LogEntry
 from logwell_otel.redaction import Redactor
-from logwell_otel.wire import LogEntry
 
 _CORPUS = Path(__file__).parents[1] / "data" / "redaction_corpus.jsonl"
 _ALPHABETS = {

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from logwell_otel.redaction import Redactor
-from logwell_otel.redaction.glance import Glance
+from logwell_otel.redaction.prefilter import Glance
 
 _PIECES = [
     "a", "A", "aB", "@", "a@", "a.", "a@a.", "a%40a.", "4", "4 ", "4111-", "4111 ", "ü", " ", "-",

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from logwell_otel._wire import LogEntry
 from logwell_otel.redaction import Redactor
 from logwell_otel.redaction.cards import may_hold_cards, redact_cards
-from logwell_otel.wire import LogEntry
 
 
 def _redact(metadata: dict[Any, Any], message: str = "m") -> dict[Any, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from logwell_otel._wire import LogEntry
 from logwell_otel.redaction import Redactor
-from logwell_otel.redaction.glance import NAME_WORDS
-from logwell_otel.redaction.keys import _SECRETS, SecretKeys, words_of
-from logwell_otel.wire import LogEntry
+from logwell_otel.redaction.names import _SECRETS, SecretKeys, words_of
+from logwell_otel.redaction.prefilter import NAME_WORDS
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from logwell_otel._wire import LogEntry
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 from logwell_otel.redaction import Redactor
-from logwell_otel.wire import LogEntry
 
 
 def test_extra_patterns_run_on_every_text() -> None:

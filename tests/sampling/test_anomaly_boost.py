@@ -8,7 +8,7 @@ import threading
 
 from kit import Clock
 from logwell_otel.sampling import Policy, Sampler
-from logwell_otel.sampling.boost import HISTORY_MINUTES, UNUSUAL_LEAST, Volumes
+from logwell_otel.sampling.rules import HISTORY_MINUTES, UNUSUAL_LEAST, Volumes
 
 
 def _minute(clock: Clock, volumes: Volumes, count: int) -> list[bool]:

@@ -12,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 from logwell_otel.sampling import RATE_ATTRIBUTE, Sampler
-from logwell_otel.sampling.logging_filter import level_of
+from logwell_otel.sampling.sampler import level_of
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import msgspec
 from kit import Clock
 from logwell_otel.redaction import Redactor
 from logwell_otel.sampling import signature
-from logwell_otel.sampling.statistics import PatternStatistics, report_of
+from logwell_otel.sampling.patterns import PatternStatistics, report_of
 
 
 def test_a_report_whole() -> None:

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from logwell_otel.cli.patterns import FURTHER, PatternTable, add_arguments, as_json, entries_of, run
 from logwell_otel.cli.terminal import Terminal
 from logwell_otel.errors import LogwellError
 from logwell_otel.sampling import SamplingRules, signature
-from logwell_otel.sampling.log_stream import entries_of
-from logwell_otel.sampling.pattern_table import FURTHER, PatternTable, as_json
-from logwell_otel.sampling.patterns_command import add_arguments, run
-from logwell_otel.sampling.rate_text import rates_of
+from logwell_otel.sampling.rules import rates_of
 from socket_kit import SocketServer, answer_all, closed_port, response
 
 if TYPE_CHECKING:

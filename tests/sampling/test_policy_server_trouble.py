@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kit import Clock
+from logwell_otel._http import Answer, NoAnswer
 from logwell_otel.sampling import PolicyServer, Sampler
-from logwell_otel.transport import Answer, NoAnswer
 from policy_kit import POLICY, PolicyStandIn
 from socket_kit import Connection, SocketServer, closed_port, response
 

@@ -16,7 +16,7 @@ from opentelemetry.sdk._logs import (
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
-from logwell_otel.otel import LogRecord, SeverityNumber
+from logwell_otel._otel import LogRecord, SeverityNumber
 from logwell_otel.sampling import RATE_ATTRIBUTE, Sampler, SamplingLogRecordProcessor
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from unittest import mock
 
-from logwell_otel import pacing
+from logwell_otel._delivery import pacing
 from simulation import scenarios
 
 END = scenarios.MINUTES_30

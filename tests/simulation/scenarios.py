@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from logwell_otel.pacing import Pace
+from logwell_otel._delivery.pacing import Pace
 from simulation.clock import Clock
 from simulation.load import Records, Saturated, one_a_second
 from simulation.run import Limit, simulate

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._delivery.response import quoted
+from logwell_otel._diagnostics import hide_keys
 from logwell_otel.check.result import Finding, failed, passed, warning
-from logwell_otel.credentials import hide_keys
-from logwell_otel.outcome import quoted
 
 if TYPE_CHECKING:
     from logwell_otel.check.installed import Installed

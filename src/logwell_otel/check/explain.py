@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from logwell_otel._delivery.response import quoted
+from logwell_otel._http import Answer, NoAnswer
 from logwell_otel.check.result import Finding, failed, warning
-from logwell_otel.outcome import quoted
-from logwell_otel.transport import Answer, NoAnswer
 
 if TYPE_CHECKING:
-    from logwell_otel.config import Config
+    from logwell_otel._config.options import Config
 
 _ENDPOINT: Final = "endpoint (LOGWELL_ENDPOINT)"
 _OWN_ERRORS: Final = frozenset(

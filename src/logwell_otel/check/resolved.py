@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from logwell_otel._config.options import Config
+from logwell_otel._config.settings import from_file, variable_of
+from logwell_otel._diagnostics import hide_keys
 from logwell_otel.check.result import Finding, warning
-from logwell_otel.config import Config
-from logwell_otel.credentials import hide_keys
-from logwell_otel.settings import from_file, variable_of
 
 _MASK: Final = "***"
 _SECRETS: Final = ("api_key", "sampling_token")

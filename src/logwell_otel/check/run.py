@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._config.options import Config, service_from_environment
 from logwell_otel.check import network, resolved, tls
 from logwell_otel.check.installed import Installed
 from logwell_otel.check.result import Finding, Result, Status, failed, passed, skipped
@@ -15,9 +16,7 @@ from logwell_otel.check.server import ServerAnswers
 from logwell_otel.check.spooling import spool_directory
 from logwell_otel.check.way import Way, way_of
 from logwell_otel.check.zero_code import opentelemetry
-from logwell_otel.config import Config
 from logwell_otel.errors import LogwellError
-from logwell_otel.service_name import service_from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from logwell_otel._config.options import service_from_environment
+from logwell_otel._delivery.response import Action, outcome_of, quoted
+from logwell_otel._http import Answer, HttpxTransport, NoAnswer
+from logwell_otel._wire import LogEntry
 from logwell_otel.check.explain import explain, explain_ingest, is_json, own_error
 from logwell_otel.check.result import Finding, Status, failed, passed, skipped, warning
-from logwell_otel.outcome import Action, outcome_of, quoted
-from logwell_otel.service_name import service_from_environment
-from logwell_otel.transport import Answer, HttpxTransport, NoAnswer
-from logwell_otel.wire import LogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from logwell_otel.config import Config
+    from logwell_otel._config.options import Config
 
 MESSAGE: Final = "logwell-otel check: this entry was sent to see whether entries arrive"
 

@@ -8,12 +8,12 @@ import ssl
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._http import tls_context
 from logwell_otel.check.result import Finding, failed, passed, skipped, warning
-from logwell_otel.transport import tls_context
 
 if TYPE_CHECKING:
+    from logwell_otel._config.options import Config
     from logwell_otel.check.way import Way
-    from logwell_otel.config import Config
 
 EXPIRES_SOON_DAYS: Final = 14
 """Authorities that renew by themselves do so 30 days before the end."""

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from logwell_otel.config import Config
+    from logwell_otel._config.options import Config
 
 _PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from logwell_otel.settings import variable_of
+from logwell_otel._config.settings import variable_of
 
 if TYPE_CHECKING:
     import argparse

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
-from logwell_otel.cli import connection, spool_send
-from logwell_otel.cli.pools import pools_of
+from logwell_otel._buffer.spool import Spool, SpoolError, list_spools, paths, purge
+from logwell_otel._config.options import Config
+from logwell_otel._delivery.engine import Engine, Seams
+from logwell_otel._diagnostics import count
+from logwell_otel.cli import connection
 from logwell_otel.cli.terminal import printable
-from logwell_otel.spool import SpoolError, purge
-from logwell_otel.words import count
+from logwell_otel.errors import LogwellError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
+    from logwell_otel._buffer.spool import PoolReport
     from logwell_otel.cli.terminal import Terminal
-    from logwell_otel.spool import PoolReport
+    from logwell_otel.health import Health
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,7 +54,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="also what was meant for another server than the one given",
     )
     connection.add_arguments(sender)
-    sender.set_defaults(run=_safely(spool_send.run))
+    sender.set_defaults(run=_safely(send))
 
     purger = inner.add_parser(
         "purge",
@@ -163,3 +169,220 @@ def _purge(options: argparse.Namespace, terminal: Terminal) -> int:
 def _time(seconds: float) -> str:
     moment = datetime.fromtimestamp(seconds, timezone.utc)
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+# `logwell-otel spool send`: what lies in a spool directory, through an exporter's own engine.
+#
+# So it is paced, retried, split and accounted for as in an application, step by step on this
+# thread.
+
+
+PATIENCE: Final = 120.0
+"""Seconds without an accepted entry after which it stops: twice what a rate limit asks for."""
+
+PROGRESS_SECONDS: Final = 2.0
+_LONGEST_SLEEP: Final = 0.5
+# Who asks for delivery gets it: no cap of a spool drops what it finds.
+_NO_CAP_BYTES: Final = 2**60
+_NO_CAP_SECONDS: Final = 1e11
+
+
+@dataclass
+class Sum:
+    """What became of the entries that were found.
+
+    Attributes:
+        found: Entries taken over.
+        delivered: Entries that the server accepted.
+        refused: Entries that it refused for good.
+        lost: Entries dropped: poison, or unreadable on disk.
+        left: Entries that still lie in the directory.
+    """
+
+    found: int = 0
+    delivered: int = 0
+    refused: int = 0
+    lost: int = 0
+    left: int = 0
+
+    def __str__(self) -> str:
+        parts = [f"{self.delivered} delivered"]
+        parts += [f"{self.refused} refused by the server"] if self.refused else []
+        parts += [f"{self.lost} lost"] if self.lost else []
+        found = count(self.found, "entry", "entries")
+        return f"{found} found: {', '.join(parts)}; {self.left} left in the directory"
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that lay there is delivered."""
+        return not (self.left or self.refused or self.lost)
+
+
+def send(options: argparse.Namespace, terminal: Terminal, seams: Seams | None = None) -> int:
+    """Deliver; gives the exit status.
+
+    Raises:
+        SpoolError: The directory cannot be used.
+    """
+    try:
+        config = Config.resolve(**connection.arguments_of(options))
+    except LogwellError as error:
+        terminal.error(f"logwell-otel spool send: {error.message}")
+        return 1
+    total = Sum()
+    pools = pools_of(options)
+    for pool in pools:
+        if (problem := _refusal(pool, config, any_endpoint=options.any_endpoint)) is not None:
+            terminal.error(f"{pool.name}: not sent: {printable(problem)}")
+            continue
+        if not any(one.entries and not one.alive for one in pool.instances):
+            continue
+        terminal.line(
+            f"{pool.name}: {count(_dead_entries(pool), 'entry', 'entries')} to {config.endpoint}"
+        )
+        Courier(pool, config, terminal, seams or Seams()).deliver(total)
+        if total.left:
+            break  # the next pool would meet the same server
+    total.left = _left(options, pools, terminal)
+    terminal.line(f"{total}.")
+    return 0 if total.complete else 1
+
+
+class Courier:
+    """Delivers one pool.
+
+    Args:
+        pool: What to deliver.
+        config: Where to.
+        terminal: Told of the progress.
+        seams: What tests replace.
+    """
+
+    def __init__(self, pool: PoolReport, config: Config, terminal: Terminal, seams: Seams) -> None:
+        assert pool.endpoint is not None  # noqa: S101 - see _refusal
+        assert pool.service is not None  # noqa: S101
+        self._pool = pool
+        self._terminal = terminal
+        self._clock = seams.clock
+        self._sleep: Callable[[float], object] = seams.sleep or time.sleep
+        self._ending = False
+        spool = Spool(
+            pool.path.parent,
+            endpoint=pool.endpoint,
+            service=pool.service,
+            max_bytes=_NO_CAP_BYTES,
+            max_age=_NO_CAP_SECONDS,
+        )
+        self._engine = Engine(
+            config, lambda *_: None, replace(seams, threads=False, say=self._say), spool
+        )
+
+    def _say(self, text: str) -> None:
+        # At the end the engine says what is left; here the sum does.
+        if not self._ending:
+            self._terminal.error(f"{self._pool.name}: {text}")
+
+    def deliver(self, total: Sum) -> None:
+        """Deliver as long as that goes well, and add to `total`."""
+        engine = self._engine
+        engine.outbox.look_after_disk()
+        try:
+            self._drive()
+        except KeyboardInterrupt:
+            self._terminal.error(f"{self._pool.name}: interrupted.")
+        finally:
+            health = engine.health()
+            self._ending = True
+            engine.shutdown(0.0)
+        ended = health.refused + health.dropped_total
+        total.found += health.recovered
+        # Losses are reported to the server in an entry of their own, which is not one of these.
+        total.delivered += max(0, min(health.accepted, health.recovered - ended))
+        total.refused += health.refused
+        total.lost += health.dropped_total
+        total.left += health.held
+
+    def _drive(self) -> None:
+        accepted, accepted_at = 0, self._clock()
+        told_at = self._clock()
+        while True:
+            wait = self._engine.delivery.step()
+            self._engine.notices.dispatch()
+            if wait is None:
+                return
+            now, health = self._clock(), self._engine.health()
+            if health.accepted > accepted:
+                accepted, accepted_at = health.accepted, now
+            if now - told_at >= PROGRESS_SECONDS:
+                told_at = now
+                self._terminal.line(
+                    f"{self._pool.name}: {health.accepted} of {health.recovered} delivered"
+                )
+            if (reason := self._hopeless(health, now - accepted_at)) is not None:
+                self._terminal.error(f"{self._pool.name}: stopped: {reason}")
+                return
+            if wait > 0:
+                self._sleep(min(wait, _LONGEST_SLEEP))
+
+    def _hopeless(self, health: Health, idle: float) -> str | None:
+        """Why a person should not be kept waiting any longer."""
+        if self._engine.delivery.held_for > 0 or health.breaker != "closed":
+            return "" if health.last_error is None else health.last_error.message
+        if idle > PATIENCE:
+            return f"nothing was accepted for {PATIENCE:.0f} s."
+        return None
+
+
+def _refusal(pool: PoolReport, config: Config, *, any_endpoint: bool) -> str | None:
+    """Why a pool is not to be sent to `config.endpoint`."""
+    if pool.endpoint is None or pool.service is None:
+        return f"{paths.ABOUT} in it is missing or damaged, so that nobody knows whose it is."
+    try:
+        named = paths.pool_name(pool.endpoint, pool.service)
+    except SpoolError as error:
+        return str(error)
+    if named != pool.name:
+        return f"{paths.ABOUT} in it belongs to another pool, {named}."
+    if not any_endpoint and paths.canonical_endpoint(config.endpoint) != pool.endpoint:
+        return (
+            f"its entries are for {pool.endpoint}, not for {config.endpoint}. Give --any-endpoint "
+            "to send them there all the same."
+        )
+    return None
+
+
+def _dead_entries(pool: PoolReport) -> int:
+    return sum(one.entries for one in pool.instances if not one.alive)
+
+
+def _left(options: argparse.Namespace, pools: list[PoolReport], terminal: Terminal) -> int:
+    """Entries that still lie in the pools, and who holds them."""
+    names = {pool.name for pool in pools}
+    left = 0
+    for pool in list_spools(options.directory):
+        if pool.name in names:
+            left += pool.entries
+            alive = pool.entries - _dead_entries(pool)
+            if alive:
+                terminal.line(
+                    f"{pool.name}: {count(alive, 'entry', 'entries')} held by running processes"
+                )
+    return left
+
+
+# Which pools a command is about, and how many of something there are.
+
+
+def pools_of(options: argparse.Namespace) -> list[PoolReport]:
+    """The pools that the options select.
+
+    Raises:
+        SpoolError: There is no such directory or pool.
+    """
+    pools = list_spools(options.directory)
+    if options.pool is None:
+        return pools
+    chosen = [pool for pool in pools if pool.name == options.pool]
+    if not chosen:
+        raise SpoolError(f"{options.directory} has no pool named {options.pool}.")
+    return chosen

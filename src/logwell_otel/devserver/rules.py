@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, get_args
 
-from logwell_otel.wire import MAX_ENTRIES, MAX_LINE_NUMBER, Level
+from logwell_otel._wire import MAX_ENTRIES, MAX_LINE_NUMBER, Level
 
 from . import javascript
 from .entry import Entry

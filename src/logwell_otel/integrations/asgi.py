@@ -9,8 +9,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from .client_address import client_address
-from .request_log import DEFAULT_EXCLUDE_PATHS, KEY, RequestLog, RequestLogger
+from logwell_otel.integrations.request_log import (
+    DEFAULT_EXCLUDE_PATHS,
+    KEY,
+    RequestLog,
+    RequestLogger,
+    client_address,
+)
 
 if TYPE_CHECKING:
     import re

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction
 
-from .request_log import KEY, RequestLog
+from logwell_otel.integrations.request_log import KEY, RequestLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable

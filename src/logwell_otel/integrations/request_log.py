@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import re
 import time
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 from opentelemetry.context import get_current
 
+from logwell_otel._encoding.exceptions import exception_details, mark_recorded
 from logwell_otel.context import add_context
-from logwell_otel.exception_attributes import exception_details, mark_recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.context import Context
+
 
 T = TypeVar("T")
 
@@ -231,3 +233,41 @@ def _severity(status: int | None, *, failed: bool) -> tuple[SeverityNumber, str]
 def _one_line(path: str) -> str:
     # A path arrives decoded: %0A in it must not begin a line of its own in anybody's log.
     return path if path.isprintable() else path.encode("unicode_escape").decode("ascii")
+
+
+# Whose request it is, behind proxies.
+
+
+def client_address(peer: str | None, forwarded_for: str | None, trusted_proxies: int) -> str | None:
+    """The client's address, as far as it can be believed.
+
+    Every proxy appends the address it was called from to `X-Forwarded-For`; what stands
+    left of the entries of our own proxies was written by the client and may be anything.
+
+    Args:
+        peer: Address the connection came from.
+        forwarded_for: Value of `X-Forwarded-For`; several headers joined by commas.
+        trusted_proxies: How many proxies of one's own stand in front. 0 ignores the header.
+
+    Returns:
+        The entry the outermost of these proxies has written; `peer` where there are fewer
+        entries than proxies, or where it is no IP address.
+    """
+    if trusted_proxies <= 0 or not forwarded_for:
+        return peer
+    entries = forwarded_for.split(",")
+    if len(entries) < trusted_proxies:
+        return peer
+    return _address(entries[-trusted_proxies].strip()) or peer
+
+
+def _address(text: str) -> str | None:
+    """An IP address without the port that some proxies write: `192.0.2.1:80`, `[::1]:80`."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None

@@ -10,9 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from logwell_otel.redaction.keys import words_of
-from logwell_otel.redaction.marker import marker
-from logwell_otel.redaction.vocabulary import words
+from logwell_otel.redaction.names import marker, words, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

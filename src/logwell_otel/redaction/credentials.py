@@ -12,7 +12,7 @@ import binascii
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from logwell_otel.redaction.marker import marker
+from logwell_otel.redaction.names import marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

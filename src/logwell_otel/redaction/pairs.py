@@ -11,13 +11,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from logwell_otel.redaction.marker import is_marked, marker
-from logwell_otel.redaction.vocabulary import words
+from logwell_otel.redaction.names import is_marked, marker, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from logwell_otel.redaction.keys import SecretKeys
+    from logwell_otel.redaction.names import SecretKeys
 
 # A name, its closing quote, then what leads to the value. The look-behind starts the name
 # at the beginning of its run only, which keeps the search linear; the look-ahead ends it at the

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
-from logwell_otel.redaction.cards import MAX_CARD, MIN_CARD
-from logwell_otel.redaction.keys import SecretKeys
+from logwell_otel.redaction.cards import MAX_CARD, MIN_CARD, is_card_number, names_an_id
+from logwell_otel.redaction.names import SecretKeys, is_marked, marker
 from logwell_otel.redaction.text import TextRedactor
-from logwell_otel.redaction.walk import HARMLESS, Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from logwell_otel._wire import LogEntry
 
-    from logwell_otel.wire import LogEntry
 
 _GLANCE_DEPTH = 4
 _MAX_NAMES = 4096
@@ -123,3 +126,127 @@ class Redactor:
         if len(name) <= _MAX_NAME:
             self._plain_names.add(name)
         return True
+
+
+# Metadata of any shape, value by value: what the glance could not rule out.
+
+
+_MAX_DEPTH = 32
+"""Below this depth a value becomes one text, which is then redacted as a text."""
+
+HARMLESS: frozenset[type] = frozenset(
+    [
+        *(bool, float, type(None), uuid.UUID, decimal.Decimal),
+        *(dt.datetime, dt.date, dt.time, dt.timedelta),
+    ]
+)
+"""Types whose values hold nothing, whatever they are."""
+
+_CIRCULAR = "[circular]"
+
+
+class Walk:
+    """Redacts the values of one entry. Made anew for each: it remembers what it has seen.
+
+    What has no finding in it is handed back as the same object.
+
+    Args:
+        keys: Which names name a secret.
+        text: The detectors for texts.
+    """
+
+    def __init__(self, keys: SecretKeys, text: TextRedactor) -> None:
+        self._keys = keys
+        self._text = text
+        # A container that is in many places (or in itself) is walked once: ten lists
+        # that each hold the next one ten times would be 10^10 values otherwise.
+        self._seen: dict[tuple[int, str], Any] = {}
+
+    def mapping(self, mapping: Mapping[Any, Any], depth: int = 0) -> dict[Any, Any]:
+        """Redact a mapping's names and values."""
+        redacted: dict[Any, Any] = {}
+        changed = type(mapping) is not dict
+        for name, value in mapping.items():
+            new_name = self._name(name)
+            new_value = self._named(self._label(mapping, name), value, depth)
+            while new_name is not name and new_name in redacted:
+                new_name += "#"
+            changed = changed or new_name is not name or new_value is not value
+            redacted[new_name] = new_value
+        return redacted if changed else mapping  # type: ignore[return-value] # changed if no dict
+
+    def _name(self, name: Any) -> Any:
+        return self._text.redact(name) if isinstance(name, str) else name
+
+    @staticmethod
+    def _label(mapping: Mapping[Any, Any], name: Any) -> Any:
+        """Say under which name a value stands: `{"name": "Cookie", "value": …}` is a pair."""
+        if name == "value":
+            label = mapping.get("name", mapping.get("key"))
+            return label if isinstance(label, str) else name
+        return name
+
+    def _named(self, name: Any, value: Any, depth: int) -> Any:
+        if not isinstance(name, str):
+            return self._value(value, depth, "")
+        kind = self._keys.kind(name)
+        if kind is None:
+            return self._value(value, depth, name)
+        if value is None or isinstance(value, bool) or value in ("", b""):
+            return value
+        if isinstance(value, str) and (is_marked(value) or self._text.is_allowed(value)):
+            return value
+        return marker(kind)
+
+    def _value(self, value: Any, depth: int, name: str) -> Any:
+        if isinstance(value, str):
+            redacted = self._text.redact(value, name)
+            return value if redacted == value else redacted
+        if type(value) in HARMLESS:
+            return value
+        if isinstance(value, int):
+            return self._number(value, name)
+        if isinstance(value, (bytes, bytearray)):
+            return self._as_text(value, value.decode("utf-8", "replace"), name)
+        if isinstance(value, (Mapping, Sequence, AbstractSet)) and depth < _MAX_DEPTH:
+            return self._container(value, depth, name)
+        return self._as_text(value, _text_of(value), name)
+
+    def _number(self, value: int, name: str) -> int | str:
+        if not MIN_CARD <= value <= MAX_CARD or names_an_id(name):
+            return value
+        digits = str(value)
+        is_card = is_card_number(digits) and not self._text.is_allowed(digits)
+        return marker("card") if is_card else value
+
+    def _as_text(self, value: Any, text: str, name: str) -> Any:
+        """Keep a value of another type as it is, unless its text holds something."""
+        redacted = self._text.redact(text, name)
+        return value if redacted == text else redacted
+
+    def _container(self, value: Any, depth: int, name: str) -> Any:
+        place = (id(value), name)
+        if place in self._seen:
+            return self._seen[place]
+        self._seen[place] = _CIRCULAR
+        result = (
+            self.mapping(value, depth + 1)
+            if isinstance(value, Mapping)
+            else self._items(value, depth + 1, name)
+        )
+        self._seen[place] = result
+        return result
+
+    def _items(self, items: Iterable[Any], depth: int, name: str) -> Any:
+        before = list(items)
+        after = [self._value(item, depth, name) for item in before]
+        if all(new is old for new, old in zip(after, before, strict=True)):
+            return items
+        return tuple(after) if isinstance(items, tuple) else after
+
+
+def _text_of(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return ""

@@ -9,14 +9,14 @@ from logwell_otel.errors import LogwellError, LogwellErrorCode
 from logwell_otel.redaction.cards import names_an_id, redact_cards
 from logwell_otel.redaction.credentials import redact_credentials, redact_schemes
 from logwell_otel.redaction.emails import redact_emails
-from logwell_otel.redaction.glance import Glance
-from logwell_otel.redaction.marker import marker
+from logwell_otel.redaction.names import marker
 from logwell_otel.redaction.pairs import redact_pairs
+from logwell_otel.redaction.prefilter import Glance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from logwell_otel.redaction.keys import SecretKeys
+    from logwell_otel.redaction.names import SecretKeys
 
 _KIND = re.compile(r"[A-Za-z0-9_-]{1,40}")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SHUTDOWN_SECONDS: Final = 2.0
 """How long the end of a program waits for what is done last."""
 
-# As in logwell_otel.exit_hooks: after the finalizers of queues and managers.
+# As in logwell_otel._process: after the finalizers of queues and managers.
 _EXIT_PRIORITY: Final = -100
 _SECONDS_AFTER_FAILURE: Final = 60.0
 

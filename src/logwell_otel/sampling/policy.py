@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from logwell_otel.sampling.boost import BoostedRules, Volumes
 from logwell_otel.sampling.rules import (
     DEFAULT_RATES,
+    BoostedRules,
     SamplingRules,
+    Volumes,
     by_level,
     invalid,
 )
 from logwell_otel.sampling.signature import signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 MAX_POLICY_BYTES: Final = 1024 * 1024
 """Of a policy, in a file or from a server; about 20,000 patterns."""
@@ -152,3 +157,23 @@ def _as_signature(key: str) -> str:
 
 def _kind(value: object) -> str:
     return "null" if value is None else type(value).__name__
+
+
+# What a sampler can follow: somebody who sets its rates while the program runs.
+
+
+class PolicySource(Protocol):
+    """A `PolicyFile`, a `PolicyServer`, or something like them. None of it raises or waits."""
+
+    @property
+    def wants_messages(self) -> bool:
+        """Whether `saw` must be told the messages of errors, too."""
+
+    def feed(self, use: Callable[[SamplingRules], object]) -> None:
+        """Hand rates to `use` whenever there are new ones, from any thread."""
+
+    def saw(self, message: str, *, kept: bool) -> None:
+        """Called after every decision."""
+
+    def shutdown(self, timeout: float) -> None:
+        """End what runs; seconds to wait at most."""

@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from logwell_otel.credentials import Secrets
+from logwell_otel._diagnostics import Secrets
+from logwell_otel._http import Answer, NoAnswer
 from logwell_otel.errors import LogwellError
 from logwell_otel.sampling.policy import Policy
-from logwell_otel.transport import Answer, NoAnswer
 
 if TYPE_CHECKING:
-    from logwell_otel.credentials import BearerToken
+    from logwell_otel._config.secrets import BearerToken
     from logwell_otel.sampling.policy_http import Http
 
 _REFUSED: Final = (401, 403)

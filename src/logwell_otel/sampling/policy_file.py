@@ -6,12 +6,11 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from logwell_otel._diagnostics import warn
 from logwell_otel.errors import LogwellError
-from logwell_otel.notices import warn
 from logwell_otel.sampling.background import SHUTDOWN_SECONDS, Background, PerProcess
-from logwell_otel.sampling.boost import Volumes
 from logwell_otel.sampling.policy import MAX_POLICY_BYTES, Policy
-from logwell_otel.sampling.rules import invalid
+from logwell_otel.sampling.rules import Volumes, invalid
 from logwell_otel.sampling.trouble import SaidOnce
 
 if TYPE_CHECKING:

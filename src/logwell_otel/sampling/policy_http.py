@@ -6,18 +6,18 @@ import codecs
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from logwell_otel import feedback
-from logwell_otel.credentials import Secrets
-from logwell_otel.fork_guard import not_forking
-from logwell_otel.proxy import proxy_of, proxy_secrets
-from logwell_otel.transport import USER_AGENT, Answer, NoAnswer
+from logwell_otel import _http as feedback
+from logwell_otel._config.address import proxy_of, proxy_secrets
+from logwell_otel._diagnostics import Secrets
+from logwell_otel._http import USER_AGENT, Answer, NoAnswer
+from logwell_otel._process import not_forking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import httpx
 
-    from logwell_otel.deadline import Deadline
+    from logwell_otel._deadline import Deadline
 
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 
@@ -85,7 +85,7 @@ class HttpxHttp:
     def _open(self, url: str) -> tuple[httpx.HTTPTransport, Deadline]:
         import httpx  # noqa: PLC0415 - see the class
 
-        from logwell_otel.deadline import Deadline, DeadlineBackend  # noqa: PLC0415
+        from logwell_otel._deadline import Deadline, DeadlineBackend  # noqa: PLC0415
 
         feedback.install()
         # Loaded by the first look-up of a name otherwise, outside `not_forking`: a child
@@ -98,7 +98,7 @@ class HttpxHttp:
             options["verify"] = False  # loading certificates takes longer than the call
         transport = httpx.HTTPTransport(**options)
         deadline = Deadline(self._clock)
-        # As in logwell_otel.transport: httpx has no argument for it.
+        # As in logwell_otel._http: httpx has no argument for it.
         pool = transport._pool  # noqa: SLF001
         pool._network_backend = DeadlineBackend(pool._network_backend, deadline)  # noqa: SLF001
         return transport, deadline

@@ -7,15 +7,16 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from logwell_otel.credentials import BearerToken, config_error, token_problem
-from logwell_otel.endpoint import base_url, is_insecure
-from logwell_otel.notices import warn
+from logwell_otel._config.address import base_url, is_insecure
+from logwell_otel._config.secrets import BearerToken, token_problem
+from logwell_otel._diagnostics import warn
+from logwell_otel.errors import config_error
 from logwell_otel.sampling.background import SHUTDOWN_SECONDS, PerProcess
-from logwell_otel.sampling.boost import Volumes
+from logwell_otel.sampling.patterns import PatternStatistics, report_of
 from logwell_otel.sampling.policy_client import PolicyCallError, PolicyClient
 from logwell_otel.sampling.policy_http import HttpxHttp
 from logwell_otel.sampling.policy_worker import PolicyWorker
-from logwell_otel.sampling.statistics import PatternStatistics, report_of
+from logwell_otel.sampling.rules import Volumes
 from logwell_otel.sampling.trouble import SaidOnce
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from logwell_otel.sampling.background import Background
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from logwell_otel.sampling.statistics import PatternStatistics
+    from logwell_otel.sampling.patterns import PatternStatistics
 
 THREAD_NAME: Final = "LogwellPolicyServer"
 

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
 
-from logwell_otel.otel import LogRecordProcessor
-from logwell_otel.sampling.sampler import RATE_ATTRIBUTE
-from logwell_otel.severity import Severities
+from logwell_otel._encoding.fields import Severities
+from logwell_otel._otel import LogRecordProcessor
+from logwell_otel._wire import RATE_ATTRIBUTE
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk._logs import ReadWriteLogRecord
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-    from logwell_otel.otel import LogRecord, SeverityNumber
+    from logwell_otel._otel import LogRecord, SeverityNumber
     from logwell_otel.sampling.sampler import Decision, Sampler
+
 
 _severity_of: Final = Severities().of
 
@@ -116,3 +117,6 @@ def with_rate(attributes: Mapping[str, Any] | None, rate: float) -> Mapping[str,
     bounded = BoundedAttributes(attributes=rated, immutable=False, extended_attributes=True)
     bounded.dropped = dropped
     return bounded
+
+
+# The sampler in front of a standard-library handler: a file, a console, anybody's.

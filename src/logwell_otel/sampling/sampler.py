@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from opentelemetry import trace
+
+from logwell_otel._wire import RATE_ATTRIBUTE
 from logwell_otel.sampling.background import SHUTDOWN_SECONDS, PerProcess
 from logwell_otel.sampling.patterns import Patterns
 from logwell_otel.sampling.rules import DEFAULT_RATES, SamplingRules, by_level, invalid
 from logwell_otel.sampling.signature import signature
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Callable, Mapping
 
-    from logwell_otel.sampling.source import PolicySource
+    from logwell_otel._wire import Level
+    from logwell_otel.sampling.policy import PolicySource
 
-RATE_ATTRIBUTE: Final = "sampling.rate"
-"""The attribute of every kept record: it stands for `1 / rate` records."""
 
 _LOW_64_BITS: Final = (1 << 64) - 1
 _TWO_TO_THE_64: Final = 1 << 64
@@ -167,8 +170,6 @@ class Sampler:
 
     def as_logging_filter(self) -> logging.Filter:
         """Return a filter for any handler or logger of the standard library."""
-        from logwell_otel.sampling.logging_filter import SamplingFilter  # noqa: PLC0415 - circular
-
         return SamplingFilter(self)
 
     def always_keeps(self, level: str) -> bool:
@@ -212,3 +213,60 @@ def _count(setting: str, number: object) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise invalid(f"sampling {setting} must be a whole number of at least 1, not {number!r}")
     return number
+
+
+# A pattern that suddenly comes far more often than it used to is looked at more closely.
+
+
+class SamplingFilter(logging.Filter):
+    """Lets a record pass when the sampler keeps it, and writes the rate on it.
+
+    The rate becomes an attribute of the record, `%(sampling.rate)s` in a format. A record
+    that has one was decided before and passes: the same filter may be on many handlers, and
+    a record that came through a queue is not decided twice.
+
+    Args:
+        sampler: Decides.
+    """
+
+    def __init__(self, sampler: Sampler) -> None:
+        super().__init__()
+        self._sampler = sampler
+        # A dropped record goes on to the next handler, where it must be dropped too
+        # without being counted again. That happens in the same thread, before the thread
+        # logs anything else.
+        self._last = _Last()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the record passes."""
+        if RATE_ATTRIBUTE in record.__dict__:
+            return True
+        if self._last.dropped is not None and self._last.dropped() is record:
+            return False
+        try:
+            level = level_of(record.levelno)
+            message = "" if self._sampler.always_keeps(level) else record.getMessage()
+            trace_id = trace.get_current_span().get_span_context().trace_id
+            decision = self._sampler.decide(level, message, trace_id)
+        except Exception:  # noqa: BLE001 - the handler's own report of a bad format says more
+            return True
+        if decision.keep:
+            record.__dict__[RATE_ATTRIBUTE] = decision.rate
+        else:
+            self._last.dropped = weakref.ref(record)
+        return decision.keep
+
+
+class _Last(threading.local):
+    dropped: weakref.ref[logging.LogRecord] | None = None
+
+
+def level_of(number: int) -> Level:
+    """Return the level of a standard-library record; numbers in between count downwards."""
+    if number < logging.INFO:
+        return "debug"
+    if number < logging.WARNING:
+        return "info"
+    if number < logging.ERROR:
+        return "warn"
+    return "error" if number < logging.CRITICAL else "fatal"

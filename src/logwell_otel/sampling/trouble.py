@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from logwell_otel.credentials import hide_keys
+from logwell_otel._diagnostics import hide_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable

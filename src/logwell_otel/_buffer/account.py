@@ -1,0 +1,101 @@
+"""What became of every entry.
+
+    handed over + recovered = accepted + refused + dropped + held
+
+where recovered is what an earlier process had left in the spool.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+import msgspec
+
+
+class Ledger(msgspec.Struct):
+    """Every entry is counted once where it came in and once where it ended.
+
+    Attributes:
+        handed_over: Given to the exporter, what was left out on purpose included.
+        recovered: Taken over from the spool of a process that is no more.
+        accepted: Stored by the server.
+        refused: Refused by the server for good.
+        dropped: By reason.
+    """
+
+    handed_over: int = 0
+    recovered: int = 0
+    accepted: int = 0
+    refused: int = 0
+    dropped: Counter[str] = msgspec.field(default_factory=Counter)
+
+    def copy(self) -> Ledger:
+        """A copy that later events do not change."""
+        return Ledger(
+            self.handed_over, self.recovered, self.accepted, self.refused, Counter(self.dropped)
+        )
+
+
+class Holdings(NamedTuple):
+    """The ledger and what is held, at one moment."""
+
+    ledger: Ledger
+    entries_in_memory: int
+    bytes_in_memory: int
+    entries_on_disk: int
+    bytes_on_disk: int
+
+    @property
+    def entries(self) -> int:
+        """All of them."""
+        return self.entries_in_memory + self.entries_on_disk
+
+
+# What a flush waits for: everything that was handed over before it, and nothing later.
+
+
+class Flushes:
+    """Counts held entries by generation; every flush ends one.
+
+    Not thread-safe: the outbox calls it under its own lock.
+    """
+
+    def __init__(self) -> None:
+        self.generation = 0
+        """What is handed over now belongs to it."""
+        self.on_disk: int | None = None
+        """Oldest generation of which entries may be on disk; None while there are none."""
+        self._held: Counter[int] = Counter()
+        self._lost: set[int] = set()
+
+    def entered(self, generation: int, count: int) -> None:
+        """`count` entries are held in memory from now on."""
+        self._held[generation] += count
+
+    def left(self, generation: int, count: int) -> None:
+        """`count` entries are held in memory no longer."""
+        self._held[generation] -= count
+        if not self._held[generation]:
+            del self._held[generation]
+
+    def lost(self, generation: int) -> None:
+        """Entries were dropped."""
+        self._lost.add(generation)
+
+    def mark(self) -> int:
+        """End the current generation and return its number."""
+        self.generation += 1
+        return self.generation - 1
+
+    def is_settled(self, mark: int) -> bool:
+        """True if nothing of generation `mark` or before is held."""
+        if self.on_disk is not None and self.on_disk <= mark:
+            return False
+        return all(generation > mark for generation in self._held)
+
+    def take_losses(self, mark: int) -> bool:
+        """True if something up to `mark` was dropped; forgets it: one flush reports a loss."""
+        lost = {generation for generation in self._lost if generation <= mark}
+        self._lost -= lost
+        return bool(lost)

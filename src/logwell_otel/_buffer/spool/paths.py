@@ -1,0 +1,173 @@
+"""Which directory a spool uses, and whether it is safe to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from logwell_otel._buffer.spool.errors import SpoolError
+
+ABOUT = "pool.json"
+"""Names a pool's endpoint and service for people; delivery never reads it."""
+
+
+class About(msgspec.Struct):
+    """What `pool.json` says. Never the API key: that is not written at all."""
+
+    endpoint: str
+    service: str
+
+
+def canonical_endpoint(endpoint: str) -> str:
+    """Returns `endpoint` without credentials, query, fragment and trailing slash.
+
+    Credentials are cut before anything is hashed or written: a spool directory
+    holds no secret, not even the hash of one.
+
+    Raises:
+        SpoolError: `endpoint` is not a URL with a host.
+    """
+    try:
+        parts = urlsplit(endpoint)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise SpoolError(f"The spool cannot be named after this endpoint: {error}.") from None
+    if not host:
+        raise SpoolError("The spool cannot be named after this endpoint: it has no host.")
+    if ":" in host:
+        host = f"[{host}]"
+    if port is not None and port != {"http": 80, "https": 443}.get(parts.scheme):
+        host = f"{host}:{port}"
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+
+
+def canonical_service(service: str) -> str:
+    """Returns `service` as it can be encoded: the environment may give lone surrogates."""
+    return service.encode("utf-8", "replace").decode()
+
+
+def pool_name(endpoint: str, service: str) -> str:
+    """Returns the directory name shared by all processes of `service` at `endpoint`.
+
+    Readable first, then a hash, so that two names that look alike stay apart.
+    The same from one start to the next, and not dependent on the key: keys are
+    rotated, and entries must find their way after that.
+    """
+    endpoint, service = canonical_endpoint(endpoint), canonical_service(service)
+    host = urlsplit(endpoint).netloc
+    slug = re.sub(r"[^a-z0-9.]+", "-", f"{host}-{service}".lower()).strip("-.")[:60].strip("-.")
+    digest = hashlib.sha256(msgspec.json.encode([endpoint, service])).hexdigest()[:12]
+    return f"{slug}-{digest}"
+
+
+def is_pool_name(name: str) -> bool:
+    """Whether a directory's name is one that `pool_name` gives."""
+    return re.fullmatch(r"[a-z0-9.-]*-[0-9a-f]{12}", name) is not None
+
+
+def emptied_at_restart(directory: Path) -> bool:
+    """Whether `directory` lies where systems delete files at boot, by its path.
+
+    A spool in a temporary directory that a restart emptied is a known way to
+    lose one. It is the caller's to say: such a directory still survives the end
+    of a process, which may be all that is wanted.
+    """
+    real = Path(os.path.realpath(directory))
+    volatile = ["/tmp", "/dev/shm", "/run", tempfile.gettempdir()]  # noqa: S108 - looked for, not used
+    return any(real.is_relative_to(os.path.realpath(path)) for path in volatile)
+
+
+def prepare_root(directory: str | os.PathLike[str]) -> Path:
+    """Creates the directory a user named, or checks it, and returns its real path.
+
+    It may itself be reached through symbolic links, as `/var/run` is. Write
+    permission for its group is accepted here and only here: Kubernetes gives it
+    to every directory of a volume with an `fsGroup`.
+
+    Raises:
+        SpoolError: It cannot be created, is no directory, belongs to somebody
+            else or is writable by everybody.
+    """
+    root = Path(os.path.realpath(directory))
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise SpoolError(
+            f"The spool directory {root} cannot be created ({error.strerror}): name a directory"
+            " that this process may write to."
+        ) from error
+    _check(root, os.lstat(root))
+    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        raise SpoolError(
+            f"The spool directory {root} is not readable and writable by this process"
+            f" (mode {stat.S_IMODE(root.stat().st_mode):04o}): give its user all three rights."
+        )
+    return root
+
+
+def prepare_below(path: Path) -> None:
+    """Creates a directory of the spool's own with mode 0700, or checks it.
+
+    One that has become accessible to its group is closed again: kubelet opens
+    all that a volume with an `fsGroup` holds, at every mount, and refusing
+    would strand the entries in it.
+
+    Raises:
+        SpoolError: It is a symbolic link, no directory, somebody else's or
+            writable by everybody.
+        OSError: The disk says no.
+    """
+    try:
+        path.mkdir(mode=0o700)
+        return
+    except FileExistsError:
+        status = os.lstat(path)
+    _check(path, status)
+    if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
+        path.chmod(0o700)
+
+
+def is_safe(path: Path) -> bool:
+    """Whether `path` is a directory of ours that `prepare_below` would accept."""
+    try:
+        _check(path, os.lstat(path))
+    except (SpoolError, OSError):
+        return False
+    return True
+
+
+def owner_is_us(status: os.stat_result) -> bool:
+    """Whether a file belongs to the user this process runs as."""
+    # Windows has other means, and a user's own directories closed by default.
+    return sys.platform == "win32" or status.st_uid == os.geteuid()
+
+
+def _check(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISLNK(status.st_mode):
+        raise SpoolError(
+            f"{path} is a symbolic link; a spool follows none below its directory, because what"
+            " it writes and deletes could then be anywhere. Remove the link."
+        )
+    if not stat.S_ISDIR(status.st_mode):
+        raise SpoolError(f"{path} is not a directory: remove it or name another spool directory.")
+    if sys.platform != "win32":
+        advice = f"name a directory that does not exist yet, such as {path / 'logwell'}"
+        if not owner_is_us(status):
+            raise SpoolError(
+                f"{path} belongs to user id {status.st_uid}, not to {os.geteuid()}, who runs this"
+                f" process: {advice}, or change its owner."
+            )
+        if status.st_mode & stat.S_IWOTH:
+            raise SpoolError(
+                f"{path} is writable by every user (mode {stat.S_IMODE(status.st_mode):04o}):"
+                f" {advice}, or take that permission away."
+            )

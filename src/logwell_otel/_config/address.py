@@ -1,0 +1,164 @@
+"""The server's address: what people write -> one form, and what that form says."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Final, NoReturn
+from urllib.parse import SplitResult, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+INGEST_PATH: Final = "/v1/ingest"
+
+_UNPRINTABLE: Final = re.compile(r"[^\x21-\x7e]")
+_LABEL: Final = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
+_IPV4_LIKE: Final = re.compile(r"[\d.]+")
+
+
+def base_url(text: str) -> str:
+    """`text` as a base URL: scheme and host in lower case, without a slash at the end.
+
+    A path prefix stays; a full `…/v1/ingest` is cut back to what stands before it.
+
+    Raises:
+        ValueError: It is none. The text says what was found, without anything that may
+            be a password, and has no exception behind it that might.
+    """
+    if "@" in text:
+        # Anywhere: an unescaped slash in a password moves the @ into the path.
+        raise ValueError("a URL with '@', where a user name and a password would stand")
+    if _UNPRINTABLE.search(text):
+        raise ValueError("a URL with white space or characters outside ASCII")
+    parts, port = _split(text)
+    if parts is None:
+        raise ValueError("a URL that cannot be read")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("a URL that does not begin with https:// or http://")
+    if "?" in text or "#" in text:
+        raise ValueError("a URL with a query or a fragment")
+    host = parts.hostname or ""
+    # Before 3.11.4 urlsplit does not look at what brackets enclose.
+    if not _is_host(host) or ("[" in parts.netloc and ":" not in host):
+        raise ValueError("a URL without a valid host name or address")
+    if port == 0:
+        raise ValueError("a URL with port 0")
+    netloc = f"[{host}]" if ":" in host else host
+    if port is not None:
+        netloc += f":{port}"
+    path = parts.path.rstrip("/").removesuffix(INGEST_PATH).rstrip("/")
+    return SplitResult(parts.scheme, netloc, path, "", "").geturl()
+
+
+def is_insecure(url: str) -> bool:
+    """True if what is sent to `url` travels unencrypted to another machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+
+
+def _split(text: str) -> tuple[SplitResult | None, int | None]:
+    # The ValueError is not passed on: its text quotes what it cannot read.
+    try:
+        parts = urlsplit(text)
+        return parts, parts.port
+    except ValueError:
+        return None, None
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host or _IPV4_LIKE.fullmatch(host):
+        return _address(host) is not None
+    return _HOST_NAME.fullmatch(host) is not None
+
+
+def _is_loopback(host: str) -> bool:
+    if host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
+        return True
+    address = _address(host)
+    return address is not None and address.is_loopback
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+# The proxy between here and the server, as the environment names it.
+
+
+class Proxy:
+    """A proxy, whose URL may hold a user name and a password.
+
+    Args:
+        url: As the environment has it.
+    """
+
+    __slots__ = ("_url",)
+
+    def __init__(self, url: str) -> None:
+        self._url = url if "://" in url else f"http://{url}"
+
+    def reveal(self) -> str:
+        """The URL itself: for connecting only."""
+        return self._url
+
+    def __repr__(self) -> str:
+        return "<Proxy>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Proxy is not pickled: it would leave the process in clear text")
+
+
+def proxy_of(endpoint: str) -> Proxy | None:
+    """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for `endpoint`.
+
+    Asked once, at construction: on macOS the system's settings count too, and asking for
+    those in a forked child crashes it.
+    """
+    proxies = _proxies()
+    if not proxies:
+        return None
+    from urllib.request import proxy_bypass  # noqa: PLC0415 - see `_proxies`
+
+    parts = urlsplit(endpoint)
+    # With port or without, and with brackets around an IPv6 address or without.
+    if proxy_bypass(parts.netloc) or proxy_bypass(parts.hostname or ""):
+        return None
+    url = proxies.get(parts.scheme) or proxies.get("all")
+    return Proxy(url) if url else None
+
+
+def proxy_secrets() -> Iterator[str]:
+    """User names and passwords of all proxies, in every form that a message may have them."""
+    for url in _proxies().values():
+        # By hand: urlsplit raises for some URLs, and ends a password at its first slash.
+        userinfo, at, _ = url.partition("://")[2].rpartition("@")
+        if not at:
+            userinfo, at, _ = url.rpartition("@")
+        if not at:
+            continue
+        plain = unquote(userinfo)
+        yield from (userinfo, *userinfo.split(":", 1))
+        yield from (plain, *plain.split(":", 1))
+        yield base64.b64encode(plain.encode("utf-8", "surrogatepass")).decode()
+
+
+def _proxies() -> dict[str, str]:
+    """As the standard library finds them."""
+    # urllib.request imports ssl and http.client: a third of this package's start-up, which
+    # nobody pays where there is nothing to find. The systems named have other places too.
+    if sys.platform not in ("darwin", "win32") and not any(
+        name.lower().endswith("_proxy") for name in os.environ
+    ):
+        return {}
+    from urllib.request import getproxies  # noqa: PLC0415
+
+    return getproxies()

@@ -1,0 +1,255 @@
+"""One setting: argument, else LOGWELL_* variable, else default; checked, and said where from."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from logwell_otel._diagnostics import hide_keys
+from logwell_otel.errors import config_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from logwell_otel.errors import LogwellError
+
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off"})
+
+# A wrong value is shown, unless it may be a secret that stands in the wrong variable:
+# a key, headers (name=value) or a proxy's URL (user:password@host).
+_SECRET_LIKE: Final = re.compile(r"[=@]|lw_", re.IGNORECASE)
+_WORD: Final = re.compile(r"[\w .,+%-]{0,24}", re.ASCII)
+_LONGEST_PATH: Final = 200
+_MOST_BITS: Final = 128
+# Of an integer that is written out. Python refuses to from 4,300 digits on.
+
+
+class Settings:
+    """Resolves settings by name and remembers where each came from.
+
+    Every error names the argument and the variable, what was found and what is expected,
+    and no secret. An empty or blank text counts as not given, in an argument as in a
+    variable, and OpenTelemetry does the same with its variables.
+
+    Args:
+        arguments: What the caller gave, by argument name; None counts as not given.
+        environ: The environment, `os.environ` by default.
+
+    Attributes:
+        origins: Setting name -> `argument`, the variable's name, or `default`.
+    """
+
+    def __init__(
+        self, arguments: Mapping[str, Any], environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._arguments = arguments
+        self._environ = os.environ if environ is None else environ
+        self.origins: dict[str, str] = {}
+
+    def raw(self, name: str) -> Any:
+        """The value as given, None where it is neither an argument nor a variable."""
+        variable = variable_of(name)
+        for origin, value in (
+            ("argument", self._arguments.get(name)),
+            (variable, self._environ.get(variable)),
+        ):
+            found = value.strip() if isinstance(value, str) else value
+            if found is not None and found != "":
+                self.origins[name] = origin
+                return found
+        self.origins[name] = "default"
+        return None
+
+    def argument(self, name: str) -> Any:
+        """The value of a setting that has no variable."""
+        return self._arguments.get(name)
+
+    def text(self, name: str) -> str | None:
+        """A text. Numbers become text: YAML reads an all-digits value as one."""
+        value = self.raw(name)
+        if value is None:
+            return None
+        text = as_text(value)
+        if text is None:
+            raise self.error(name, "a text", type(value).__name__)
+        return text
+
+    def public_text(self, name: str) -> str | None:
+        """A text that is shown and sent, and so must be no API key."""
+        value = self.text(name)
+        if value is not None and hide_keys(value) != value:
+            raise self.error(name, "no API key: this is shown", "what looks like one")
+        return value
+
+    def number(self, name: str, default: float | None, *, least: float, most: float) -> Any:
+        """A finite number between `least` and `most`."""
+        value = self.raw(name)
+        if value is None:
+            return default
+        number = _number(value)
+        if number is None or not least <= number <= most:
+            raise self.error(name, f"a number from {least:,} to {most:,}", _shown(value))
+        return number
+
+    def integer(self, name: str, default: int, *, least: int, most: int) -> int:
+        """A whole number between `least` and `most`."""
+        value = self.raw(name)
+        if value is None:
+            return default
+        number = _number(value)
+        if number is None or not number.is_integer() or not least <= number <= most:
+            raise self.error(name, f"a whole number from {least:,} to {most:,}", _shown(value))
+        return int(number)
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """True or false, in the usual spellings."""
+        value = self.raw(name)
+        if value is None:
+            return default
+        spelling = _spelling(value)
+        if spelling in _TRUE | _FALSE:
+            return spelling in _TRUE
+        raise self.error(name, "true or false", _shown(value))
+
+    def choice(self, name: str, default: str, choices: Mapping[str, str]) -> str:
+        """One of `choices` (spelling -> meaning), whatever its case."""
+        value = self.raw(name)
+        if value is None:
+            return default
+        spelling = _spelling(value)
+        if spelling in choices:
+            return choices[spelling]
+        raise self.error(
+            name, "one of " + ", ".join(dict.fromkeys(choices.values())), _shown(value)
+        )
+
+    def path(self, name: str) -> Path | None:
+        """A path, with `~` for the home directory."""
+        value = self.raw(name)
+        if value is None:
+            return None
+        path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+        if not isinstance(path, str):
+            raise self.error(name, "a path", type(value).__name__)
+        if hide_keys(path) != path or "\0" in path:
+            raise self.error(name, "a path", _shown_path(path))
+        return _expanded(path)
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """Texts: an iterable of them, or one text with commas between them."""
+        value = self.raw(name)
+        if value is None:
+            return ()
+        if isinstance(value, str):
+            return tuple(word for part in value.split(",") if (word := part.strip()))
+        words = tuple(value) if isinstance(value, (list, tuple, set, frozenset)) else (None,)
+        if not all(isinstance(word, str) for word in words):
+            raise self.error(name, "texts, or one with commas between them", _shown(value))
+        return words
+
+    def file(self, name: str) -> Path | None:
+        """The path of a file that can be read."""
+        path = self.path(name)
+        if path is not None and (reason := _unreadable(path)):
+            raise self.error(name, "a file that can be read", f"{_shown_path(path)} ({reason})")
+        return path
+
+    def secret(self, name: str) -> tuple[str | None, Path | None]:
+        """The secret `name`, or the file that `<name>_file` names; at most one of the two.
+
+        An argument of either kind comes before a variable of either kind, and of the same
+        kind the secret itself.
+        """
+        value, file = self.text(name), f"{name}_file"
+        if self.raw(file) is not None and from_file(self.origins, name):
+            return None, self.file(file)
+        return value, None
+
+    def error(self, name: str, expected: str, found: str) -> LogwellError:
+        """An `INVALID_CONFIG` error about the setting `name`. `found` must hold no secret.
+
+        To be raised outside of `except`: an exception that stands behind this one, even
+        hidden by `from None`, may quote what this one does not.
+        """
+        origin = self.origins.get(name, "default")
+        where = f"the variable {origin}" if origin.startswith("LOGWELL_") else "the argument"
+        return config_error(
+            f"{name} ({variable_of(name)}): expected {expected}, got {hide_keys(found)} "
+            f"from {where}."
+        )
+
+
+def variable_of(name: str) -> str:
+    """The variable of an argument: `spool_dir` -> `LOGWELL_SPOOL_DIR`."""
+    return f"LOGWELL_{name.upper()}"
+
+
+def from_file(origins: Mapping[str, str], name: str) -> bool:
+    """Whether the secret `name` is the one that `<name>_file` names, where any is given."""
+    value, file = origins[name], origins[f"{name}_file"]
+    return value == "default" or (value != "argument" and file == "argument")
+
+
+def as_text(value: object) -> str | None:
+    """A text, or a number that YAML made of one; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return None
+    return str(value)
+
+
+def shown_text(text: str) -> str:
+    """`text` in quotes, or how long it is where it may hold a secret."""
+    if len(text) > _LONGEST_PATH or _SECRET_LIKE.search(text):
+        return f"{len(text)} characters, not shown because they may be a secret"
+    return repr(text)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        if _WORD.fullmatch(value):
+            return shown_text(value)
+        return f"{len(value)} characters, not shown because they may be a secret"
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return "a number of too many digits"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return f"a value of type {type(value).__name__}"
+
+
+def _shown_path(path: Path | str) -> str:
+    return shown_text(str(path))
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, (bool, bytes, bytearray)):
+        return None
+    try:
+        number = float(value)  # type: ignore[arg-type] # whatever is a number to Python
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _spelling(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else (as_text(value) or "").lower()
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # there is no such user: a directory may begin with ~ all the same
+        return Path(path)
+
+
+def _unreadable(path: Path) -> str | None:
+    try:
+        with path.open("rb"):
+            return None
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or type(error).__name__

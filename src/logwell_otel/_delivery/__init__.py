@@ -1,0 +1,1 @@
+"""Getting entries to the server."""

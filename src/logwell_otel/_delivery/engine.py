@@ -1,0 +1,225 @@
+"""Everything of an exporter that belongs to one process: built anew in a forked child."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from logwell_otel._buffer.outbox import Outbox
+from logwell_otel._delivery.delivery import Delivery
+from logwell_otel._delivery.isolation import Quarantine
+from logwell_otel._delivery.pacing import Pace
+from logwell_otel._delivery.retry import Breaker
+from logwell_otel._delivery.status import LossReport, Trouble
+from logwell_otel._delivery.worker import Sender
+from logwell_otel._diagnostics import Notices, described, entries, was
+from logwell_otel._http import HttpxTransport, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from logwell_otel._buffer.overflow import Keeper
+    from logwell_otel._buffer.spool import Spool
+    from logwell_otel._config.options import Config
+    from logwell_otel._delivery.response import Outcome
+    from logwell_otel._encoding.encoder import Encoded
+    from logwell_otel.health import Health, Status
+
+
+class Seams(msgspec.Struct, frozen=True):
+    """What tests replace.
+
+    Attributes:
+        clock: Monotonic clock, in seconds.
+        wall: Wall clock, in seconds since 1970.
+        rng: Source of jitter.
+        transport: Makes the transport.
+        threads: False never starts the sender's thread: flush and shutdown do the work.
+        sleep: Waits that many seconds during shutdown; None waits for real.
+        say: Writes a warning; None writes it where people see it.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    rng: random.Random = msgspec.field(default_factory=random.Random)
+    transport: Callable[[Config], Transport] = HttpxTransport
+    threads: bool = True
+    sleep: Callable[[float], object] | None = None
+    say: Callable[[str], None] | None = None
+
+
+class Engine:
+    """Outbox, sender and all between them.
+
+    Args:
+        config: The settings.
+        observe: Called with every outcome and the seconds its request took.
+        seams: What tests replace.
+        spool: Where entries go that cannot be delivered now; None for memory only.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        observe: Callable[[Outcome, float], None],
+        seams: Seams,
+        spool: Spool | None = None,
+    ) -> None:
+        clock, wall = seams.clock, seams.wall
+        self.pid = os.getpid()
+        self._config = config
+        self._clock = clock
+        self.notices = Notices(config.on_error, config.on_flush, clock=clock, say=seams.say)
+        reserve = None
+        if spool is not None:
+            from logwell_otel._buffer.overflow import Reserve  # noqa: PLC0415 - only with a spool
+
+            reserve = Reserve(spool, notices=self.notices, clock=clock)
+        self.outbox = Outbox(config.max_queue_bytes, reserve, clock=clock)
+        self._trouble = Trouble(self.notices, clock=clock, wall=wall)
+        self._pace = Pace(
+            config.requests_per_minute, config.requests_per_hour, clock=clock, rng=seams.rng
+        )
+        self._breaker = Breaker(clock=clock, rng=seams.rng)
+        self._losses = LossReport(self.outbox, service=config.service, clock=clock, wall=wall)
+        self._transport = seams.transport(config)
+        self.delivery = Delivery(
+            config,
+            self.outbox,
+            self._transport,
+            pace=self._pace,
+            breaker=self._breaker,
+            quarantine=Quarantine(clock=clock, rng=seams.rng),
+            trouble=self._trouble,
+            losses=self._losses,
+            notices=self.notices,
+            observe=observe,
+            clock=clock,
+            wall=wall,
+        )
+        self.sender = Sender(
+            self.delivery,
+            self.outbox,
+            self.notices,
+            close=self._close,
+            clock=clock,
+            sleep=seams.sleep,
+            threads=seams.threads,
+        )
+        self._keeper: Keeper | None = None
+        if spool is not None:
+            from logwell_otel._buffer.overflow import Keeper  # noqa: PLC0415 - only with a spool
+
+            self._keeper = Keeper(
+                self.outbox, self.sender.wake, self._look_failed, threads=seams.threads
+            )
+
+    def hand_over(self, encoded: Encoded) -> bool:
+        """Hold what was encoded and let the sender know; False if others gave way for it."""
+        for reason, warning in encoded.warnings.items():
+            self.notices.say(warning, about=reason)
+        lost = self.outbox.put(encoded.chunks, encoded.left_out)
+        if lost:
+            self._losses.overflow(lost, self.notices)
+        if encoded.chunks or encoded.warnings:
+            self.sender.wake()
+        if encoded.chunks and self._keeper is not None and not self._keeper.wake():
+            self._keeper.tick()
+        return not lost
+
+    def shutdown(self, timeout: float) -> None:
+        """Deliver what is held within `timeout` seconds; leave the rest to the spool."""
+        self.sender.shutdown(timeout)
+        if not self.sender.is_current_thread():
+            self._stop_keeper()  # the sender may hang in a callback and never come to `_close`
+
+    def _close(self) -> None:
+        """Delivery is over."""
+        self._transport.close()
+        self._stop_keeper()
+
+    def _stop_keeper(self) -> None:
+        # Not before delivery is over: draining may take 30 s, and `docker stop` kills after 10.
+        if self._keeper is not None:
+            self._keeper.stop()
+
+    def failed(self, count: int, error: Exception) -> None:
+        """A batch of `count` records could not be encoded or handed over."""
+        self.outbox.put([], {"internal_error": count})
+        self.notices.say(
+            f"{count} records were dropped: {type(error).__name__}: {error}. This is a defect of "
+            "logwell-otel; please report it.",
+            about="internal error",
+        )
+        self.sender.wake()
+
+    def _look_failed(self, error: Exception) -> None:
+        self.notices.say(
+            f"Looking after the spool failed with {described(error)}. It is tried again.",
+            about="look after the spool",
+        )
+        self.sender.wake()
+
+    def health(self) -> Health:
+        """A snapshot."""
+        from logwell_otel.health import Health  # noqa: PLC0415 - nobody needs it at start-up
+
+        held = self.outbox.holdings()
+        ledger = held.ledger
+        memory_share = held.bytes_in_memory / self._config.max_queue_bytes
+        disk_share = held.bytes_on_disk / self._config.spool_max_bytes
+        status, reasons = self._status(memory_share, disk_share)
+        return Health(
+            status=status,
+            reasons=tuple(reasons),
+            handed_over=ledger.handed_over,
+            recovered=ledger.recovered,
+            accepted=ledger.accepted,
+            refused=ledger.refused,
+            dropped=dict(ledger.dropped),
+            held=held.entries,
+            held_in_memory=held.entries_in_memory,
+            bytes_in_memory=held.bytes_in_memory,
+            memory_share=memory_share,
+            held_on_disk=held.entries_on_disk,
+            bytes_on_disk=held.bytes_on_disk,
+            disk_share=disk_share,
+            consecutive_failures=self._trouble.consecutive_failures,
+            breaker=self._breaker.state,
+            requests_per_minute=self._pace.rate,
+            paused_for=self._pace.paused_for,
+            last_error=self._trouble.last_error,
+            last_error_at=self._trouble.last_error_at,
+            last_success_at=self._trouble.last_success_at,
+        )
+
+    def _status(self, memory_share: float, disk_share: float) -> tuple[Status, list[str]]:
+        from logwell_otel.health import NEARLY_FULL  # noqa: PLC0415 - as above
+
+        unhealthy: list[str] = []
+        degraded: list[str] = []
+        error = self._trouble.last_error
+        said = f": {error.message}" if error is not None else ""
+        if self.delivery.held_for > 0:
+            unhealthy.append(f"nothing is sent for {self.delivery.held_for:.0f} s{said}")
+        elif self._breaker.state != "closed":
+            unhealthy.append(f"{self._trouble.consecutive_failures} requests failed in a row{said}")
+        elif self._trouble.lasts:
+            degraded.append(f"the last request failed{said}")
+        if self._pace.paused_for > 0:
+            degraded.append(f"paused for {self._pace.paused_for:.0f} s by the server's rate limit")
+        if memory_share >= NEARLY_FULL:
+            degraded.append(f"held entries fill {memory_share:.0%} of max_queue_bytes")
+        if disk_share >= NEARLY_FULL:
+            degraded.append(f"spooled entries fill {disk_share:.0%} of spool_max_bytes")
+        if recent := self._losses.recent():
+            degraded.append(f"{entries(recent)} {was(recent)} dropped in the last five minutes")
+        status: Status = "unhealthy" if unhealthy else "degraded" if degraded else "healthy"
+        return status, unhealthy + degraded
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.outbox!r}, {self.sender!r}, {self.delivery!r}>"

@@ -1,0 +1,357 @@
+"""An answer -> what it means and what to do: the error table of `docs/errors.md`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import re
+import time
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from logwell_otel._http import Answer, NoAnswer
+from logwell_otel._wire import IngestResponse
+from logwell_otel.errors import LogwellError, LogwellErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from logwell_otel._encoding.chunk import Chunk
+
+
+_MAX_QUOTED: Final = 200
+
+
+class Action(Enum):
+    """What delivery does with a chunk after an answer."""
+
+    DONE = "done"
+    """Settled: stored, except the entries that were refused one by one."""
+    RETRY = "retry"
+    """Nothing is known of the entries: send again, less and less often."""
+    SUSPECT = "suspect"
+    """500: an outage, passing trouble or a poison entry, which answer the same."""
+    PAUSE = "pause"
+    """429: later, and more slowly from now on."""
+    HOLD = "hold"
+    """The server or its address is not the right one for this key: a person must act."""
+    SPLIT = "split"
+    """Too large as a request."""
+    INVALID = "invalid"
+    """The server says that the content is wrong."""
+
+
+class Outcome(NamedTuple):
+    """What an answer means.
+
+    Attributes:
+        action: What to do.
+        error: What to tell, None when all was stored.
+        response: The counts, for `DONE`.
+    """
+
+    action: Action
+    error: LogwellError | None = None
+    response: IngestResponse | None = None
+
+
+class _Refusal(msgspec.Struct):
+    """The body of the server's own 4xx answers."""
+
+    error: str
+    message: str
+
+
+class _Counts(msgspec.Struct):
+    """The body of a 200, as little of it as we need to know that entries were stored."""
+
+    accepted: int
+    rejected: Any = 0
+    errors: Any = None
+
+
+_REFUSAL: Final = msgspec.json.Decoder(_Refusal)
+_COUNTS: Final = msgspec.json.Decoder(_Counts)
+# What msgspec raises for a body; nested too deep is not among its own.
+_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError)
+# The server's are `invalid_json`, `validation_error` …; gateways write `Forbidden`.
+_OWN_ERROR: Final = re.compile(r"[a-z]+(_[a-z]+)*")
+
+_CHECK_ENDPOINT: Final = "Check endpoint (LOGWELL_ENDPOINT), and what stands in front of the server"
+_ADVICE: Final = {
+    404: _CHECK_ENDPOINT,
+    405: _CHECK_ENDPOINT,
+    407: "Check the user name and the password in HTTPS_PROXY or HTTP_PROXY",
+    421: _CHECK_ENDPOINT,
+    500: "If it lasts, see the server's own log",
+}
+_CHECK_WAY: Final = "Check that the server is up, and what stands in front of it"
+
+
+def outcome_of(
+    answer: Answer | NoAnswer,
+    *,
+    mask: Callable[[str], str] = str,
+    now: Callable[[], float] = time.time,
+) -> Outcome:
+    """What `answer` means.
+
+    Args:
+        answer: What came back.
+        mask: Takes secrets out of texts that are quoted.
+        now: Wall clock, for a `Retry-After` that is a date.
+    """
+    if isinstance(answer, NoAnswer):
+        return _outcome(
+            Action.RETRY,
+            f"No answer from the server: {answer.reason}. {_network_advice(answer.reason)}. "
+            "Entries are held and sent again.",
+            LogwellErrorCode.NETWORK_ERROR,
+            retryable=True,
+        )
+    status = answer.status
+    # The common case first: what follows is for texts that nobody needs then.
+    if 200 <= status < 300 and (response := _stored(answer)) is not None:
+        return Outcome(Action.DONE, response=response)
+    wait = retry_after(answer.headers.get("retry-after"), now)
+    refusal = _refusal(answer)
+    said = _said(answer, refusal, mask)
+    if 200 <= status < 300:
+        # Captive portals, and proxies during a deploy, answer 200 too.
+        return _outcome(
+            Action.RETRY,
+            f"Something answered {status}, but not as a Logwell server does{said}. Check "
+            "endpoint (LOGWELL_ENDPOINT). Entries are held and sent again.",
+            LogwellErrorCode.SERVER_ERROR,
+            status=status,
+            retryable=True,
+        )
+    if 300 <= status < 400:
+        target = quoted(answer.headers.get("location", "nowhere"), mask)
+        return _outcome(
+            Action.HOLD,
+            f"The server redirects to {target}, which is not followed because the API key would "
+            "travel along. If that is your server, set endpoint (LOGWELL_ENDPOINT) to it. Entries "
+            "are held.",
+            LogwellErrorCode.INVALID_CONFIG,
+            status=status,
+        )
+    if status == 401:
+        return _outcome(
+            Action.HOLD,
+            f"The server refuses the API key{said}. Check api_key (LOGWELL_API_KEY) or the file "
+            "in api_key_file (LOGWELL_API_KEY_FILE) against the project's settings on the server. "
+            "Entries are held; the next try is in 30 s.",
+            LogwellErrorCode.UNAUTHORIZED,
+            status=status,
+        )
+    if status == 413:
+        return _outcome(
+            Action.SPLIT,
+            f"The request was too large{said}; it is sent in parts. A limit lower than the "
+            "server's own 512 KiB is that of a proxy in front of it.",
+            LogwellErrorCode.VALIDATION_ERROR,
+            status=status,
+        )
+    if status == 429:
+        return _outcome(
+            Action.PAUSE,
+            f"The server's rate limit is reached{said}: all processes of the project share it. "
+            "Entries are held and sent more slowly. If it lasts, log less, or raise the limit on "
+            "the server.",
+            LogwellErrorCode.RATE_LIMITED,
+            status=status,
+            retryable=True,
+            wait=wait,
+        )
+    if status in (400, 403, 415) and refusal is not None:
+        split = refusal.error == "batch_too_large"
+        return _outcome(
+            Action.SPLIT if split else Action.INVALID,
+            f"The server refuses the request{said}; it is sent in parts"
+            + ("." if split else ", and what is refused even alone is dropped."),
+            LogwellErrorCode.VALIDATION_ERROR,
+            status=status,
+        )
+    return _outcome(
+        Action.SUSPECT if status == 500 else Action.RETRY,
+        f"The server answered {status}{said}. {_ADVICE.get(status, _CHECK_WAY)}. Entries are held "
+        "and sent again.",
+        LogwellErrorCode.SERVER_ERROR,
+        status=status,
+        retryable=True,
+        wait=wait,
+    )
+
+
+def quoted(text: str, mask: Callable[[str], str]) -> str:
+    """`text` fit to be quoted: no secrets, no control characters, one line, not too long."""
+    # Masked before it is cut: of a secret that is cut in two, no half would be found.
+    line = " ".join(mask(text).split())
+    shown = "".join(part if part.isprintable() else "\N{REPLACEMENT CHARACTER}" for part in line)
+    return shown if len(shown) <= _MAX_QUOTED else f"{shown[: _MAX_QUOTED - 1]}…"
+
+
+def _network_advice(reason: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return (
+            "If the server's certificate is signed by an authority of your own, name that in "
+            "certificate_file (LOGWELL_CERTIFICATE_FILE)"
+        )
+    return "Check that endpoint (LOGWELL_ENDPOINT) is right and can be reached from here"
+
+
+def _stored(answer: Answer) -> IngestResponse | None:
+    """The counts of an answer that is a Logwell server's, None for any other."""
+    try:
+        counts = _COUNTS.decode(_text(answer))
+    except _UNREADABLE:
+        return None
+    if counts.accepted < 0:
+        return None
+    rejected = counts.rejected if isinstance(counts.rejected, int) else 0
+    errors = counts.errors if isinstance(counts.errors, list) else []
+    return IngestResponse(
+        accepted=counts.accepted,
+        rejected=max(0, rejected),
+        errors=[text for text in errors if isinstance(text, str)],
+    )
+
+
+def _text(answer: Answer) -> str:
+    return answer.body.decode("utf-8", "replace")
+
+
+def _refusal(answer: Answer) -> _Refusal | None:
+    try:
+        refusal = _REFUSAL.decode(_text(answer))
+    except _UNREADABLE:
+        return None
+    return refusal if _OWN_ERROR.fullmatch(refusal.error) else None
+
+
+def _said(answer: Answer, refusal: _Refusal | None, mask: Callable[[str], str]) -> str:
+    """The answer's text in a form to put into a sentence: a page of HTML is not quoted."""
+    if refusal is not None:
+        return f" ({quoted(f'{refusal.error}: {refusal.message}', mask).rstrip(': ')})"
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip()
+    if kind and kind != "application/json":
+        return f" (with {quoted(kind, mask)}, so perhaps from a proxy in front of it)"
+    return ""
+
+
+def _outcome(
+    action: Action,
+    message: str,
+    code: LogwellErrorCode,
+    *,
+    status: int | None = None,
+    retryable: bool = False,
+    wait: float | None = None,
+) -> Outcome:
+    error = LogwellError(message, code, status_code=status, retryable=retryable, retry_after=wait)
+    return Outcome(action, error)
+
+
+# Errors that name the entries they are about.
+
+
+_INDEX: Final = re.compile(r"Entry at index ([0-9]{1,9}): ?(.*)", re.DOTALL)
+_MAX_NAMED: Final = 5
+_MAX_QUOTED_REPORT: Final = 120
+
+
+class _Named(msgspec.Struct):
+    level: str = "?"
+    message: str = "?"
+
+
+_NAMED: Final = msgspec.json.Decoder(_Named)
+
+
+def refusals(chunk: Chunk, response: IngestResponse, mask: Callable[[str], str]) -> LogwellError:
+    """Entries refused one by one in a 200."""
+    entries = chunk.entries()
+    named: list[str] = []
+    for text in response.errors[:_MAX_NAMED]:
+        match = _INDEX.fullmatch(text)
+        if match and int(match[1]) < len(entries):
+            entry = name(entries[int(match[1])], mask)
+            named.append(f"{entry} ({quoted(match[2], mask)})")
+        else:
+            named.append(quoted(text, mask))
+    more = response.rejected - len(named)
+    if more > 0:
+        named.append(f"and {more} more")
+    return LogwellError(
+        f"The server refused {response.rejected} of {chunk.count} entries, which are not sent "
+        f"again: {'; '.join(named)}.",
+        LogwellErrorCode.VALIDATION_ERROR,
+        status_code=200,
+    )
+
+
+def poison(chunk: Chunk, mask: Callable[[str], str]) -> LogwellError:
+    """An entry that makes every request with it fail."""
+    return LogwellError(
+        "One entry was dropped: every request with it was answered 500 while others were "
+        f"accepted. It is {name(chunk.entries()[0], mask)}. Please report it: entries are made so "
+        "that the server can store them.",
+        LogwellErrorCode.VALIDATION_ERROR,
+        status_code=500,
+    )
+
+
+def invalid(chunk: Chunk, cause: LogwellError, mask: Callable[[str], str]) -> LogwellError:
+    """An entry that the server does not take even alone."""
+    return LogwellError(
+        f"One entry was refused and is not sent again: {name(chunk.entries()[0], mask)}. "
+        f"{cause.message}",
+        LogwellErrorCode.VALIDATION_ERROR,
+        status_code=cause.status_code,
+    )
+
+
+def name(entry: bytes, mask: Callable[[str], str]) -> str:
+    """Level and the beginning of the message, for people."""
+    try:
+        fields = _NAMED.decode(entry)
+    except msgspec.MsgspecError:
+        return "an entry that cannot be read"
+    message = quoted(fields.message, mask)
+    if len(message) > _MAX_QUOTED_REPORT:
+        message = message[: _MAX_QUOTED_REPORT - 1] + "…"
+    return f"{fields.level} {message!r}"
+
+
+# The Retry-After header of an answer.
+
+
+MAX_SECONDS: Final = 3600.0
+"""A proxy that answers with next year's date must not end delivery."""
+
+_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+def retry_after(value: str | None, now: Callable[[], float] = time.time) -> float | None:
+    """Seconds of a Retry-After header, which is a number of seconds or a date (RFC 9110).
+
+    None where there is none or it cannot be read, as a negative number; 0 for a date that
+    is over; at most an hour.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if _SECONDS.fullmatch(value):
+        seconds = float(value)
+    else:
+        try:
+            date = email.utils.parsedate_to_datetime(value)
+            # HTTP's dates are in GMT; one without a zone is not local time.
+            aware = date if date.tzinfo else date.replace(tzinfo=dt.timezone.utc)
+            seconds = aware.timestamp() - now()
+        except (TypeError, ValueError, OverflowError, IndexError):
+            return None
+    return min(max(seconds, 0.0), MAX_SECONDS)

@@ -1,0 +1,198 @@
+"""How delivery is going: what health shows, and the warnings when trouble starts and ends."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from logwell_otel._delivery.response import Action, Outcome
+from logwell_otel._diagnostics import count, entries, was
+from logwell_otel._encoding.chunk import Chunk
+from logwell_otel._wire import LogEntry
+from logwell_otel.errors import LogwellError, LogwellErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from logwell_otel._buffer.outbox import Outbox
+    from logwell_otel._diagnostics import Notices
+
+
+_QUIET_FAILURES: Final = 2
+"""Failures in a row that are not worth a warning yet: a deadlock, a restart of the server."""
+
+_AT_ONCE: Final = frozenset({Action.HOLD, Action.PAUSE})
+
+
+class Trouble:
+    """Follows the answers. Written by the sender's thread, read by any.
+
+    Attributes:
+        consecutive_failures: Requests since the last accepted one that were not.
+        last_error: The latest error, None if there was none yet.
+        last_error_at: Wall clock seconds of it.
+        last_success_at: Wall clock seconds of the last accepted request.
+    """
+
+    def __init__(
+        self,
+        notices: Notices,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._notices = notices
+        self._clock = clock
+        self._wall = wall
+        self._began_at: float | None = None
+        self._told = False
+        self.consecutive_failures = 0
+        self.last_error: LogwellError | None = None
+        self.last_error_at: float | None = None
+        self.last_success_at: float | None = None
+
+    @property
+    def lasts(self) -> bool:
+        """True from the first failure to the next accepted request."""
+        return self._began_at is not None
+
+    def answered(self, outcome: Outcome) -> None:
+        """An answer came, or did not."""
+        if outcome.action is Action.DONE:
+            self.last_success_at = self._wall()
+            self._ended()
+            return
+        self.last_error, self.last_error_at = outcome.error, self._wall()
+        if outcome.action in (Action.SPLIT, Action.INVALID):
+            return  # about this request, not about the server
+        self.consecutive_failures += 1
+        if self._began_at is None:
+            self._began_at = self._clock()
+        if outcome.action in _AT_ONCE or self.consecutive_failures > _QUIET_FAILURES:
+            assert outcome.error is not None  # noqa: S101 - only DONE has none
+            self._told = True
+            self._notices.say(outcome.error.message, about=f"trouble {outcome.error.code}")
+
+    def _ended(self) -> None:
+        if self._began_at is not None and self._told:
+            seconds = self._clock() - self._began_at
+            self._notices.say(
+                f"The server accepts entries again, after {seconds:.0f} s and "
+                f"{count(self.consecutive_failures, 'failed request')}."
+            )
+        self.consecutive_failures = 0
+        self._began_at = None
+        self._told = False
+
+
+# Losses are said where people look for their logs: in Logwell itself.
+#
+# Once entries are accepted again, what was dropped meanwhile becomes one `warn` entry with
+# the reasons, the counts and the time span.
+
+
+UNAVOIDED: Final = frozenset(
+    {"queue_overflow", "poison", "spool_overflow", "spool_expired", "internal_error"}
+)
+"""Reasons that nobody chose; sampled, filtered and redacted records are no losses."""
+
+_INTERVAL: Final = 60.0
+_RECENT: Final = 300.0
+
+
+class LossReport:
+    """Follows what is dropped and reports it.
+
+    Args:
+        outbox: Whose ledger is followed, and where the report is put.
+        service: Service name of the report.
+        clock: Monotonic clock, in seconds.
+        wall: Wall clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        service: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._outbox = outbox
+        self._service = service
+        self._clock = clock
+        self._wall = wall
+        self._lock = threading.Lock()
+        self._reported: dict[str, int] = {}
+        self._since = wall()
+        self._reported_at = float("-inf")
+        self._seen: deque[tuple[float, int]] = deque(maxlen=256)
+
+    def overflow(self, lost: int, notices: Notices) -> None:
+        """`lost` entries were dropped to make room."""
+        with self._lock:
+            self._seen.append((self._clock(), lost))
+        message = (
+            f"{entries(lost)} {was(lost)} dropped, the oldest held: more is logged than can be "
+            "delivered or held. Raise max_queue_bytes (LOGWELL_MAX_QUEUE_BYTES), or give a "
+            "directory with spool_dir (LOGWELL_SPOOL_DIR)."
+        )
+        notices.error(LogwellError(message, LogwellErrorCode.QUEUE_OVERFLOW))
+        notices.say(message, about="overflow")
+
+    def recent(self) -> int:
+        """Entries dropped for want of room in the last five minutes."""
+        with self._lock:
+            oldest = self._clock() - _RECENT
+            return sum(lost for at, lost in self._seen if at >= oldest)
+
+    def report(self, *, at_once: bool = False) -> bool:
+        """Put an entry about new losses into the outbox.
+
+        Args:
+            at_once: Even if the last report is not a minute old.
+
+        Returns:
+            True if there was something to report and its time had come.
+        """
+        now = self._clock()
+        with self._lock:  # shutdown reports from another thread than the sender's
+            if not at_once and now - self._reported_at < _INTERVAL:
+                return False
+            dropped = self._outbox.dropped(UNAVOIDED)
+            if dropped == self._reported:
+                return False
+            new = {
+                reason: more
+                for reason, number in dropped.items()
+                if (more := number - self._reported.get(reason, 0))
+            }
+            until, since = self._wall(), self._since
+            self._reported, self._reported_at, self._since = dropped, now, until
+        self._outbox.put([self._entry(new, since, until)], although_closed=True)
+        return True
+
+    def _entry(self, new: Mapping[str, int], since: float, until: float) -> Chunk:
+        entry = LogEntry(
+            level="warn",
+            message=f"logwell-otel dropped {count(sum(new.values()), 'log entry', 'log entries')}",
+            timestamp=_iso(until),
+            service=self._service,
+            metadata={
+                "otel.scope.name": "logwell_otel",
+                "logwell.dropped": new,
+                "logwell.dropped_since": _iso(since),
+                "logwell.dropped_until": _iso(until),
+            },
+        )
+        return Chunk(msgspec.json.encode([entry]), 1)
+
+
+def _iso(seconds: float) -> str:
+    moment = dt.datetime.fromtimestamp(seconds, dt.timezone.utc)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -1,0 +1,279 @@
+"""The thread that delivers: started by the first batch, ended by shutdown, one a process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from logwell_otel._diagnostics import described, entries, was
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from logwell_otel._buffer.outbox import Outbox
+    from logwell_otel._delivery.delivery import Delivery
+    from logwell_otel._diagnostics import Notices
+    from logwell_otel.health import Health
+
+
+THREAD_NAME: Final = "LogwellSender"
+
+REQUEST_TIMEOUT_AT_SHUTDOWN: Final = 4.0
+"""Seconds a request may take at most once shutdown has begun: a server that swallows
+packets must not hold up the exit of a program. A request normally takes 20 to 45 ms."""
+
+_STALLED_AFTER: Final = 4.5
+"""Seconds without an answer after which shutdown stops waiting for the sender."""
+
+_AFTER_DEFECT: Final = 1.0
+"""Seconds until the next step after one that raised."""
+
+_PATIENCE: Final = 1.0
+"""Seconds that shutdown goes on trying when requests begin to fail."""
+
+
+class Sender:
+    """Drives delivery, on a thread of its own where the interpreter still starts one.
+
+    Args:
+        delivery: What to drive.
+        outbox: What it drains.
+        notices: Told after every step, outside every lock.
+        close: Called when delivery is over.
+        clock: Monotonic clock, in seconds.
+        sleep: Waits that many seconds where the thread does not.
+        threads: False never starts the thread: flush and shutdown do the work.
+    """
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        outbox: Outbox,
+        notices: Notices,
+        *,
+        close: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] | None = None,
+        threads: bool = True,
+    ) -> None:
+        self._delivery = delivery
+        self._outbox = outbox
+        self._notices = notices
+        self._close = close
+        self._clock = clock
+        self._threads = threads
+        self._starting = threading.Lock()
+        self._driving = threading.Lock()
+        self._wakeup = threading.Event()
+        self._done = threading.Event()
+        self._sleep = sleep or self._done.wait
+        self._pause = sleep or self._wakeup.wait
+        self._thread: threading.Thread | None = None
+        self._deadline: float | None = None
+        self._rests_until = float("-inf")
+        self._expedite = False
+
+    @property
+    def running(self) -> bool:
+        """True while the thread lives."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def is_current_thread(self) -> bool:
+        """True on the sender's own thread, where callbacks run."""
+        return self._thread is threading.current_thread()
+
+    def wake(self) -> bool:
+        """There is work. Starts the thread if there is none; False if that is impossible."""
+        if not self.running and not self._start():
+            return False
+        self._wakeup.set()
+        return True
+
+    def _start(self) -> bool:
+        with self._starting:
+            if self.running:
+                return True
+            if self._deadline is not None or not self._threads:
+                return False
+            # A daemon: the interpreter's exit must not wait for a server. Draining before
+            # it is the work of shutdown(), which OpenTelemetry's provider calls at exit.
+            thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # "can't create new thread at interpreter shutdown" (Python 3.12 and later),
+                # or the system has no more: flush and shutdown do the work themselves.
+                return False
+            self._thread = thread
+            return True
+
+    def _run(self) -> None:
+        while self._deadline is None:
+            wait = self._step()
+            if wait == 0:
+                continue  # there is more to send, and waiting for an event costs as much
+            if self._deadline is None:
+                self._wakeup.wait(wait)
+            self._wakeup.clear()
+        self._finish(self._deadline)
+
+    def _step(self, *, force: bool = False) -> float | None:
+        with self._driving:
+            if self._expedite:
+                self._expedite = False
+                self._delivery.expedite()
+            try:
+                wait = self._delivery.step(force=force)
+            except Exception as error:  # noqa: BLE001 - without this thread nothing is delivered
+                wait = _AFTER_DEFECT
+                self._notices.say(
+                    f"The sender's step failed with {described(error)}. It is tried again. "
+                    "This is a defect of logwell-otel; please report it.",
+                    about="defect in a step",
+                )
+        self._notices.dispatch()
+        return wait
+
+    def flush(self, timeout: float) -> bool:
+        """Deliver what was handed over before now.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            True if all of it is stored, or was refused by the server for good; False after
+            the timeout, when some was dropped, or on the sender's own thread, which cannot
+            wait for itself.
+        """
+        mark = self._outbox.mark()
+        if self._outbox.is_settled(mark):
+            return self._outbox.wait_settled(mark, 0.0)
+        if self.is_current_thread():
+            return False
+        deadline = self._clock() + timeout
+        self._expedite = True
+        if not self.wake():
+            self._run_inline(deadline, lambda: self._outbox.is_settled(mark))
+        return self._outbox.wait_settled(mark, max(0.0, deadline - self._clock()))
+
+    def _run_inline(self, deadline: float, finished: Callable[[], bool]) -> None:
+        while not finished():
+            wait = self._step()
+            remaining = deadline - self._clock()
+            if wait is None or remaining <= 0 or self._done.is_set():
+                return
+            self._pause(min(wait, remaining))
+            self._wakeup.clear()
+
+    def shutdown(self, timeout: float) -> None:
+        """Drain and end: within `timeout` seconds, and much sooner where nothing answers."""
+        began = self._clock()
+        self._delivery.report_losses()
+        self._outbox.close()
+        self._delivery.request_timeout = min(
+            self._delivery.request_timeout, REQUEST_TIMEOUT_AT_SHUTDOWN
+        )
+        self._deadline = began + timeout
+        self._wakeup.set()
+        if self.is_current_thread():
+            return  # a callback shuts down: the thread drains when the callback returns
+        if not self.running:
+            self._finish(self._deadline)
+            return
+        while not self._done.is_set():
+            now = self._clock()
+            alive_at = max(began, self._delivery.last_answer_at, self._rests_until)
+            stalled_at = alive_at + _STALLED_AFTER
+            wait = min(self._deadline, stalled_at) - now
+            if wait <= 0:
+                break
+            self._done.wait(wait)
+        # A callback may be what holds up the sender: then none is called from here as well.
+        self._give_up(callbacks=self._done.is_set())
+
+    def _finish(self, deadline: float) -> None:
+        if self._done.is_set():
+            return
+        self._drain(deadline)
+        self._give_up()
+        with self._driving:
+            self._close()
+        self._done.set()
+
+    def _drain(self, deadline: float) -> None:
+        """Send what is held while that goes well; one attempt where it does not."""
+        forced = False
+        patient_until: float | None = None
+        while (remaining := deadline - self._clock()) > 0:
+            blocked = self._delivery.blocked_for()
+            if blocked > 0:
+                if patient_until is None and not self._delivery.resting:
+                    patient_until = self._clock() + _PATIENCE
+                if patient_until is not None and self._clock() + blocked < patient_until:
+                    self._sleep(min(blocked, remaining))
+                    continue
+                if forced or patient_until is not None:
+                    return
+                forced = True
+            wait = self._step(force=blocked > 0)
+            if wait is None:
+                return
+            if wait >= remaining:  # for the pace: then one attempt here, too
+                if forced:
+                    return
+                forced = True
+                self._step(force=True)
+            elif wait > 0:
+                # The server is well and its limit is kept: no stall.
+                self._rests_until = self._clock() + wait
+                self._sleep(wait)
+
+    def _give_up(self, *, callbacks: bool = True) -> None:
+        lost, left = self._outbox.give_up("shutdown")
+        if left:
+            self._notices.say(
+                f"{entries(left)} left in the spool at shutdown, for the next process."
+            )
+        if lost:
+            self._notices.say(
+                f"{entries(lost)} {was(lost)} dropped at shutdown, since the server did not take "
+                "them in time. With spool_dir (LOGWELL_SPOOL_DIR) they are kept for the next start."
+            )
+        self._notices.dispatch(callbacks=callbacks)
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "done" if self._done.is_set() else "not started"
+        return f"<Sender {state}>"
+
+
+# Waiting for delivery as long as it gets on: what is held goes on being tried anyway.
+
+
+LONGEST_WAIT: Final = 30.0
+"""Seconds that a server gets which accepts what it is sent."""
+
+_LOOK: Final = 2.0
+"""Seconds after which to look whether waiting is of any use."""
+
+_LOOKS: Final = 2
+"""Looks in a row that may see nothing accepted: a request may take its whole time-out."""
+
+
+def flush_while_it_gets_on(flush: Callable[[int], bool], health: Callable[[], Health]) -> None:
+    """Flush, up to 30 s for a server that accepts, 2 s for one that fails, 4 s for one that hangs.
+
+    Args:
+        flush: Flushes for that many milliseconds at most; True if nothing is held any more.
+        health: How delivery is going.
+    """
+    until = time.monotonic() + LONGEST_WAIT
+    accepted, idle = health().accepted, 0
+    while idle < _LOOKS and (left := until - time.monotonic()) > 0:
+        if flush(int(min(left, _LOOK) * 1000)):
+            return
+        now = health()
+        if now.consecutive_failures:
+            return
+        idle = idle + 1 if now.accepted == accepted else 0
+        accepted = now.accepted

@@ -1,0 +1,259 @@
+"""Telling people: callbacks and warnings, from one thread, outside every lock.
+
+Whatever happens is put here by any thread and told by the sender's: a callback that logs,
+flushes or takes long can then neither deadlock nor hold up the application.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from logwell_otel.errors import ErrorCallback, FlushCallback, LogwellError
+
+
+LOGGER_NAME: Final = "logwell_otel"
+THROTTLE_SECONDS: Final = 60.0
+_MAX_PENDING: Final = 1000
+# sys.exit() or a cancelled task in a callback cannot end a program from this thread, but
+# would end the thread. These two are for whoever dispatches.
+_PASSES: Final = (KeyboardInterrupt, GeneratorExit)
+
+
+class Notices:
+    """Collects what there is to tell, and tells it when `dispatch` is called.
+
+    Args:
+        on_error: Called with every `LogwellError`.
+        on_flush: Called with the number of entries each time some were stored.
+        clock: Monotonic clock, in seconds.
+        say: Writes a warning for people; by default through the standard library's
+            logging, and to stderr where only OpenTelemetry would hear it.
+    """
+
+    def __init__(
+        self,
+        on_error: ErrorCallback | None = None,
+        on_flush: FlushCallback | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self._on_error = on_error
+        self._on_flush = on_flush
+        self._clock = clock
+        self._say = say or warn
+        self._pending: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._lock = threading.Lock()
+        self._told: dict[str, tuple[float, int]] = {}
+        self.failed_callbacks = 0
+        """Exceptions that callbacks, and logging handlers that got a warning, raised."""
+        self.untold = 0
+        """Calls and warnings left out because too many were pending."""
+        self._untold_said = 0
+
+    def error(self, error: LogwellError) -> None:
+        """Hand `error` to `on_error`."""
+        if self._on_error is not None:
+            self._add(self._call, self._on_error, error)
+
+    def flushed(self, count: int) -> None:
+        """Hand `count` to `on_flush`."""
+        if self._on_flush is not None and count:
+            self._add(self._call, self._on_flush, count)
+
+    def say(self, text: str, *, about: str | None = None) -> None:
+        """Write a warning.
+
+        Args:
+            text: The warning.
+            about: A topic that is told at most once a minute; what was left out is then
+                counted and said with the next one. None: said every time.
+        """
+        if about is not None:
+            now = self._clock()
+            with self._lock:
+                told_at, left_out = self._told.get(about, (-THROTTLE_SECONDS, 0))
+                if now - told_at < THROTTLE_SECONDS:
+                    self._told[about] = (told_at, left_out + 1)
+                    return
+                self._told[about] = (now, 0)
+            if left_out:
+                text = f"{text} ({left_out} more like this since it was last said.)"
+        self._add(self._write, text)
+
+    def _add(self, function: Callable[..., Any], *arguments: Any) -> None:
+        with self._lock:
+            # Bounded: a callback that hangs must not make this grow.
+            if len(self._pending) >= _MAX_PENDING:
+                self._pending.popleft()
+                self.untold += 1
+            self._pending.append((function, arguments))
+
+    def dispatch(self, *, callbacks: bool = True) -> None:
+        """Tell everything that is pending. Runs foreign code: hold no lock.
+
+        Args:
+            callbacks: False writes the warnings only, and leaves the calls pending.
+        """
+        while True:
+            with self._lock:
+                if (telling := self._next(callbacks=callbacks)) is None:
+                    return
+                left_out, self._untold_said = self.untold - self._untold_said, self.untold
+            function, arguments = telling
+            if left_out:
+                self._write(
+                    f"{left_out} warnings and calls of on_error and on_flush were left out: a "
+                    "callback takes longer than what it is called for."
+                )
+            function(*arguments)
+
+    def _next(self, *, callbacks: bool) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
+        for place, (function, _) in enumerate(self._pending):
+            if callbacks or function == self._write:
+                telling = self._pending[place]
+                del self._pending[place]
+                return telling
+        return None
+
+    def _call(self, callback: Callable[[Any], object], value: object) -> None:
+        try:
+            callback(value)
+        except _PASSES:
+            raise
+        except BaseException as error:  # noqa: BLE001 - counted and said
+            self.failed_callbacks += 1
+            # Not its repr: that of a functools.partial shows its arguments.
+            name = getattr(callback, "__qualname__", type(callback).__qualname__)
+            self.say(
+                f"The callback {name} raised {described(error)}. Delivery goes on without it.",
+                about=f"callback {name}",
+            )
+
+    def _write(self, text: str) -> None:
+        try:
+            self._say(hide_keys(text))
+        except _PASSES:
+            raise
+        except BaseException:  # noqa: BLE001 - counted
+            # A handler of the application's raised instead of writing: there is no better
+            # way to say so than the one that just failed.
+            self.failed_callbacks += 1
+
+
+def described(error: BaseException) -> str:
+    """Its class and text, whatever its `__str__` does."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an exception whose text cannot be made has its name
+        return type(error).__name__
+
+
+def warn(text: str) -> None:
+    """Log a warning where a person sees it.
+
+    With zero-code instrumentation the only handler is OpenTelemetry's, which turns the
+    line into a record; ours are never exported by us, so it also goes to stderr.
+    """
+    logger = logging.getLogger(LOGGER_NAME)
+    logger.warning("%s", text)
+    if not logger.isEnabledFor(logging.WARNING):
+        return  # somebody does not want to know
+    handlers = [
+        handler for handler in _handlers_of(logger) if not isinstance(handler, logging.NullHandler)
+    ]
+    if handlers and all(_is_opentelemetry(handler) for handler in handlers):
+        # Not print(), which takes stdout where there is no stderr.
+        with suppress(AttributeError, OSError, ValueError):
+            # None (pythonw, a daemon), full or closed: there is nobody left to tell.
+            sys.stderr.write(f"{LOGGER_NAME}: {text}\n")
+            sys.stderr.flush()
+
+
+def _handlers_of(logger: logging.Logger) -> list[logging.Handler]:
+    handlers: list[logging.Handler] = []
+    current: logging.Logger | None = logger
+    while current is not None:
+        handlers += current.handlers
+        current = current.parent if current.propagate else None
+    return handlers
+
+
+def _is_opentelemetry(handler: logging.Handler) -> bool:
+    return any(
+        base.__module__.startswith("opentelemetry.") and base.__name__ == "LoggingHandler"
+        for base in type(handler).__mro__
+    )
+
+
+# Counts as people write them.
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """`1 entry`, `2 entries`; `many` is by default `one` with an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def entries(number: int) -> str:
+    """`1 entry`, `2 entries`."""
+    return count(number, "entry", "entries")
+
+
+def was(number: int) -> str:
+    """`was` or `were`."""
+    return "was" if number == 1 else "were"
+
+
+_KEY_LIKE: Final = re.compile(r"lw_[A-Za-z0-9_-]{8,}")
+_SHORTEST_SECRET: Final = 4
+_MASK: Final = "***"
+
+
+class Secrets:
+    """Takes secrets out of texts that somebody else wrote: exceptions, servers' answers.
+
+    Args:
+        texts: What to hide, besides everything that looks like an API key.
+    """
+
+    __slots__ = ("_texts",)
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        # Also as an exception or a URL would quote them.
+        forms = {form for text in texts for form in (text, repr(text)[1:-1], _quoted(text))}
+        # The longest first: a secret that is part of another would leave the rest of it.
+        self._texts = sorted(
+            (form for form in forms if len(form) >= _SHORTEST_SECRET), key=len, reverse=True
+        )
+
+    def mask(self, text: str) -> str:
+        """`text` with every secret replaced by `***`; those under 4 characters stay."""
+        for secret in self._texts:
+            text = text.replace(secret, _MASK)
+        return hide_keys(text)
+
+    def __repr__(self) -> str:
+        return "<Secrets>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("Secrets are not pickled: they would leave the process in clear text")
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="surrogatepass")
+
+
+def hide_keys(text: str) -> str:
+    """`text` without anything that could be a key: people swap two variables."""
+    return _KEY_LIKE.sub(_MASK, text)

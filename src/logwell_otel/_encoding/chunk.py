@@ -1,0 +1,186 @@
+"""A chunk: entries that travel in one request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from logwell_otel._wire import MAX_ENTRIES, MAX_REQUEST_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, eq=False)
+class SpooledChunk:
+    """Entries taken from the spool: one request's worth.
+
+    It is in the caller's hands until `Spool.done`, `Spool.give_back` or
+    `Spool.replace` has it; settling it twice does nothing.
+
+    Attributes:
+        entries: 1 to 100 entries, JSON, in the order they were stored.
+        recovered: True if another process stored them, in most cases one before a restart.
+    """
+
+    entries: list[bytes] = field(repr=False)
+    recovered: bool
+
+    @property
+    def count(self) -> int:
+        """How many entries."""
+        return len(self.entries)
+
+    @property
+    def size(self) -> int:
+        """Bytes of a request with these entries as a JSON array."""
+        return sum(map(len, self.entries)) + len(self.entries) + 1
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """What happened to requests so far.
+
+    Attributes:
+        accepted: Accepted.
+        first_accepted: Accepted at the first try.
+        first_failed: Answered 500 at the first try.
+        recovered: Accepted after having been answered 500, unchanged.
+    """
+
+    accepted: int = 0
+    first_accepted: int = 0
+    first_failed: int = 0
+    recovered: int = 0
+
+
+class Suspicion(msgspec.Struct):
+    """What speaks against a chunk.
+
+    Attributes:
+        strikes: Failures that something else's success followed.
+        failures: Failures, those of the chunk it was a part of included.
+        attempts: Failures of just this chunk.
+        alone: Failures as a single entry.
+        first_failures: First tries that failed with it, as a part of larger chunks too.
+        accepted_before: Requests accepted before its latest failure.
+        since: The counts when it first failed.
+        not_before: When it is sent again at the earliest, monotonic seconds.
+    """
+
+    strikes: int = 0
+    failures: int = 0
+    attempts: int = 0
+    alone: int = 0
+    first_failures: int = 0
+    accepted_before: int = 0
+    since: Counts = msgspec.field(default_factory=Counts)
+    not_before: float = 0.0
+
+    def heir(self) -> Suspicion:
+        """The suspicion against a part of the same chunk."""
+        return Suspicion(
+            strikes=self.strikes,
+            failures=self.failures,
+            first_failures=self.first_failures,
+            accepted_before=self.accepted_before,
+            since=self.since,
+        )
+
+    def __str__(self) -> str:
+        return f"suspect with {self.strikes} strikes"
+
+
+RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+"""Takes a body apart into its entries without decoding them."""
+
+PART_OVERHEAD: Final = 64
+"""Bytes of memory a part costs beside its payload: the object's header and its place in a list."""
+
+
+class Chunk:
+    """Ready-made JSON of up to 100 entries, as one or more parts.
+
+    A part is a JSON array. Parts are kept apart until the chunk is sent, so that joining
+    a trickle of small parts does not copy what is there again and again.
+
+    Attributes:
+        count: Entries.
+        size: Bytes of the request body at most.
+        errors: Error and fatal entries at most, None where nobody has counted them.
+        generation: Which flush it belongs to (see `outbox`).
+        entered: Monotonic seconds when its oldest entry was handed over.
+        spooled: Its file in the spool, None while it is in memory only.
+        suspicion: What `quarantine` knows of it, None for a chunk that never failed.
+    """
+
+    __slots__ = (
+        "_parts",
+        "count",
+        "entered",
+        "errors",
+        "generation",
+        "size",
+        "spooled",
+        "suspicion",
+    )
+
+    def __init__(
+        self, part: bytes, count: int, *, errors: int | None = None, entered: float = 0.0
+    ) -> None:
+        self._parts = [part]
+        self.count = count
+        self.size = len(part)
+        self.errors = errors
+        self.entered = entered
+        self.generation = 0
+        self.suspicion: Suspicion | None = None
+        self.spooled: SpooledChunk | None = None
+
+    @classmethod
+    def of_entries(cls, entries: Sequence[bytes | msgspec.Raw], *, entered: float = 0.0) -> Chunk:
+        """A chunk of single entries."""
+        return cls(b"[" + b",".join(map(bytes, entries)) + b"]", len(entries), entered=entered)
+
+    @property
+    def memory(self) -> int:
+        """Bytes it holds in memory, overhead counted."""
+        return self.size + PART_OVERHEAD * (len(self._parts) + 2)
+
+    def takes(self, other: Chunk) -> bool:
+        """True if `other` fits into the same request."""
+        return (
+            self.count + other.count <= MAX_ENTRIES
+            and self.size + other.size <= MAX_REQUEST_BYTES
+            and self.generation == other.generation
+        )
+
+    def join(self, other: Chunk) -> None:
+        """Append the entries of `other`."""
+        self._parts += other._parts
+        self.count += other.count
+        self.size += other.size
+        if self.errors is not None:
+            self.errors = None if other.errors is None else self.errors + other.errors
+
+    def body(self) -> bytes:
+        """The request body: one JSON array."""
+        if len(self._parts) == 1:
+            return self._parts[0]
+        return b"[" + b",".join([part[1:-1] for part in self._parts]) + b"]"
+
+    def entries(self) -> list[bytes]:
+        """Each entry's JSON. Costs a scan of the body: for the rare paths."""
+        return [bytes(raw) for raw in RAW_LIST.decode(self.body())]
+
+    def replace(self, entries: Sequence[bytes]) -> None:
+        """Hold `entries` instead, which are the same ones in another order or fewer."""
+        self._parts = [b"[" + b",".join(entries) + b"]"]
+        self.count = len(entries)
+        self.size = len(self._parts[0])
+
+    def __repr__(self) -> str:
+        suspect = "" if self.suspicion is None else f", {self.suspicion}"
+        return f"<Chunk {self.count} entries, {self.size} bytes{suspect}>"

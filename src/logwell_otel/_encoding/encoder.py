@@ -1,0 +1,233 @@
+"""A batch of records -> chunks of ready-made JSON.
+
+Encodes optimistically: a chunk goes through the encoder in one call, and only one that
+fails, holds a NUL or is suspiciously large is looked at entry by entry.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from logwell_otel._encoding import sanitize
+from logwell_otel._encoding.chunk import RAW_LIST, Chunk
+from logwell_otel._encoding.mapping import LeftOut, unreadable
+from logwell_otel._encoding.values import has_nul
+from logwell_otel._wire import (
+    GROUPED_LEVELS,
+    MAX_ENTRIES,
+    MAX_ENTRY_BYTES,
+    MAX_REQUEST_BYTES,
+    LogEntry,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from logwell_otel._encoding.fields import Severity
+    from logwell_otel._encoding.mapping import Mapper
+    from logwell_otel._encoding.resource import Origin
+    from logwell_otel._encoding.stages import Stages
+    from logwell_otel._otel import ReadableLogRecord
+
+
+# Entries encoded in one call. Few enough that one which has to be looked at does not cost
+# many others a second encoding, and that their memory stays in the processor's cache.
+_TOGETHER: Final = 20
+
+
+class Encoded:
+    """What became of a batch: chunks, and how many records were left out for which reason."""
+
+    __slots__ = ("chunks", "left_out", "own", "warnings")
+
+    def __init__(self) -> None:
+        self.chunks: list[Chunk] = []
+        self.left_out: Counter[str] = Counter()
+        self.own = 0
+        """Records of this package's own logger, which count nowhere."""
+        self.warnings: dict[str, str] = {}
+        """What to tell people, by reason."""
+
+    def leave_out(self, left_out: LeftOut) -> None:
+        """Count a record that goes no further."""
+        self.left_out[left_out.reason] += 1
+        if left_out.warning is not None:
+            self.warnings[left_out.reason] = left_out.warning
+
+
+class Encoder:
+    """Maps, filters and encodes. Safe to use from several threads at once.
+
+    Args:
+        mapper: Turns a record into an entry.
+        minimum_rank: Records below this place in `severity.LEVELS` are left out.
+        stages: Sampling, redaction and `before_send`, None for none of them.
+    """
+
+    def __init__(
+        self, mapper: Mapper, *, minimum_rank: int = 0, stages: Stages | None = None
+    ) -> None:
+        self._mapper = mapper
+        self._stages = stages
+        self._minimum_rank = minimum_rank
+        self._json = msgspec.json.Encoder()
+
+    def encode(self, batch: Sequence[ReadableLogRecord], *, room: int = 0) -> Encoded:
+        """Encode `batch`.
+
+        Args:
+            batch: Records, oldest first.
+            room: Entries that still fit into the chunk waiting last in the outbox: the
+                first chunk is made to fill it, so that requests are full.
+        """
+        encoded = Encoded()
+        records = iter(batch)
+        size = room if 0 < room < MAX_ENTRIES else MAX_ENTRIES
+        while self._chunk(records, size, encoded):
+            size = MAX_ENTRIES
+        return encoded
+
+    def _chunk(self, records: Iterator[ReadableLogRecord], size: int, encoded: Encoded) -> bool:
+        """Add the chunk of the next `size` entries; False if there are none."""
+        body = bytearray()
+        count = errors = 0
+        while True:
+            kept, entries = self._entries(records, min(size - count, _TOGETHER), encoded)
+            if not entries:
+                break
+            self._add(kept, entries, body)
+            count += len(entries)
+            levels: list[str] = [entry.level for entry in entries]
+            errors += sum(levels.count(level) for level in GROUPED_LEVELS)
+            if count == size:
+                break
+        if len(body) > MAX_REQUEST_BYTES:
+            _pack(RAW_LIST.decode(body), encoded.chunks)
+        elif count:
+            encoded.chunks.append(Chunk(bytes(body), count, errors=errors))
+        return count > 0
+
+    def _entries(
+        self, records: Iterator[ReadableLogRecord], size: int, encoded: Encoded
+    ) -> tuple[list[ReadableLogRecord], list[LogEntry]]:
+        """The next `size` records that are kept, fewer at the end, and their entries."""
+        mapper, minimum_rank, stages = self._mapper, self._minimum_rank, self._stages
+        ready = stages is None
+        kept: list[ReadableLogRecord] = []
+        entries: list[LogEntry] = []
+        # Most records are like the one before them, and looking costs less than a call.
+        last: Origin | None = None
+        severity: Severity | None = None
+        for record in records:
+            origin = None
+            try:
+                if (
+                    last is not None
+                    and record.instrumentation_scope is last.scope
+                    and record.resource is last.resource
+                ):
+                    origin = last
+                else:
+                    origin = last = mapper.origin(record)
+                if origin.own:
+                    encoded.own += 1
+                    continue
+                log = record.log_record
+                if (
+                    severity is None
+                    or log.severity_number is not severity.number
+                    or log.severity_text is not severity.text
+                ):
+                    severity = mapper.severity(log)
+                if severity.rank < minimum_rank:
+                    encoded.left_out["level"] += 1
+                    continue
+                rate = None if stages is None else stages.sample(log)
+                entry = mapper.entry(log, severity, origin, ready)
+            except LeftOut as left_out:
+                encoded.leave_out(left_out)
+                continue
+            except Exception as error:  # noqa: BLE001 - the record still goes out, and says so
+                rate, entry = None, mapper.salvage(record, error)
+            if stages is not None:
+                try:
+                    entry = stages.apply(entry, {} if origin is None else origin.shared, rate)
+                except LeftOut as left_out:
+                    encoded.leave_out(left_out)
+                    continue
+            kept.append(record)
+            entries.append(entry)
+            if len(entries) == size:
+                break
+        return kept, entries
+
+    def _add(
+        self, records: list[ReadableLogRecord], entries: list[LogEntry], body: bytearray
+    ) -> None:
+        """Add `entries` to the JSON array in `body`, which is empty before the first."""
+        # The array of these entries begins where the one of those before ends.
+        start = max(0, len(body) - 1)
+        try:
+            self._json.encode_into(entries, body, start)
+        except Exception:  # noqa: BLE001 - lone surrogates, foreign types: one by one below
+            parts: Iterable[bytes | None] = map(self._encode, entries)
+        else:
+            parts = () if _all_storable(body, start) else map(bytes, RAW_LIST.decode(body[start:]))
+        if storable := list(map(self._storable, parts, records, entries)):
+            body[start:] = b"[%b]" % b",".join(storable)
+        if start:
+            body[start] = ord(",")
+
+    def _storable(self, encoded: bytes | None, record: ReadableLogRecord, entry: LogEntry) -> bytes:
+        """The JSON of an entry, made storable if `encoded` is not."""
+        if encoded is not None and len(encoded) <= MAX_ENTRY_BYTES and not has_nul(encoded):
+            return encoded
+        if self._stages is None:
+            # Again, since what is ready JSON in it can neither be looked into nor cut.
+            entry = self._plain(record)
+            encoded = self._encode(entry)
+        try:
+            if encoded is None or has_nul(encoded):
+                sanitize.clean(entry)
+            return sanitize.fit(entry)
+        except Exception as error:  # noqa: BLE001 - a defect of ours; the entry says so
+            return self._json.encode(unreadable(error, entry.timestamp))
+
+    def _encode(self, entry: LogEntry) -> bytes | None:
+        try:
+            return self._json.encode(entry)
+        except Exception:  # noqa: BLE001 - what cannot be encoded is cleaned
+            return None
+
+    def _plain(self, record: ReadableLogRecord) -> LogEntry:
+        mapper = self._mapper
+        try:
+            log = record.log_record
+            return mapper.entry(log, mapper.severity(log), mapper.origin(record))
+        except Exception as error:  # noqa: BLE001 - as in `_entries`
+            return mapper.salvage(record, error)
+
+
+def _all_storable(body: bytearray, start: int) -> bool:
+    """Whether the array from `start` on holds no NUL and no entry that is too large."""
+    return not has_nul(body, start) and (
+        len(body) - start <= MAX_ENTRY_BYTES
+        or all(len(memoryview(e)) <= MAX_ENTRY_BYTES for e in RAW_LIST.decode(body[start:]))
+    )
+
+
+def _pack(entries: list[msgspec.Raw], chunks: list[Chunk]) -> None:
+    start, size = 0, 2
+    for end, entry in enumerate(entries):
+        length = len(memoryview(entry))
+        if size + length + 1 > MAX_REQUEST_BYTES:
+            chunks.append(Chunk.of_entries(entries[start:end]))
+            start, size = end, 2
+        size += length + 1
+    chunks.append(Chunk.of_entries(entries[start:]))
+
+
+# A record that goes no further, and why.

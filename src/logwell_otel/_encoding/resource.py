@@ -1,0 +1,130 @@
+"""What all records of one resource and scope share, made ready once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from logwell_otel._encoding import sanitize
+from logwell_otel._wire import LogEntry
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    from logwell_otel._otel import ReadableLogRecord
+
+OWN_SCOPE: Final = "logwell_otel"
+"""Our own warnings pass through the application's logging, and so come back as records:
+one about a failed request must not become the next request."""
+
+_MAX_RESOURCE_BYTES: Final = 32 * 1024
+_MAX_SCOPE_BYTES: Final = 8 * 1024
+_MAX_NAME_BYTES: Final = 1024
+_MAX_RESOURCES: Final = 16
+# One for each named logger: large programs have hundreds.
+_MAX_ORIGINS: Final = 2048
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Resource and scope of a record.
+
+    Attributes:
+        resource: The resource; held, so that its id stays its own.
+        scope: The scope, held likewise.
+        own: True for records of this package's own logger.
+        service: The service name that entries have when their record names none.
+        shared: Metadata of the resource (as ready JSON) and the scope.
+        rest: `shared` as JSON that follows the text of a member before it: `","name":value,…`.
+    """
+
+    resource: Resource | None
+    scope: InstrumentationScope | None
+    own: bool
+    service: str | None
+    shared: dict[str, Any]
+    rest: str
+
+
+class Origins:
+    """Finds the origin of a record: each resource and each scope is looked at once.
+
+    Safe to use from several threads: its caches are plain dictionaries, and the worst that
+    a race costs is doing a thing twice.
+
+    Args:
+        service: Service name of every entry; None takes the resource's.
+    """
+
+    def __init__(self, service: str | None) -> None:
+        self._service = sanitize.service_name(service)
+        self._origins: dict[int, Origin] = {}
+        self._resources: dict[int, tuple[Resource | None, str | None, msgspec.Raw | None]] = {}
+
+    def of(self, record: ReadableLogRecord) -> Origin:
+        """The origin of `record`."""
+        resource, scope = record.resource, record.instrumentation_scope
+        origin = self._origins.get(id(scope))
+        if origin is not None and origin.resource is resource and origin.scope is scope:
+            return origin
+        return self._new(resource, scope)
+
+    def _new(self, resource: Resource | None, scope: InstrumentationScope | None) -> Origin:
+        service, attributes = self._ready(resource)
+        shared: dict[str, Any] = {}
+        if scope is not None:
+            shared.update(_scope(scope))
+        if attributes is not None:
+            shared["resource"] = attributes
+        own = scope is not None and scope.name == OWN_SCOPE
+        members = msgspec.json.encode(shared)[1:-1].decode()
+        rest = f'",{members}' if members else '"'
+        origin = Origin(resource, scope, own, service, shared, rest)
+        if len(self._origins) >= _MAX_ORIGINS:
+            self._origins = {}
+        self._origins[id(scope)] = origin
+        return origin
+
+    def _ready(self, resource: Resource | None) -> tuple[str | None, msgspec.Raw | None]:
+        found = self._resources.get(id(resource))
+        if found is not None and found[0] is resource:
+            return found[1:]
+        attributes = sanitize.plain_metadata({} if resource is None else resource.attributes)
+        service = self._service
+        if service is None:
+            given = None if resource is None else resource.attributes.get("service.name")
+            service = sanitize.service_name(given)
+        kept = {
+            key: value
+            for key, value in attributes.items()
+            if not (key == "service.name" and type(value) is str)
+            and not key.startswith("telemetry.sdk.")
+        }
+        ready = _json(kept, _MAX_RESOURCE_BYTES) if kept else None
+        if len(self._resources) >= _MAX_RESOURCES:
+            self._resources = {}
+        self._resources[id(resource)] = (resource, service, ready)
+        return service, ready
+
+
+def _scope(scope: InstrumentationScope) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if scope.name:
+        found["otel.scope.name"] = sanitize.cut(sanitize.safe_str(scope.name), _MAX_NAME_BYTES)
+    if scope.version:
+        found["otel.scope.version"] = sanitize.cut(
+            sanitize.safe_str(scope.version), _MAX_NAME_BYTES
+        )
+    if attributes := scope.attributes:
+        found["otel.scope.attributes"] = _json(
+            sanitize.plain_metadata(attributes), _MAX_SCOPE_BYTES
+        )
+    return found
+
+
+def _json(attributes: dict[str, Any], limit: int) -> msgspec.Raw:
+    """Plain attributes as JSON of about `limit` bytes, once for all records they belong to."""
+    holder = LogEntry(level="info", message="", metadata=attributes)
+    sanitize.fit(holder, limit)
+    return msgspec.Raw(msgspec.json.encode(holder.metadata))

@@ -1,0 +1,194 @@
+"""Entries -> what JSON and PostgreSQL accept: the careful path.
+
+One NUL character, one lone surrogate or one endless structure in one entry makes the
+server refuse the whole request with a 500, so nothing leaves here that could.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from logwell_otel._encoding.fields import NO_MESSAGE, OWN, TRUNCATED, in_range, mark_truncated
+from logwell_otel._encoding.values import (
+    CUT,
+    NOT_SIMPLE,
+    Conversion,
+    UniqueNames,
+    name,
+    plain,
+    safe_str,
+    simple,
+    snapshot,
+    text,
+)
+from logwell_otel._wire import (
+    JS_BLANK,
+    LEVELS,
+    MAX_ENTRY_BYTES,
+    MAX_LINE_NUMBER,
+    MAX_SERVICE_BYTES,
+    LogEntry,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "clean",
+    "cut",
+    "fit",
+    "plain",
+    "plain_metadata",
+    "safe_str",
+    "service_name",
+    "shrink",
+    "text",
+]
+
+# The body stands in the message too.
+_LEFT_OUT_LAST: Final = OWN - {"body"}
+_JSON: Final = msgspec.json.Encoder()
+_SHORT: Final = MAX_SERVICE_BYTES // 4
+_MAX_NAME_BYTES: Final = 128
+_BYTES_PER_ITEM: Final = 8
+_OVERHEAD: Final = len(_JSON.encode(CUT))
+_ENTRY: Final = msgspec.json.Decoder(LogEntry)
+
+
+def clean(entry: LogEntry) -> None:
+    """Make every part of `entry` storable, in place, whoever filled it.
+
+    What a field cannot hold is left out, a message or a level replaced: the server refuses
+    entries without them.
+    """
+    entry.level = entry.level if entry.level in LEVELS else "info"
+    entry.message = text(name(entry.message))
+    if not entry.message.strip(JS_BLANK):
+        entry.message = NO_MESSAGE
+    if entry.timestamp is not None:
+        entry.timestamp = in_range(entry.timestamp)
+    entry.service = service_name(entry.service)
+    if entry.source_file is not None:
+        entry.source_file = text(name(entry.source_file))
+    line = entry.line_number
+    if type(line) is not int or not 0 < line <= MAX_LINE_NUMBER:
+        entry.line_number = None
+    metadata: Any = entry.metadata
+    if not isinstance(metadata, dict):
+        metadata = {} if metadata is None else {"metadata": metadata}
+    # Made ready by `origin`, for all records of a resource and scope; no attribute is one.
+    ready = {key: value for key, value in metadata.items() if type(value) is msgspec.Raw}
+    entry.metadata = plain_metadata(metadata) | ready
+
+
+def service_name(value: object) -> str | None:
+    """`value` as a service name that the server's index takes, None where it is blank."""
+    if type(value) is str and value.isprintable() and value.isascii() and len(value) <= _SHORT:
+        return value if value.strip(" ") else None  # nothing to replace, little to look at
+    if not issubclass(type(value), str):  # isinstance() would believe a proxy
+        return None
+    service = cut(text(str.__str__(value)), MAX_SERVICE_BYTES)
+    return service if service.strip(JS_BLANK) else None
+
+
+def plain_metadata(metadata: Mapping[Any, Any]) -> dict[str, Any]:
+    """Each value through `plain` on its own: one huge value does not cost the others."""
+    result = UniqueNames()
+    truncated = False
+    for key, value in snapshot(metadata.items(), sys.maxsize):
+        converted = simple(value)
+        if converted is NOT_SIMPLE:
+            conversion = Conversion()
+            converted = conversion.value(value)
+            truncated |= conversion.cut
+        result.add(text(name(key)), converted)
+    if truncated:
+        mark_truncated(result.values)
+    return result.values
+
+
+def cut(value: str, limit: int) -> str:
+    """`value` cut to at most `limit` bytes of UTF-8, between characters."""
+    if len(value) * 4 <= limit:
+        return value
+    return value[:limit].encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+
+
+def fit(entry: LogEntry, limit: int = MAX_ENTRY_BYTES) -> bytes:
+    """Encode a clean `entry`, its longest strings cut until it has at most `limit` bytes.
+
+    Long lists and objects lose their ends with them. What that cannot give (very many
+    attributes) is given by leaving metadata out, largest value first. A cut entry says
+    so: `metadata["logwell.truncated"]` is true.
+    """
+    encoded = _JSON.encode(entry)
+    if len(encoded) <= limit:
+        return encoded
+    mark_truncated(entry.metadata)
+    for allowed in sorted({limit // 4, limit // 16, 1024, 128}, reverse=True):
+        entry.message = _shorten(entry.message, allowed)
+        if entry.source_file is not None:
+            entry.source_file = _shorten(entry.source_file, allowed)
+        entry.metadata = _shorten_items(entry.metadata.items(), allowed)
+        encoded = _JSON.encode(entry)
+        if len(encoded) <= limit:
+            return encoded
+    _leave_out(entry.metadata, len(encoded) - limit)
+    return _JSON.encode(entry)
+
+
+def shrink(encoded: bytes, limit: int) -> bytes | None:
+    """An encoded entry cut to `limit` bytes; None if it is not an entry of ours."""
+    try:
+        return fit(_ENTRY.decode(encoded), limit)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _leave_out(metadata: dict[str, Any], excess: int) -> None:
+    """Take away the largest values until `excess` bytes are gone, ours at the very last."""
+    # A member costs its name, its value, a colon and a comma.
+    sizes = {
+        key: len(_JSON.encode(key)) + len(_JSON.encode(value)) + 2
+        for key, value in metadata.items()
+        if key != TRUNCATED
+    }
+    for key in sorted(sizes, key=lambda key: (key in _LEFT_OUT_LAST, -sizes[key])):
+        if excess <= 0:
+            break
+        del metadata[key]
+        excess -= sizes[key]
+
+
+def _shorten(value: str, allowed: int) -> str:
+    if len(value) * 6 + 2 <= allowed:
+        return value
+    # A control character takes six bytes as JSON, so the limit is on the encoded size.
+    size = len(_JSON.encode(value))
+    if size <= allowed:
+        return value
+    share = len(value.encode("utf-8")) * (allowed - _OVERHEAD) // size
+    return cut(value, max(1, share)) + CUT
+
+
+def _shorten_items(items: Iterable[tuple[str, Any]], allowed: int) -> dict[str, Any]:
+    names = UniqueNames()
+    for key, value in items:
+        names.add(_shorten(key, _MAX_NAME_BYTES), _shorten_deep(value, allowed))
+    return names.values
+
+
+def _shorten_deep(value: Any, allowed: int) -> Any:
+    if isinstance(value, str):
+        return _shorten(value, allowed)
+    most = allowed // _BYTES_PER_ITEM
+    if isinstance(value, list):
+        kept = [_shorten_deep(item, allowed) for item in value[:most]]
+        return kept if len(value) <= most else [*kept, CUT]
+    if isinstance(value, dict):
+        shortened = _shorten_items(list(value.items())[:most], allowed)
+        return shortened if len(value) <= most else {**shortened, CUT: CUT}
+    return value

@@ -1,0 +1,224 @@
+"""Which names name a secret: `dbPassword` and `X-Api-Key` do, `token_count` does not."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+# Sets of words, written as texts: a list of fifty quoted words is hard to read.
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text as a set."""
+    return frozenset(text.split())
+
+
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
+
+_MAX_KEY = 128
+"""Only the end of a longer name is looked at: it is the end that says what a value is."""
+
+_MAX_CACHED = 4096
+
+# The name's last words -> what the marker calls it. The longest match wins.
+_SECRETS: dict[tuple[str, ...], str] = {
+    ("password",): "password",
+    ("passwords",): "password",
+    ("passwd",): "password",
+    ("passphrase",): "password",
+    ("passcode",): "password",
+    ("pass",): "password",
+    ("pwd",): "password",
+    ("pass", "word"): "password",
+    ("pass", "phrase"): "password",
+    ("secret",): "secret",
+    ("secrets",): "secret",
+    ("secret", "key"): "secret",
+    ("token",): "token",
+    ("jwt",): "token",
+    ("csrf",): "token",
+    ("xsrf",): "token",
+    ("bearer",): "token",
+    ("api", "key"): "api_key",
+    ("api", "keys"): "api_key",
+    ("apikey",): "api_key",
+    ("apikeys",): "api_key",
+    ("app", "key"): "api_key",
+    ("application", "key"): "api_key",
+    ("consumer", "key"): "api_key",
+    ("functions", "key"): "api_key",
+    ("subscription", "key"): "api_key",
+    ("service", "key"): "api_key",
+    ("auth", "key"): "api_key",
+    ("license", "key"): "api_key",
+    ("access", "key"): "access_key",
+    ("account", "key"): "access_key",
+    ("shared", "key"): "access_key",
+    ("storage", "key"): "access_key",
+    ("secret", "access", "key"): "secret",
+    ("accesskey",): "access_key",
+    ("accountkey",): "access_key",
+    ("secretkey",): "secret",
+    ("private", "key"): "private_key",
+    ("privatekey",): "private_key",
+    ("ssh", "key"): "private_key",
+    ("signing", "key"): "private_key",
+    ("encryption", "key"): "private_key",
+    ("decryption", "key"): "private_key",
+    ("master", "key"): "private_key",
+    ("host", "key"): "private_key",
+    ("auth",): "authorization",
+    ("authorization",): "authorization",
+    ("auth", "header"): "authorization",
+    ("authorization", "code"): "authorization",
+    ("cookie",): "cookie",
+    ("cookies",): "cookie",
+    ("session",): "session",
+    ("session", "id"): "session",
+    ("session", "key"): "session",
+    ("sessionid",): "session",
+    ("sessionkey",): "session",
+    ("sess", "id"): "session",
+    ("sessid",): "session",
+    ("connect", "sid"): "session",
+    ("phpsessid",): "session",
+    ("jsessionid",): "session",
+    ("credential",): "credentials",
+    ("credentials",): "credentials",
+    ("creds",): "credentials",
+    ("shared", "access", "signature"): "signature",
+    ("amz", "signature"): "signature",
+    ("goog", "signature"): "signature",
+    ("otp",): "otp",
+    ("totp",): "otp",
+    ("otp", "code"): "otp",
+    ("mfa", "code"): "otp",
+    ("recovery", "code"): "otp",
+    ("recovery", "codes"): "otp",
+    ("seed", "phrase"): "secret",
+    ("recovery", "phrase"): "secret",
+    ("card", "number"): "card",
+    ("cardnumber",): "card",
+    ("cvv",): "card",
+    ("cvc",): "card",
+    ("cvv", "2"): "card",
+    ("cvc", "2"): "card",
+    ("ssn",): "ssn",
+}
+
+# Names written without a border between the words: PGPASSWORD, csrfmiddlewaretoken.
+_RUN_TOGETHER = (
+    ("password", "password"),
+    ("passwd", "password"),
+    ("secret", "secret"),
+    ("token", "token"),
+    ("apikey", "api_key"),
+    ("privatekey", "private_key"),
+    ("sessionid", "session"),
+)
+
+# Words behind a secret's name that leave it a secret: `password_confirmation`, `token2`.
+_STILL_SECRET = words(
+    "value plain plaintext cleartext raw text string str hash hashed digest encrypted base64 b64 "
+    "header new old current previous confirm confirmation confirmed repeat again env"
+)
+
+# First words that make the name a question or an amount: `has_password`, `max_token`.
+_ABOUT = words(
+    "has have is are no num n max min total count requires require required needs use uses used "
+    "allow allows enable enabled disable disabled show hide missing without"
+)
+
+# `page_token` is a cursor and `pad_token` a piece of text: neither opens a door.
+_HARMLESS_TOKEN = words(
+    "page next previous prev continuation cursor sync bos eos pad unk stop mask sep cls special "
+    "cancellation unexpected"
+)
+
+
+def words_of(key: str) -> list[str]:
+    """Split a name at separators and at case, in lower case: `X-ApiKey` -> `x`, `api`, `key`."""
+    return [word.lower() for word in _WORD.findall(key[-_MAX_KEY:])]
+
+
+class SecretKeys:
+    """Says of a name which kind of secret it names, if any.
+
+    Args:
+        extra: More names, compared word by word with the end of a name: `patient id`,
+            `patient_id` and `patientId` are the same.
+        allow: Names that are no secret whatever the rules say, compared as a whole.
+    """
+
+    def __init__(self, extra: Iterable[str] = (), allow: Iterable[str] = ()) -> None:
+        self._secrets = dict(_SECRETS)
+        for key in extra:
+            if name := tuple(words_of(key)):
+                self._secrets[name] = "_".join(name)
+        self._longest = max(len(name) for name in self._secrets)
+        self._allowed = {tuple(words_of(key)) for key in allow}
+        self._cache: dict[str, str | None] = {}
+
+    def kind(self, key: str) -> str | None:
+        """Return what kind of secret the name names (`password`), None when none."""
+        try:
+            return self._cache[key]
+        except KeyError:
+            kind = self._classify(key)
+        if len(self._cache) >= _MAX_CACHED:
+            # Names are few in a sane application; where they are made up at run time,
+            # starting over costs less than keeping an order.
+            self._cache.clear()
+        if len(key) <= _MAX_KEY:
+            self._cache[key] = kind
+        return kind
+
+    def _classify(self, key: str) -> str | None:
+        parts = words_of(key)
+        if not parts or tuple(parts) in self._allowed:
+            return None
+        if kind := self._match(parts):
+            return kind
+        while parts and (parts[-1] in _STILL_SECRET or parts[-1].isdigit()):
+            parts.pop()
+        return self._match(parts)
+
+    def _match(self, parts: list[str]) -> str | None:
+        for length in range(min(self._longest, len(parts)), 0, -1):
+            if kind := self._secrets.get(tuple(parts[-length:])):
+                return None if self._only_about(parts[:-length], kind) else kind
+        if parts:
+            for ending, kind in _RUN_TOGETHER:
+                if parts[-1].endswith(ending):
+                    return None if self._only_about(parts[:-1], kind) else kind
+        return None
+
+    @staticmethod
+    def _only_about(before: list[str], kind: str) -> bool:
+        if not before:
+            return False
+        return before[0] in _ABOUT or (kind == "token" and before[-1] in _HARMLESS_TOKEN)
+
+
+# What stands in a text where something was taken out.
+
+
+_WHOLE = re.compile(r"(?:[A-Za-z0-9-]{1,20} )?\[redacted:[\w-]+\]")
+
+
+def marker(kind: str) -> str:
+    """Return the replacement for something of this kind, `[redacted:email]`."""
+    return f"[redacted:{kind}]"
+
+
+def is_marked(text: str) -> bool:
+    """Tell whether a value is nothing but a marker, with or without a scheme before it.
+
+    A second pass over a redacted text must change nothing, and `Authorization: Bearer
+    [redacted:jwt]` says more than `Authorization: [redacted:authorization]`.
+    """
+    return _WHOLE.fullmatch(text) is not None

@@ -1,0 +1,348 @@
+"""`configure()`: one call sets up a whole logging pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry._logs import get_logger_provider, set_logger_provider
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+
+from logwell_otel import _process as exit_hooks
+from logwell_otel._config.options import Config
+from logwell_otel._delivery.worker import flush_while_it_gets_on
+from logwell_otel._diagnostics import warn
+from logwell_otel._otel import LoggerProvider
+from logwell_otel.context import ContextLogRecordProcessor
+from logwell_otel.errors import config_error
+from logwell_otel.exporter import (
+    DEFAULT_FLUSH_MILLIS,
+    LogwellBatchLogRecordProcessor,
+    LogwellLogExporter,
+    exporters,
+)
+from logwell_otel.handler import make_safe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from opentelemetry.instrumentation.logging.handler import LoggingHandler
+
+    from logwell_otel.health import Health
+
+
+# Ten bursts' worth of OpenTelemetry's default of 2,048, and full requests of 100.
+MAX_QUEUE_SIZE: Final = 20_480
+MAX_EXPORT_BATCH_SIZE: Final = 500
+
+_lock = threading.Lock()
+_pipelines: Final[dict[tuple[str, int], Pipeline]] = {}
+
+
+def _after_in_child() -> None:
+    global _lock  # noqa: PLW0603 - the old one may be held by a thread that does not exist here
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # Not on Windows, which has no fork.
+    os.register_at_fork(after_in_child=_after_in_child)
+
+
+class Pipeline:
+    """What `configure` returns. As a context manager it flushes at the end of the block.
+
+    The end of the block waits up to 30 s for a server that accepts what it is sent, 2 s for
+    one that fails, 4 s for one that hangs: what is held is delivered later, or at shutdown.
+
+    Attributes:
+        exporter: The exporter.
+        provider: The LoggerProvider that records go through.
+    """
+
+    def __init__(
+        self,
+        exporter: LogwellLogExporter,
+        provider: LoggerProvider,
+        processor: LogwellBatchLogRecordProcessor | ZeroCodeProcessor,
+    ) -> None:
+        self.exporter = exporter
+        self.provider = provider
+        self._processor = processor
+        self._handlers: list[tuple[logging.Logger, logging.Handler]] = []
+
+    @property
+    def handlers(self) -> list[logging.Handler]:
+        """The handlers added to the standard library's loggers; none where some were there."""
+        return [handler for _, handler in self._handlers]
+
+    def listen_to(self, logger: logging.Logger, threshold: int) -> None:
+        """Have records of `logger` from level `threshold` on go through this pipeline."""
+        if (handler := attach(logger, self.provider, threshold)) is not None:
+            self._handlers.append((logger, handler))
+
+    def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
+        """Wait until everything logged before is stored at the server.
+
+        Args:
+            timeout_millis: Milliseconds to wait at most.
+
+        Returns:
+            True if it is, or was refused by the server for good.
+        """
+        return self._processor.force_flush(timeout_millis)
+
+    def shutdown(self) -> None:
+        """Deliver what is held and end this pipeline; a second call does nothing."""
+        with _lock:
+            for key in [key for key, pipeline in _pipelines.items() if pipeline is self]:
+                del _pipelines[key]
+        for logger, handler in self._handlers:
+            logger.removeHandler(handler)
+        self._processor.shutdown()
+
+    async def aforce_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
+        """`force_flush` for asyncio: the event loop goes on meanwhile."""
+        return await asyncio.to_thread(self.force_flush, timeout_millis)
+
+    async def ashutdown(self) -> None:
+        """`shutdown` for asyncio: the event loop goes on meanwhile."""
+        await asyncio.to_thread(self.shutdown)
+
+    def health(self) -> Health:
+        """How delivery is going."""
+        return self.exporter.health()
+
+    def __enter__(self) -> Pipeline:  # noqa: PYI034 - typing.Self is 3.11
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        flush_while_it_gets_on(self.force_flush, self.health)
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self.exporter!r}>"
+
+
+def configure(
+    endpoint: str | None = None,
+    api_key: str | None = None,
+    *,
+    service: str | None = None,
+    logger: logging.Logger | str | None = None,
+    level: int | str | None = None,
+    **options: Any,
+) -> Pipeline:
+    """Send what the standard library's logging, structlog or the OTel API log to Logwell.
+
+    Uses the global LoggerProvider where there is one, otherwise makes it with a resource
+    from the environment. Called again for the same server and key, it returns what the
+    first call made, and adds only a handler where there is none; where
+    `OTEL_LOGS_EXPORTER=logwell` or a configuration file set up the exporter, it takes that
+    one. Nothing is sent twice. Everything not given is read from the `LOGWELL_*` variables.
+
+    Args:
+        endpoint: Base URL of the server.
+        api_key: The project's API key.
+        service: Service name, also of the resource if the provider is made here.
+        logger: The logger that gets the handler, by default the root logger.
+        level: Least severe level that is sent, by default `LOGWELL_LEVEL` or INFO. The logger
+            is opened up to it if it lets less through, as the root logger does by default.
+            With `logging.NOTSET` the logger's own level decides.
+        **options: Further arguments of `LogwellLogExporter`, except its `level`.
+
+    Raises:
+        LogwellError: `INVALID_CONFIG` when a setting is missing or wrong, or when `redact`
+            or `before_send` come too late for an exporter that zero-code start-up made.
+        ImportError: opentelemetry-instrumentation-logging is not installed; the text says
+            how to install it.
+    """
+    arguments = {"service": service, **options}
+    config = Config.resolve(endpoint=endpoint, api_key=api_key, **arguments)
+    if level is None:
+        level = "INFO" if config.origins["level"] == "default" else config.level
+    threshold = level_of(level)
+    target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
+    with _lock:
+        pipeline = _pipelines.get(config.identity)
+        made = pipeline is None
+        if pipeline is None:
+            pipeline = _adopted(config, arguments) or _new(endpoint, api_key, arguments)
+        pipeline.listen_to(target, threshold)
+        _pipelines[config.identity] = pipeline
+    if made:
+        exit_hooks.shut_down_in_children(pipeline)
+    return pipeline
+
+
+def _adopted(config: Config, arguments: dict[str, Any]) -> Pipeline | None:
+    provider = get_logger_provider()
+    exporter = zero_code_exporter(config.identity)
+    if exporter is None or not isinstance(provider, LoggerProvider):
+        return None
+    given = {name: value for name, value in arguments.items() if name != "api_key_file"}
+    if (warning := ignored_arguments(given)) is not None:
+        warn(warning)
+    return Pipeline(exporter, provider, ZeroCodeProcessor(provider, exporter))
+
+
+def _new(endpoint: str | None, api_key: str | None, arguments: dict[str, Any]) -> Pipeline:
+    exporter = LogwellLogExporter(endpoint, api_key, **arguments)
+    provider = _provider(arguments["service"])
+    processor = _processor(exporter)
+    provider.add_log_record_processor(processor)
+    return Pipeline(exporter, provider, processor)
+
+
+def _provider(service: str | None) -> LoggerProvider:
+    current = get_logger_provider()
+    if isinstance(current, LoggerProvider):
+        return current
+    made = LoggerProvider(Resource.create({SERVICE_NAME: service} if service else {}))
+    made.add_log_record_processor(ContextLogRecordProcessor())
+    set_logger_provider(made)
+    return made
+
+
+def _processor(exporter: LogwellLogExporter) -> LogwellBatchLogRecordProcessor:
+    queue = None if os.environ.get("OTEL_BLRP_MAX_QUEUE_SIZE") else MAX_QUEUE_SIZE
+    batch = None if os.environ.get("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE") else MAX_EXPORT_BATCH_SIZE
+    return LogwellBatchLogRecordProcessor(
+        exporter, max_queue_size=queue, max_export_batch_size=batch
+    )
+
+
+# `configure()` in a program that zero-code start-up has already set up.
+#
+# `OTEL_LOGS_EXPORTER=logwell` or a configuration file made the exporter and put it behind the
+# global LoggerProvider before the program began. A second exporter would send everything
+# twice, so that `configure()` takes that one.
+
+
+_SET_UP_BY_FILE: Final = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
+_PRIVACY: Final = ("redact", "redact_keys", "before_send")
+
+
+def zero_code_exporter(identity: tuple[str, int]) -> LogwellLogExporter | None:
+    """The exporter that zero-code start-up made for this server and key, if it did."""
+    names = {name.strip() for name in os.environ.get("OTEL_LOGS_EXPORTER", "").split(",")}
+    by_file = any(os.environ.get(name) for name in _SET_UP_BY_FILE)
+    if "logwell" not in names and not by_file:
+        return None
+    for exporter in exporters():
+        if exporter.identity == identity and not exporter.closed:
+            return exporter
+    return None
+
+
+def ignored_arguments(arguments: Mapping[str, Any]) -> str | None:
+    """A warning about arguments that an exporter made before does not get; None without any.
+
+    Raises:
+        LogwellError: `INVALID_CONFIG` where the exporter would send what the program wants
+            kept back.
+    """
+    given = [name for name, value in arguments.items() if value is not None]
+    if not given:
+        return None
+    text = (
+        "The exporter that OTEL_LOGS_EXPORTER or the configuration file set up sends to this "
+        f"server already, without the {', '.join(given)} given to configure(). "
+        "Set them there or by their LOGWELL_* variables, or leave logwell out of "
+        "OTEL_LOGS_EXPORTER."
+    )
+    if any(name in given for name in _PRIVACY):
+        raise config_error(text)
+    return text
+
+
+class ZeroCodeProcessor:
+    """In the place of the batch processor, which start-up made and nobody can reach.
+
+    Args:
+        provider: The global LoggerProvider.
+        exporter: The exporter behind it.
+    """
+
+    def __init__(self, provider: LoggerProvider, exporter: LogwellLogExporter) -> None:
+        self._provider = provider
+        self._exporter = exporter
+
+    def force_flush(self, timeout_millis: int) -> bool:
+        """Everything logged before is stored at the server."""
+        began = time.monotonic()
+        handed_over = self._provider.force_flush(timeout_millis)
+        spent = int((time.monotonic() - began) * 1000)
+        return self._exporter.force_flush(max(0, timeout_millis - spent)) and handed_over
+
+    def shutdown(self) -> None:
+        """Flush only: the provider is not ours to end, and ends with the program."""
+        flush_while_it_gets_on(self.force_flush, self._exporter.health)
+
+
+# The standard library's loggers -> OpenTelemetry: one handler, safe, and open to a level.
+
+
+def attach(
+    logger: logging.Logger, provider: LoggerProvider, threshold: int
+) -> logging.Handler | None:
+    """Have records of `logger` reach `provider` once.
+
+    Args:
+        logger: Where records come from.
+        provider: Where they go, if no handler takes them to OpenTelemetry already. One that
+            does, as under zero-code start-up, is made safe.
+        threshold: Least severe level that passes. The logger is opened up to it if it lets
+            less through. With `NOTSET` the logger's own level decides.
+
+    Returns:
+        The handler that was added, None if one was there.
+
+    Raises:
+        ImportError: opentelemetry-instrumentation-logging is not installed.
+    """
+    from logwell_otel.handler import LogwellLoggingHandler  # noqa: PLC0415 - an extra
+
+    handler: logging.Handler | None = None
+    if found := _handlers_of(logger):
+        for one in found:
+            make_safe(one)
+    else:
+        handler = LogwellLoggingHandler(threshold, provider)
+        logger.addHandler(handler)
+    if threshold != logging.NOTSET and logger.getEffectiveLevel() > threshold:
+        logger.setLevel(threshold)
+    return handler
+
+
+def _handlers_of(logger: logging.Logger) -> list[LoggingHandler]:
+    from opentelemetry.instrumentation.logging.handler import LoggingHandler  # noqa: PLC0415
+
+    found: list[LoggingHandler] = []
+    current: logging.Logger | None = logger
+    while current is not None:
+        found += [handler for handler in current.handlers if isinstance(handler, LoggingHandler)]
+        current = current.parent if current.propagate else None
+    return found
+
+
+def level_of(level: int | str) -> int:
+    """The number of a logging level.
+
+    Raises:
+        LogwellError: `INVALID_CONFIG`: there is no such level.
+    """
+    if isinstance(level, int):
+        return level
+    number = logging.getLevelName(level.strip().upper())
+    if isinstance(number, int):
+        return number
+    raise config_error(f"level: expected the name or number of a logging level, got {level!r}.")
