@@ -12,7 +12,7 @@ from logwell_otel.check.tls import EXPIRES_SOON_DAYS
 from logwell_otel.cli import main
 from logwell_otel.cli.spool import PATIENCE
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def test_every_step_is_explained() -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from logwell_otel.devserver.entry import Entry
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "logwell_otel"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OURS = (

@@ -12,7 +12,7 @@ import pytest
 from config_kit import attempt, resolve
 from logwell_otel import LogwellLogExporter
 
-PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 class Row(NamedTuple):

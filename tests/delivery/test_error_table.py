@@ -22,8 +22,8 @@ from logwell_otel._http import Answer, NoAnswer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-TABLE = Path(__file__).parent.parent / "docs" / "errors.md"
-VECTORS = Path(__file__).parent / "contract" / "ingest_vectors.json"
+TABLE = Path(__file__).parents[2] / "docs" / "errors.md"
+VECTORS = Path(__file__).parents[1] / "contract" / "ingest_vectors.json"
 
 HTML = "<html><body>Bad gateway</body></html>"
 RETRY, HOLD, SPLIT = Action.RETRY, Action.HOLD, Action.SPLIT

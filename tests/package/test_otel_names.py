@@ -21,7 +21,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SOURCE = Path(__file__).parent.parent / "src" / "logwell_otel"
+SOURCE = Path(__file__).parents[2] / "src" / "logwell_otel"
 OTEL = f"opentelemetry-sdk {version('opentelemetry-sdk')}"
 
 
