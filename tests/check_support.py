@@ -18,14 +18,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from logwell_otel.check import Check, Result, Seams
-from logwell_otel.check.installed import EntryPoint, Installed
+from logwell_otel.cli.check.installed import EntryPoint, Installed
+from logwell_otel.cli.check.run import Check, Seams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import pytest
+
+    from logwell_otel.cli.check.result import Result
 
 KEY = "lw_" + "k" * 28 + "last"
 

@@ -20,7 +20,7 @@ import logwell_otel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from logwell_otel.devserver import Entry, Receiver, ReceiverProcess
+    from logwell_otel.devserver import DevServer, DevServerProcess, Entry
 
 # The batch processor sends by size and on the way out, and never because time has passed.
 NEVER_BY_TIME = {"OTEL_BLRP_SCHEDULE_DELAY": "60000"}
@@ -33,7 +33,7 @@ TRACE_PARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 
 
 def environment(
-    receiver: Receiver | ReceiverProcess, variables: Mapping[str, str]
+    receiver: DevServer | DevServerProcess, variables: Mapping[str, str]
 ) -> dict[str, str]:
     """This process's environment, with the receiver's variables and no others of the kind.
 
@@ -58,7 +58,7 @@ def environment(
 
 def run(
     command: str,
-    receiver: Receiver | ReceiverProcess,
+    receiver: DevServer | DevServerProcess,
     variables: Mapping[str, str] = MappingProxyType({}),
     *,
     status: int = 0,
@@ -97,7 +97,7 @@ class Running(NamedTuple):
 @contextmanager
 def running(
     command: str,
-    receiver: Receiver | ReceiverProcess,
+    receiver: DevServer | DevServerProcess,
     output: Path,
     variables: Mapping[str, str] = MappingProxyType({}),
     *,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from chaos.pipeline import Pipeline, texts
 from chaos.result import Trial
-from logwell_otel.devserver import FaultSettings, Outcome, ReceiverProcess
+from logwell_otel.devserver import DevServerProcess, FaultSettings, Outcome
 
 if TYPE_CHECKING:
     from chaos.result import Result
@@ -22,7 +22,7 @@ def two_bursts(
     batch_size: int, delay_ms: int, *, records: int = 20_000, more: int = 5_000, pause: float = 1.0
 ) -> Result:
     """A burst and a smaller one a second later, with the settings that everybody has."""
-    with ReceiverProcess() as receiver:
+    with DevServerProcess() as receiver:
         receiver.set_faults(FaultSettings(delay_ms=delay_ms))
         run = _Run(receiver, batch_size=batch_size)
         run.log(records)
@@ -33,7 +33,7 @@ def two_bursts(
 
 def during_an_export(*, records: int = 20_000) -> Result:
     """The burst begins while a request is under way."""
-    with ReceiverProcess() as receiver:
+    with DevServerProcess() as receiver:
         receiver.set_faults(FaultSettings(delay_ms=500))
         run = _Run(receiver)
         run.log(1)
@@ -45,7 +45,7 @@ def during_an_export(*, records: int = 20_000) -> Result:
 
 def while_another_thread_flushes(*, records: int = 20_000, more: int = 5_000) -> Result:
     """`force_flush` of provider and exporter, all the while."""
-    with ReceiverProcess() as receiver:
+    with DevServerProcess() as receiver:
         run = _Run(receiver)
         done = threading.Event()
 
@@ -67,7 +67,7 @@ def while_another_thread_flushes(*, records: int = 20_000, more: int = 5_000) ->
 def in_an_outage(trouble: Trouble, *, spool: bool, records: int = 20_000) -> Result:
     """The server has been away for a while when the burst comes; later it is back."""
     with ExitStack() as stack:
-        receiver = stack.enter_context(ReceiverProcess())
+        receiver = stack.enter_context(DevServerProcess())
         options: dict[str, Any] = {}
         if spool:
             options["spool_dir"] = stack.enter_context(tempfile.TemporaryDirectory())
@@ -92,7 +92,7 @@ def in_an_outage(trouble: Trouble, *, spool: bool, records: int = 20_000) -> Res
 class _Run:
     """One pipeline and the records that went into it."""
 
-    def __init__(self, receiver: ReceiverProcess, **options: Any) -> None:
+    def __init__(self, receiver: DevServerProcess, **options: Any) -> None:
         self._receiver = receiver
         self._trial = Trial()
         self._count = 0

@@ -17,7 +17,7 @@ from logwell_otel._delivery.engine import Seams
 
 if TYPE_CHECKING:
     from logwell_otel import LogwellError
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 REQUEST_SECONDS = 0.03
 _TICK = 0.2
@@ -35,7 +35,7 @@ class Compressed:
         slowest: Real seconds of the longest `export()`.
     """
 
-    def __init__(self, receiver: Receiver, *, seed: int = 7, **options: Any) -> None:
+    def __init__(self, receiver: DevServer, *, seed: int = 7, **options: Any) -> None:
         self.clock = Clock()
         self.errors: list[LogwellError] = []
         self.said: list[str] = []

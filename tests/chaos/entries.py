@@ -11,7 +11,7 @@ from chaos.pipeline import texts
 from chaos.result import Trial
 from kit import record, records
 from logwell_otel import LogwellErrorCode, LogwellLogExporter
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ AWKWARD: tuple[dict[str, Any], ...] = (
 def awkward_ones(count: int = 1_000) -> Result:
     """Eight awkward records among a thousand. A record's text may be changed; it arrives."""
     trial = Trial()
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         exporter = LogwellLogExporter(receiver.url, receiver.key)
         step = count // len(AWKWARD)
         batch = []
@@ -76,7 +76,7 @@ def awkward_ones(count: int = 1_000) -> Result:
 def poison(places: Sequence[int], count: int = 1_000) -> Result:
     """A server that answers 500 whenever a marked record is inside, clock compressed."""
     trial = Trial()
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         receiver.faults.poison(_MARKER)
         sender = Compressed(receiver)
         batch = records(count)
@@ -105,7 +105,7 @@ def poison(places: Sequence[int], count: int = 1_000) -> Result:
 def poison_alone() -> Result:
     """Nothing else to compare with: held. Once others are accepted: dropped, and named."""
     trial = Trial()
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         receiver.faults.poison(_MARKER)
         sender = Compressed(receiver)
         sender.export([record(f"{_MARKER} 0")])

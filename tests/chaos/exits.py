@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from chaos.pipeline import texts
 from chaos.process import Program, environment
 from chaos.result import Trial
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ def ends(how: str, start_method: StartMethod = "fork", *, configured: bool = Fal
             children that return.
     """
     trial, ending = Trial(), ENDINGS[how]
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         env = {**environment(receiver), "CHAOS_START_METHOD": start_method}
         env["CHAOS_COUNT"] = str(_COUNT)
         if configured:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from chaos.pipeline import Pipeline, texts
 from chaos.result import Trial
 from logwell_otel import LogwellBatchLogRecordProcessor
-from logwell_otel.devserver import FaultSettings, ReceiverProcess
+from logwell_otel.devserver import DevServerProcess, FaultSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ COUNTS = (1, 100, 511, 512, 513, 1024)
 def exact(counts: Sequence[int] = COUNTS, *, delay_ms: int = 45, repeated: int = 1) -> Result:
     """Flushes of the provider; the receiver is looked at the moment each returns."""
     trial = Trial()
-    with ReceiverProcess() as receiver:
+    with DevServerProcess() as receiver:
         receiver.set_faults(FaultSettings(delay_ms=delay_ms))
         pipeline = Pipeline(receiver, processor=LogwellBatchLogRecordProcessor)
         sent = 0

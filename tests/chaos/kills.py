@@ -13,7 +13,7 @@ from chaos.process import SubjectProcess
 from chaos.result import Trial
 from logwell_otel._buffer.outbox import UNACKNOWLEDGED_SECONDS
 from logwell_otel._wire import MAX_ENTRIES
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from chaos.result import Result
@@ -38,7 +38,10 @@ def at_random(
     """
     trial, rng = Trial(), random.Random(seed)
     maybe: set[str] = set()
-    with tempfile.TemporaryDirectory() as directory, Receiver(requests_per_minute=None) as receiver:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        DevServer(requests_per_minute=None) as receiver,
+    ):
         spool = Path(directory, "spool")
         for first in range(0, kills, at_once):
             if server == "refusing":
@@ -94,7 +97,7 @@ def _young(trial: Trial, victim: SubjectProcess, killed_at: float) -> set[str]:
     return {*texts(handed_over - safe, safe, victim.prefix), *unsaid}
 
 
-def _recover(trial: Trial, receiver: Receiver, spool: Path, prefix: str) -> None:
+def _recover(trial: Trial, receiver: DevServer, spool: Path, prefix: str) -> None:
     with SubjectProcess(receiver, prefix, spool) as rescuer:
         rescuer.started()
         trial.send(texts(1, prefix=prefix))

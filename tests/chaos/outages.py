@@ -12,7 +12,7 @@ from chaos.pipeline import Pipeline, texts
 from chaos.result import Trial
 from kit import records
 from logwell_otel._wire import MAX_ENTRIES
-from logwell_otel.devserver import Receiver, ReceiverProcess
+from logwell_otel.devserver import DevServer, DevServerProcess
 
 if TYPE_CHECKING:
     from chaos.result import Result
@@ -38,7 +38,7 @@ def ten_minutes(
     """
     trial = Trial()
     with ExitStack() as stack:
-        receiver = stack.enter_context(Receiver(requests_per_minute=None))
+        receiver = stack.enter_context(DevServer(requests_per_minute=None))
         options: dict[str, Any] = {}
         if spool:
             options["spool_dir"] = stack.enter_context(tempfile.TemporaryDirectory())
@@ -77,7 +77,7 @@ def ten_minutes(
 def receiver_killed(times: int, *, records_each: int = 2_000) -> Result:
     """`kill -9` of the receiver while requests are under way, in real time."""
     trial = Trial()
-    with ReceiverProcess() as receiver:
+    with DevServerProcess() as receiver:
         pipeline = Pipeline(receiver)
         for number in range(times):
             messages = texts(records_each, number * records_each)
@@ -97,12 +97,12 @@ def receiver_killed(times: int, *, records_each: int = 2_000) -> Result:
         )
 
 
-def _kill_connections(receiver: Receiver, times: int) -> None:
+def _kill_connections(receiver: DevServer, times: int) -> None:
     if times:
         receiver.faults.close(times=times, stored=True)
 
 
-def _begin(receiver: Receiver, outage: Outage) -> None:
+def _begin(receiver: DevServer, outage: Outage) -> None:
     if outage == "refusing":
         receiver.stop()
     elif outage == "hanging":
@@ -111,7 +111,7 @@ def _begin(receiver: Receiver, outage: Outage) -> None:
         receiver.faults.fail_inserts()
 
 
-def _end(receiver: Receiver, outage: Outage) -> None:
+def _end(receiver: DevServer, outage: Outage) -> None:
     receiver.faults.clear()
     if outage == "refusing":
         receiver.start()

@@ -12,7 +12,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from logwell_otel import LogwellLogExporter
 
 if TYPE_CHECKING:
-    from logwell_otel.devserver import Receiver, ReceiverProcess
+    from logwell_otel.devserver import DevServer, DevServerProcess
 
 
 def texts(count: int, first: int = 0, prefix: str = "record") -> list[str]:
@@ -29,7 +29,7 @@ class Pipeline:
 
     def __init__(
         self,
-        receiver: Receiver | ReceiverProcess,
+        receiver: DevServer | DevServerProcess,
         *,
         batch_size: int = 512,
         processor: type[BatchLogRecordProcessor] = BatchLogRecordProcessor,

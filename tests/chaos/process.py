@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from logwell_otel.devserver import Receiver, ReceiverProcess
+    from logwell_otel.devserver import DevServer, DevServerProcess
 
 _START_SECONDS = 30.0
 
 
-def environment(receiver: Receiver | ReceiverProcess, **settings: object) -> dict[str, str]:
+def environment(receiver: DevServer | DevServerProcess, **settings: object) -> dict[str, str]:
     """This process' environment, in which a program finds `receiver`; and further settings."""
     return {
         **os.environ,
@@ -122,7 +122,7 @@ class SubjectProcess(Program):
     """`chaos.subject`."""
 
     def __init__(
-        self, receiver: Receiver | ReceiverProcess, prefix: str, spool: Path | None = None
+        self, receiver: DevServer | DevServerProcess, prefix: str, spool: Path | None = None
     ) -> None:
         settings = {} if spool is None else {"spool_dir": spool}
         super().__init__("chaos.subject", prefix, env=environment(receiver, **settings))

@@ -9,7 +9,7 @@ from chaos.pipeline import texts
 from chaos.result import Figures, Trial
 from kit import records
 from logwell_otel import LogwellLogExporter
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from chaos.result import Result
@@ -29,7 +29,7 @@ def bounded(server: Server, most: float) -> Result:
         most: Seconds that the shutdown may take.
     """
     trial = Trial()
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         exporter = LogwellLogExporter(receiver.url, receiver.key, timeout=_REQUEST_TIMEOUT)
         if server == "refusing":
             receiver.stop()

@@ -16,7 +16,7 @@ from chaos.result import Trial
 from kit import records
 from logwell_otel import LogwellLogExporter
 from logwell_otel._buffer.spool import Spool
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 from spool_support import FailingDisk
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def subject_restarted(*, kill: bool) -> Result:
             instead of letting it exit.
     """
     trial = Trial()
-    with tempfile.TemporaryDirectory() as directory, Receiver() as receiver:
+    with tempfile.TemporaryDirectory() as directory, DevServer() as receiver:
         spool = Path(directory, "spool")
         with SubjectProcess(receiver, "before", spool) as subject:
             subject.started()
@@ -66,7 +66,7 @@ def subject_restarted(*, kill: bool) -> Result:
 def shared_by_two() -> Result:
     """Two processes log through an outage; one is killed, the other delivers for both."""
     trial = Trial()
-    with tempfile.TemporaryDirectory() as directory, Receiver() as receiver:
+    with tempfile.TemporaryDirectory() as directory, DevServer() as receiver:
         spool = Path(directory, "spool")
         with (
             SubjectProcess(receiver, "survivor", spool) as survivor,
@@ -94,7 +94,7 @@ def disk_fails(code: int = errno.ENOSPC, *, batches: int = 20) -> Result:
     trial, disk, said = Trial(), FailingDisk(), list[str]()
     with (
         tempfile.TemporaryDirectory() as directory,
-        Receiver() as receiver,
+        DevServer() as receiver,
         mock.patch("logwell_otel._buffer.spool.Spool", functools.partial(Spool, disk=disk)),
         mock.patch("logwell_otel._diagnostics.warn", said.append),
     ):
@@ -125,7 +125,7 @@ def disk_fails(code: int = errno.ENOSPC, *, batches: int = 20) -> Result:
         return trial.judge(entry.message for entry in receiver.entries())
 
 
-def _complete(receiver: Receiver, subject: SubjectProcess, count: int) -> bool:
+def _complete(receiver: DevServer, subject: SubjectProcess, count: int) -> bool:
     until = time.monotonic() + _DELIVERY_SECONDS
     while receiver.count() < count and time.monotonic() < until:
         subject.tell("flush", 100)

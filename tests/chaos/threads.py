@@ -12,7 +12,7 @@ from chaos.pipeline import Pipeline, texts
 from chaos.result import Figures, Trial
 from kit import records
 from logwell_otel import LogwellLogExporter
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def all_at_once(repetitions: int) -> Result:
     """
     trial = Trial()
     maybe: list[str] = []
-    with Receiver(requests_per_minute=None) as receiver, _switching_every(1e-6):
+    with DevServer(requests_per_minute=None) as receiver, _switching_every(1e-6):
         for repetition in range(repetitions):
             exporter = LogwellLogExporter(receiver.url, receiver.key)
             first, before = repetition * 10_000, receiver.count()
@@ -59,7 +59,7 @@ def all_at_once(repetitions: int) -> Result:
 def callback(does: Literal["logs", "flushes", "raises", "shuts down"], count: int = 300) -> Result:
     """`on_error` and `on_flush` that use what they are called from."""
     trial, calls = Trial(), list[str]()
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         act: Callable[[], object]
 
         def on_event(_: Any) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from chaos.pipeline import texts
 from chaos.process import Program, SubjectProcess, environment
 from chaos.result import Trial
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ _MOST_REQUESTS = 10_000
 def gunicorn(requests: int, *, workers: int = 4) -> Result:
     """`gunicorn --preload`: each request's log line arrives once, without any set-up for it."""
     trial = Trial()
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         receiver.faults.delay(_ANSWER_MS)  # so that the master holds entries when it forks
         arguments = ["--preload", "--bind", "127.0.0.1:0", "--workers", str(workers)]
         with Program(
@@ -69,7 +69,7 @@ def same_errors(records_each: int, *, processes: int = 4) -> Result:
     def note(entries: Sequence[Entry]) -> None:
         batches.append([incident(entry) for entry in entries])
 
-    with Receiver(requests_per_minute=None, on_stored=note) as receiver, ExitStack() as stack:
+    with DevServer(requests_per_minute=None, on_stored=note) as receiver, ExitStack() as stack:
         names = [f"{number}00" for number in range(1, processes + 1)]
         subjects = [stack.enter_context(SubjectProcess(receiver, name)) for name in names]
         for subject in subjects:

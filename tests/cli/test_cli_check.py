@@ -14,9 +14,9 @@ import pytest
 
 from check_support import KEY, clean_environment, closed_port
 from logwell_otel._version import __version__
-from logwell_otel.check.installed import Installed
 from logwell_otel.cli import main
-from logwell_otel.devserver import Receiver
+from logwell_otel.cli.check.installed import Installed
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +38,8 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver(api_key=KEY) as running:
+def receiver() -> Iterator[DevServer]:
+    with DevServer(api_key=KEY) as running:
         yield running
 
 
@@ -108,7 +108,7 @@ Nothing failed
 
 
 def test_a_good_server(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    receiver: DevServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LOGWELL_ENDPOINT", receiver.url)
     monkeypatch.setenv("LOGWELL_API_KEY", KEY)
@@ -121,7 +121,7 @@ def test_a_good_server(
 
 
 def test_nothing_is_stored_with_no_send(
-    receiver: Receiver, capsys: pytest.CaptureFixture[str]
+    receiver: DevServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ["--endpoint", receiver.url, "--api-key", KEY]
     assert main(["check", *given, "--no-send"]) == 0
@@ -222,7 +222,7 @@ def test_colours_on_a_terminal(
     assert ("\x1b" in text) is coloured
 
 
-def test_in_a_process_of_its_own(receiver: Receiver) -> None:
+def test_in_a_process_of_its_own(receiver: DevServer) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "logwell_otel.cli", "check", "--json"],
         env={

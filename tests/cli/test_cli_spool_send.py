@@ -14,7 +14,7 @@ from logwell_otel._buffer.spool import Spool, list_spools
 from logwell_otel._delivery.engine import Seams
 from logwell_otel.cli import main, spool
 from logwell_otel.cli.terminal import Terminal
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 from spool_support import entries, entry
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver(api_key=KEY) as running:
+def receiver() -> Iterator[DevServer]:
+    with DevServer(api_key=KEY) as running:
         yield running
 
 
@@ -85,7 +85,7 @@ class Send:
 
 
 def test_all_pools_of_the_server(
-    receiver: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    receiver: DevServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop = fill(tmp_path, 250, endpoint=receiver.url)
     till = fill(tmp_path, 1, endpoint=receiver.url, service="till")
@@ -103,7 +103,7 @@ def test_all_pools_of_the_server(
 
 
 def test_settings_from_variables(
-    receiver: Receiver,
+    receiver: DevServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -10,7 +10,7 @@ import pytest
 from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellLogExporter
 from logwell_otel._diagnostics import LOGGER_NAME
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ def _broken() -> Iterator[None]:
 
 
 def test_the_senders_thread_lives_on_and_delivers() -> None:
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         receiver.faults.answer(401, times=1)  # said at once
         exporter = LogwellLogExporter(receiver.url, receiver.key)
         exporter.export(records(10))

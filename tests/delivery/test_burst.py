@@ -19,21 +19,21 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, SimpleLogRecordProcessor
 
 from logwell_otel import LogwellLogExporter
-from logwell_otel.devserver import FaultSettings, ReceiverProcess
+from logwell_otel.devserver import DevServerProcess, FaultSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture(scope="module")
-def process() -> Iterator[ReceiverProcess]:
+def process() -> Iterator[DevServerProcess]:
     """In a process of its own, so that a burst does not share its GIL with the receiver."""
-    with ReceiverProcess(requests_per_minute=None) as receiver:
+    with DevServerProcess(requests_per_minute=None) as receiver:
         yield receiver
 
 
 @pytest.fixture
-def receiver(process: ReceiverProcess) -> Iterator[ReceiverProcess]:
+def receiver(process: DevServerProcess) -> Iterator[DevServerProcess]:
     yield process
     process.set_faults(FaultSettings())
 
@@ -41,7 +41,7 @@ def receiver(process: ReceiverProcess) -> Iterator[ReceiverProcess]:
 class Pipeline:
     """Logging -> OpenTelemetry's batch processor -> the exporter."""
 
-    def __init__(self, receiver: ReceiverProcess, batch_size: int = 512) -> None:
+    def __init__(self, receiver: DevServerProcess, batch_size: int = 512) -> None:
         self.exporter = LogwellLogExporter(
             receiver.url, receiver.key, requests_per_minute=1_000_000
         )
@@ -56,7 +56,7 @@ class Pipeline:
         for number in range(count):
             self.logger.info("burst %d", number)
 
-    def check(self, receiver: ReceiverProcess, expected: int, before: int) -> None:
+    def check(self, receiver: DevServerProcess, expected: int, before: int) -> None:
         self.provider.force_flush()
         assert self.exporter.force_flush(30_000)
         health = self.exporter.health()
@@ -66,7 +66,7 @@ class Pipeline:
 
 
 @pytest.mark.parametrize("batch_size", [100, 500, 512])
-def test_two_bursts_arrive_whole(receiver: ReceiverProcess, batch_size: int) -> None:
+def test_two_bursts_arrive_whole(receiver: DevServerProcess, batch_size: int) -> None:
     before = len(receiver.entries())
     pipeline = Pipeline(receiver, batch_size)
     pipeline.log(20_000)
@@ -75,7 +75,7 @@ def test_two_bursts_arrive_whole(receiver: ReceiverProcess, batch_size: int) -> 
 
 
 @pytest.mark.parametrize("delay_ms", [45, 200])
-def test_a_slow_server_loses_nothing(receiver: ReceiverProcess, delay_ms: int) -> None:
+def test_a_slow_server_loses_nothing(receiver: DevServerProcess, delay_ms: int) -> None:
     receiver.set_faults(FaultSettings(delay_ms=delay_ms))
     before = len(receiver.entries())
     pipeline = Pipeline(receiver)
@@ -89,7 +89,7 @@ def test_a_slow_server_loses_nothing(receiver: ReceiverProcess, delay_ms: int) -
     pipeline.check(receiver, 25_000, before)
 
 
-def test_a_burst_that_begins_while_a_request_is_under_way(receiver: ReceiverProcess) -> None:
+def test_a_burst_that_begins_while_a_request_is_under_way(receiver: DevServerProcess) -> None:
     receiver.set_faults(FaultSettings(delay_ms=500))
     before = len(receiver.entries())
     pipeline = Pipeline(receiver)
@@ -100,7 +100,7 @@ def test_a_burst_that_begins_while_a_request_is_under_way(receiver: ReceiverProc
     pipeline.check(receiver, 10_001, before)
 
 
-def test_with_another_thread_flushing_all_the_while(receiver: ReceiverProcess) -> None:
+def test_with_another_thread_flushing_all_the_while(receiver: DevServerProcess) -> None:
     before = len(receiver.entries())
     pipeline = Pipeline(receiver)
     done = threading.Event()
@@ -119,7 +119,7 @@ def test_with_another_thread_flushing_all_the_while(receiver: ReceiverProcess) -
 
 
 def test_with_the_simple_processor_logging_does_not_wait_for_the_server(
-    receiver: ReceiverProcess,
+    receiver: DevServerProcess,
 ) -> None:
     receiver.set_faults(FaultSettings(delay_ms=2_000))
     before = len(receiver.entries())

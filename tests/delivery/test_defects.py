@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kit import Bench, messages, record, records
 from logwell_otel import LogwellLogExporter
 from logwell_otel._delivery import ordering as incidents
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     import pytest
@@ -89,7 +89,7 @@ def test_a_failure_after_the_answer_sends_nothing_twice(monkeypatch: pytest.Monk
 
 def test_the_thread_outlives_a_step_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    with Receiver() as server:
+    with DevServer() as server:
         exporter = LogwellLogExporter(server.url, server.key)
         delivery: Delivery = exporter._engine.delivery  # noqa: SLF001 - a defect put inside
         step, failing = delivery.step, [True]

@@ -9,20 +9,20 @@ from opentelemetry.sdk._logs import LoggerProvider
 
 from kit import REFUSED, Bench, messages, records
 from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver(requests_per_minute=None) as running:
+def receiver() -> Iterator[DevServer]:
+    with DevServer(requests_per_minute=None) as running:
         yield running
 
 
 @pytest.mark.parametrize("count", [1, 100, 511, 512, 513, 1024])
-def test_after_a_flush_everything_is_at_the_server(receiver: Receiver, count: int) -> None:
+def test_after_a_flush_everything_is_at_the_server(receiver: DevServer, count: int) -> None:
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(LogwellBatchLogRecordProcessor(exporter))
@@ -34,7 +34,7 @@ def test_after_a_flush_everything_is_at_the_server(receiver: Receiver, count: in
     provider.shutdown()
 
 
-def test_a_flush_waits_only_for_what_was_handed_over_before(receiver: Receiver) -> None:
+def test_a_flush_waits_only_for_what_was_handed_over_before(receiver: DevServer) -> None:
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     stop = threading.Event()
 
@@ -89,7 +89,7 @@ def test_nothing_handed_over_is_flushed_at_once() -> None:
     assert bench.server.requests == []
 
 
-def test_a_callback_that_flushes_is_told_no_and_does_not_deadlock(receiver: Receiver) -> None:
+def test_a_callback_that_flushes_is_told_no_and_does_not_deadlock(receiver: DevServer) -> None:
     results: list[bool] = []
 
     def flush(_: int) -> None:

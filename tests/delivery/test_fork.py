@@ -13,7 +13,7 @@ from kit import messages, records
 from logwell_otel import LogwellLogExporter
 from logwell_otel import exporter as exporter_module
 from logwell_otel._otel import LogRecordExportResult
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,8 +28,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver(requests_per_minute=None) as running:
+def receiver() -> Iterator[DevServer]:
+    with DevServer(requests_per_minute=None) as running:
         yield running
 
 
@@ -52,11 +52,11 @@ def deliver(exporter: LogwellLogExporter, batch: list[ReadableLogRecord]) -> boo
     return exporter.force_flush(5_000)
 
 
-def stored(receiver: Receiver) -> list[str]:
+def stored(receiver: DevServer) -> list[str]:
     return sorted(entry.message for entry in receiver.entries())
 
 
-def test_a_child_delivers_its_own_records_and_none_of_its_parents(receiver: Receiver) -> None:
+def test_a_child_delivers_its_own_records_and_none_of_its_parents(receiver: DevServer) -> None:
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     receiver.faults.delay(100)
     exporter.export(records(500))
@@ -72,7 +72,7 @@ def test_a_child_delivers_its_own_records_and_none_of_its_parents(receiver: Rece
     assert stored(receiver) == sorted(messages(551))
 
 
-def test_the_parents_connection_goes_on(receiver: Receiver) -> None:
+def test_the_parents_connection_goes_on(receiver: DevServer) -> None:
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     exporter.export(records(1))
     assert exporter.force_flush(5_000)
@@ -85,7 +85,7 @@ def test_the_parents_connection_goes_on(receiver: Receiver) -> None:
     assert len(parents) == 1
 
 
-def test_through_opentelemetrys_processor(receiver: Receiver) -> None:
+def test_through_opentelemetrys_processor(receiver: DevServer) -> None:
     provider = LoggerProvider(shutdown_on_exit=False)
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
@@ -103,7 +103,7 @@ def test_through_opentelemetrys_processor(receiver: Receiver) -> None:
 
 
 def test_without_at_fork_hooks_the_pid_tells(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    receiver: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C code that forks runs no hooks of Python's."""
     monkeypatch.setattr(exporter_module, "exporters", list)  # the hook finds none
@@ -120,7 +120,7 @@ def test_without_at_fork_hooks_the_pid_tells(
 
 
 def test_exporters_that_are_gone_leave_no_hooks(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    receiver: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hooks cannot be taken back: each would be run by every fork from then on."""
     registered: list[object] = []
@@ -133,7 +133,7 @@ def test_exporters_that_are_gone_leave_no_hooks(
     assert set(exporter_module.exporters()) <= before
 
 
-def test_a_fork_while_locks_are_held_does_not_deadlock_the_child(receiver: Receiver) -> None:
+def test_a_fork_while_locks_are_held_does_not_deadlock_the_child(receiver: DevServer) -> None:
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     exporter.export(records(1))
     engine = exporter._engine  # noqa: SLF001
@@ -144,7 +144,7 @@ def test_a_fork_while_locks_are_held_does_not_deadlock_the_child(receiver: Recei
     assert stored(receiver) == messages(2)
 
 
-def test_a_child_of_a_parent_that_logged_nothing(receiver: Receiver) -> None:
+def test_a_child_of_a_parent_that_logged_nothing(receiver: DevServer) -> None:
     """gunicorn --preload: the exporter is made in the parent, which never logs."""
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     for number in range(4):
@@ -158,7 +158,7 @@ def test_a_child_of_a_parent_that_logged_nothing(receiver: Receiver) -> None:
     exporter.shutdown()
 
 
-def test_children_of_one_parent_draw_different_jitter(receiver: Receiver) -> None:
+def test_children_of_one_parent_draw_different_jitter(receiver: DevServer) -> None:
     """Python reseeds its own generator in a child, and no other: workers retried in step."""
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     drawn = [exporter._seams.rng.random()]  # noqa: SLF001 - not seen from outside
@@ -176,7 +176,7 @@ def test_children_of_one_parent_draw_different_jitter(receiver: Receiver) -> Non
     assert len(set(drawn)) == 4
 
 
-def test_an_exporter_that_was_shut_down_is_so_in_a_child_too(receiver: Receiver) -> None:
+def test_an_exporter_that_was_shut_down_is_so_in_a_child_too(receiver: DevServer) -> None:
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     exporter.shutdown()
 

@@ -9,7 +9,7 @@ import pytest
 from kit import KEY, RATE_LIMITED, REFUSED, SERVER_ERROR, UNAUTHORIZED, Bench, messages, records
 from logwell_otel import LogwellError, LogwellLogExporter
 from logwell_otel._otel import LogRecordExportResult
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,8 +100,8 @@ def test_a_pace_that_is_merely_slow_is_kept_within_the_budget() -> None:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as running:
+def receiver() -> Iterator[DevServer]:
+    with DevServer() as running:
         yield running
 
 
@@ -111,7 +111,7 @@ def seconds_of_shutdown(exporter: LogwellLogExporter) -> float:
     return time.monotonic() - began
 
 
-def test_a_well_server_gets_everything(receiver: Receiver) -> None:
+def test_a_well_server_gets_everything(receiver: DevServer) -> None:
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     exporter.export(records(2_000))
     assert seconds_of_shutdown(exporter) < 5
@@ -136,7 +136,7 @@ def test_a_server_that_never_answers_ends_it_within_five_seconds() -> None:
         assert exporter.health().dropped == {"shutdown": 10}
 
 
-def test_a_callback_that_shuts_down_does_not_deadlock(receiver: Receiver) -> None:
+def test_a_callback_that_shuts_down_does_not_deadlock(receiver: DevServer) -> None:
     errors: list[LogwellError] = []
     exporter = LogwellLogExporter(
         receiver.url,

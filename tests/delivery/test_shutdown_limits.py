@@ -13,7 +13,7 @@ from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellError, LogwellLogExporter
 from logwell_otel._buffer.spool import Spool, list_spools
 from logwell_otel._delivery.engine import Seams
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 from spool_support import FailingDisk
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_what_a_slow_server_has_not_taken_is_on_disk_while_shutdown_goes_on(
 ) -> None:
     """The disk was once left alone from the beginning of the end, which may last 30 s: a
     `kill -9` after ten of them, as `docker stop` sends it, cost all that was held."""
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         receiver.faults.delay(400)
         exporter = LogwellLogExporter(receiver.url, receiver.key, spool_dir=tmp_path / "spool")
         exporter.export(records(2_000))
@@ -90,7 +90,7 @@ def test_what_a_slow_server_has_not_taken_is_on_disk_while_shutdown_goes_on(
 
 
 def test_a_shutdown_from_a_callback_ends_both_threads(tmp_path: Path) -> None:
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         before = threading.enumerate()
         exporter = LogwellLogExporter(
             receiver.url,
@@ -110,7 +110,7 @@ def test_a_shutdown_from_a_callback_ends_both_threads(tmp_path: Path) -> None:
 def test_a_pace_slower_than_an_answer_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries were dropped after 4.5 s although the server was well and there were 30."""
     monkeypatch.setattr("logwell_otel._delivery.worker._STALLED_AFTER", 0.1)
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         exporter = LogwellLogExporter(receiver.url, receiver.key, requests_per_minute=11)
         for number in range(11):
             exporter.export(records(100, first=100 * number))

@@ -9,7 +9,7 @@ import pytest
 
 from kit import records
 from logwell_otel import LogwellLogExporter
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def run_all(*functions: object) -> None:
 def test_export_flush_and_shutdown_from_three_threads_at_once(
     restless: None, repetition: int
 ) -> None:
-    with Receiver(requests_per_minute=None) as receiver:
+    with DevServer(requests_per_minute=None) as receiver:
         exporter = LogwellLogExporter(receiver.url, receiver.key)
         handed_over = threading.Barrier(3)
 
@@ -73,7 +73,7 @@ def test_export_flush_and_shutdown_from_three_threads_at_once(
 
 
 def test_the_sum_holds_at_any_moment(restless: None) -> None:
-    with Receiver(requests_per_minute=None) as receiver:
+    with DevServer(requests_per_minute=None) as receiver:
         exporter = LogwellLogExporter(receiver.url, receiver.key, max_queue_bytes=1024 * 1024)
         done = threading.Event()
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 GOOD = b'[{"level":"info","message":"one"},{"level":"error","message":"two"},7,{"message":5}]'
 OFF: dict[str, Any] = {
@@ -21,7 +21,7 @@ OFF: dict[str, Any] = {
 }
 
 
-def test_switches_are_read_set_and_cleared(receiver: Receiver, client: httpx.Client) -> None:
+def test_switches_are_read_set_and_cleared(receiver: DevServer, client: httpx.Client) -> None:
     assert client.get("/_control/faults").json() == OFF
     outcome = {"kind": "answer", "status": 502, "times": 2}
     answer = client.put("/_control/faults", json={"outcome": outcome, "delay_ms": 1})
@@ -47,7 +47,7 @@ def test_switches_are_read_set_and_cleared(receiver: Receiver, client: httpx.Cli
     ],
 )
 def test_wrong_settings_are_refused_and_nothing_changes(
-    receiver: Receiver, client: httpx.Client, body: bytes, about: str
+    receiver: DevServer, client: httpx.Client, body: bytes, about: str
 ) -> None:
     client.put("/_control/faults", json={"delay_ms": 2})
     answer = client.put("/_control/faults", content=body)
@@ -56,7 +56,7 @@ def test_wrong_settings_are_refused_and_nothing_changes(
     assert receiver.faults.settings.delay_ms == 2
 
 
-def test_the_journal(receiver: Receiver, client: httpx.Client) -> None:
+def test_the_journal(receiver: DevServer, client: httpx.Client) -> None:
     before = time.monotonic()
     client.post("/v1/ingest", content=GOOD)
     client.post("/v1/ingest", content=b"broken")
@@ -94,7 +94,7 @@ def test_the_journal(receiver: Receiver, client: httpx.Client) -> None:
 
 
 def test_it_is_not_there_unless_asked_for() -> None:
-    with Receiver(control=False, journal=False) as receiver:
+    with DevServer(control=False, journal=False) as receiver:
         headers = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}
         with httpx.Client(base_url=receiver.url, headers=headers, trust_env=False) as client:
             for path in ("/_control/faults", "/_control/requests"):

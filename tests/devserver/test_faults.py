@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from logwell_otel.devserver import FaultSettings, Outcome, Receiver
+from logwell_otel.devserver import DevServer, FaultSettings, Outcome
 
 GOOD = b'[{"level":"info","message":"good"},{"level":"error","message":"bad"}]'
 
@@ -20,7 +20,7 @@ def post(client: httpx.Client, **options: Any) -> httpx.Response:
 
 
 @pytest.mark.parametrize("status", [301, 401, 404, 408, 429, 500, 502, 503, 504, 599])
-def test_any_answer_until_cleared(receiver: Receiver, client: httpx.Client, status: int) -> None:
+def test_any_answer_until_cleared(receiver: DevServer, client: httpx.Client, status: int) -> None:
     receiver.faults.answer(status)
     assert [post(client).status_code for _ in range(3)] == [status] * 3
     assert receiver.count() == 0
@@ -29,7 +29,7 @@ def test_any_answer_until_cleared(receiver: Receiver, client: httpx.Client, stat
     assert receiver.count() == 2
 
 
-def test_the_next_two_requests_only(receiver: Receiver, client: httpx.Client) -> None:
+def test_the_next_two_requests_only(receiver: DevServer, client: httpx.Client) -> None:
     receiver.faults.answer(503, times=2)
     assert [post(client).status_code for _ in range(4)] == [503, 503, 200, 200]
     assert receiver.faults.settings == FaultSettings()
@@ -47,7 +47,7 @@ def test_the_next_two_requests_only(receiver: Receiver, client: httpx.Client) ->
     ],
 )
 def test_what_the_server_or_a_proxy_would_say(
-    receiver: Receiver, client: httpx.Client, status: int, kind: str, content: str
+    receiver: DevServer, client: httpx.Client, status: int, kind: str, content: str
 ) -> None:
     receiver.faults.answer(status)
     answer = post(client)
@@ -56,7 +56,7 @@ def test_what_the_server_or_a_proxy_would_say(
     assert (answer.headers.get("retry-after") == "60") is (status == 429)
 
 
-def test_413_and_204_have_no_body(receiver: Receiver, client: httpx.Client) -> None:
+def test_413_and_204_have_no_body(receiver: DevServer, client: httpx.Client) -> None:
     receiver.faults.answer(413)
     answer = post(client)
     assert (answer.content, answer.headers["connection"]) == (b"", "close")
@@ -64,7 +64,7 @@ def test_413_and_204_have_no_body(receiver: Receiver, client: httpx.Client) -> N
     assert post(client).content == b""
 
 
-def test_body_and_headers_of_ones_own(receiver: Receiver, client: httpx.Client) -> None:
+def test_body_and_headers_of_ones_own(receiver: DevServer, client: httpx.Client) -> None:
     receiver.faults.answer(
         307, body="elsewhere", headers={"Location": "https://proxy.example/", "Retry-After": "7"}
     )
@@ -79,7 +79,7 @@ def test_body_and_headers_of_ones_own(receiver: Receiver, client: httpx.Client) 
     assert answer.headers.get_list("content-type") == ["application/json"]
 
 
-def test_an_answer_replaced_after_storing(receiver: Receiver, client: httpx.Client) -> None:
+def test_an_answer_replaced_after_storing(receiver: DevServer, client: httpx.Client) -> None:
     receiver.faults.answer(504, stored=True)
     assert post(client).status_code == 504
     assert receiver.count() == 2
@@ -87,7 +87,7 @@ def test_an_answer_replaced_after_storing(receiver: Receiver, client: httpx.Clie
 
 
 @pytest.mark.parametrize("stored", [False, True])
-def test_a_cut_connection(receiver: Receiver, client: httpx.Client, stored: bool) -> None:
+def test_a_cut_connection(receiver: DevServer, client: httpx.Client, stored: bool) -> None:
     receiver.faults.close(times=1, stored=stored)
     with pytest.raises(httpx.RemoteProtocolError):
         post(client)
@@ -99,7 +99,7 @@ def test_a_cut_connection(receiver: Receiver, client: httpx.Client, stored: bool
 
 
 @pytest.mark.parametrize("stored", [False, True])
-def test_a_request_never_answered(receiver: Receiver, client: httpx.Client, stored: bool) -> None:
+def test_a_request_never_answered(receiver: DevServer, client: httpx.Client, stored: bool) -> None:
     receiver.faults.hang(times=1, stored=stored)
     with pytest.raises(httpx.ReadTimeout):
         post(client, timeout=0.1)
@@ -109,7 +109,7 @@ def test_a_request_never_answered(receiver: Receiver, client: httpx.Client, stor
 
 
 def test_a_hanging_request_is_cut_when_the_switches_change(
-    receiver: Receiver, client: httpx.Client
+    receiver: DevServer, client: httpx.Client
 ) -> None:
     receiver.faults.hang()
     errors: list[Exception] = []
@@ -132,7 +132,7 @@ def test_a_hanging_request_is_cut_when_the_switches_change(
     assert [request.outcome for request in receiver.requests] == ["hung"]
 
 
-def test_delay(receiver: Receiver, client: httpx.Client) -> None:
+def test_delay(receiver: DevServer, client: httpx.Client) -> None:
     receiver.faults.delay(60)
     before = time.monotonic()
     assert post(client).status_code == 200
@@ -144,7 +144,7 @@ def test_delay(receiver: Receiver, client: httpx.Client) -> None:
     assert request.finished - request.time >= 0.06
 
 
-def test_a_marked_entry_is_poison(receiver: Receiver, client: httpx.Client) -> None:
+def test_a_marked_entry_is_poison(receiver: DevServer, client: httpx.Client) -> None:
     receiver.faults.poison("POISON-7")
     body = GOOD.replace(b"good", b"POISON-7")
     assert client.post("/v1/ingest", content=body).status_code == 500
@@ -154,7 +154,7 @@ def test_a_marked_entry_is_poison(receiver: Receiver, client: httpx.Client) -> N
     assert client.post("/v1/ingest", content=body).status_code == 200
 
 
-def test_every_insert_fails_while_health_is_fine(receiver: Receiver, client: httpx.Client) -> None:
+def test_every_insert_fails_while_health_is_fine(receiver: DevServer, client: httpx.Client) -> None:
     receiver.faults.fail_inserts()
     assert post(client).status_code == 500
     # Nothing to insert, nothing to fail.
@@ -167,7 +167,7 @@ def test_every_insert_fails_while_health_is_fine(receiver: Receiver, client: htt
 
 
 def test_switches_stand_in_front_of_the_rate_limit() -> None:
-    with Receiver(requests_per_minute=1) as receiver:
+    with DevServer(requests_per_minute=1) as receiver:
         headers = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}
         with httpx.Client(base_url=receiver.url, headers=headers, trust_env=False) as client:
             receiver.faults.answer(503, times=3)
@@ -175,7 +175,7 @@ def test_switches_stand_in_front_of_the_rate_limit() -> None:
     assert statuses == [503, 503, 503, 200, 429]
 
 
-def test_switches_work_together(receiver: Receiver, client: httpx.Client) -> None:
+def test_switches_work_together(receiver: DevServer, client: httpx.Client) -> None:
     receiver.faults.health("down")
     receiver.faults.answer(502)
     receiver.faults.delay(1)
@@ -197,7 +197,7 @@ def test_switches_work_together(receiver: Receiver, client: httpx.Client) -> Non
         lambda faults: faults.poison(""),
     ],
 )
-def test_wrong_settings_change_nothing(receiver: Receiver, change: Any) -> None:
+def test_wrong_settings_change_nothing(receiver: DevServer, change: Any) -> None:
     with pytest.raises(ValueError, match="must"):
         change(receiver.faults)
     assert receiver.faults.settings == FaultSettings()

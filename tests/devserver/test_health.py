@@ -7,14 +7,14 @@ import httpx
 import pytest
 
 if TYPE_CHECKING:
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 
-def get(receiver: Receiver) -> httpx.Response:
+def get(receiver: DevServer) -> httpx.Response:
     return httpx.get(f"{receiver.url}/api/health", trust_env=False)
 
 
-def test_healthy_and_without_a_key(receiver: Receiver) -> None:
+def test_healthy_and_without_a_key(receiver: DevServer) -> None:
     answer = get(receiver)
     content = answer.json()
     assert answer.status_code == 200
@@ -29,7 +29,7 @@ def test_healthy_and_without_a_key(receiver: Receiver) -> None:
     }
 
 
-def test_switched_down_while_ingest_works(receiver: Receiver, client: httpx.Client) -> None:
+def test_switched_down_while_ingest_works(receiver: DevServer, client: httpx.Client) -> None:
     receiver.faults.health("down")
     answer = get(receiver)
     assert answer.status_code == 503
@@ -40,14 +40,14 @@ def test_switched_down_while_ingest_works(receiver: Receiver, client: httpx.Clie
     assert client.post("/v1/ingest", content=body).status_code == 200
 
 
-def test_a_closed_database_is_noticed(receiver: Receiver, client: httpx.Client) -> None:
+def test_a_closed_database_is_noticed(receiver: DevServer, client: httpx.Client) -> None:
     receiver._store.close()  # noqa: SLF001 - the database goes away under a running server
     assert get(receiver).status_code == 503
     answer = client.post("/v1/ingest", content=b'{"level":"info","message":"good"}')
     assert answer.status_code == 500
 
 
-def test_a_hanging_check_ends_when_the_switch_is_set_back(receiver: Receiver) -> None:
+def test_a_hanging_check_ends_when_the_switch_is_set_back(receiver: DevServer) -> None:
     receiver.faults.health("hang")
     with pytest.raises(httpx.ReadTimeout):
         httpx.get(f"{receiver.url}/api/health", timeout=0.1, trust_env=False)

@@ -14,13 +14,13 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 GOOD = b'{"level":"info","message":"good"}'
 TOO_LONG = 524_289
 
 
-def exchange(receiver: Receiver, request: bytes) -> bytes:
+def exchange(receiver: DevServer, request: bytes) -> bytes:
     """Sends bytes and reads until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", receiver.port), timeout=5) as connection:
         connection.sendall(request)
@@ -30,14 +30,14 @@ def exchange(receiver: Receiver, request: bytes) -> bytes:
     return answer
 
 
-def head(receiver: Receiver, length: int, **headers: str) -> bytes:
+def head(receiver: DevServer, length: int, **headers: str) -> bytes:
     lines = ["POST /v1/ingest HTTP/1.1", f"Host: 127.0.0.1:{receiver.port}"]
     lines += [f"Content-Length: {length}", f"Authorization: Bearer {receiver.key}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def test_a_large_body_is_refused_unread_and_the_connection_closed(receiver: Receiver) -> None:
+def test_a_large_body_is_refused_unread_and_the_connection_closed(receiver: DevServer) -> None:
     answer = exchange(receiver, head(receiver, TOO_LONG) + b"[")
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert answer.endswith(b"\r\n\r\n")
@@ -46,7 +46,7 @@ def test_a_large_body_is_refused_unread_and_the_connection_closed(receiver: Rece
 
 
 def test_a_large_body_sent_without_a_length_is_refused(
-    receiver: Receiver, client: httpx.Client
+    receiver: DevServer, client: httpx.Client
 ) -> None:
     def chunks() -> Iterator[bytes]:
         for _ in range(9):
@@ -60,7 +60,7 @@ def test_a_large_body_sent_without_a_length_is_refused(
 
 
 def test_a_body_without_a_length_within_the_limit_is_taken(
-    receiver: Receiver, client: httpx.Client
+    receiver: DevServer, client: httpx.Client
 ) -> None:
     answer = client.post("/v1/ingest", content=iter([GOOD[:10], GOOD[10:]]))
     assert answer.json() == {"accepted": 1}
@@ -78,7 +78,7 @@ ORDER = [
 
 @pytest.mark.parametrize("case", ORDER)
 def test_order_of_the_checks(
-    receiver: Receiver, case: tuple[str, str, str | None, bytes, int]
+    receiver: DevServer, case: tuple[str, str, str | None, bytes, int]
 ) -> None:
     path, kind, authorization, body, status = case
     headers = {"Content-Type": kind}
@@ -88,7 +88,7 @@ def test_order_of_the_checks(
     assert answer.status_code == status
 
 
-def test_413_comes_before_everything(receiver: Receiver) -> None:
+def test_413_comes_before_everything(receiver: DevServer) -> None:
     answer = exchange(receiver, head(receiver, TOO_LONG, **{"Content-Type": "text/plain"}))
     assert answer.startswith(b"HTTP/1.1 413 ")
 
@@ -150,7 +150,7 @@ def test_a_trailing_slash_redirects(client: httpx.Client) -> None:
     assert (answer.status_code, answer.headers["location"]) == (308, "/v1/ingest?a=b")
 
 
-def test_a_redirect_stays_on_this_host(receiver: Receiver) -> None:
+def test_a_redirect_stays_on_this_host(receiver: DevServer) -> None:
     request = head(receiver, 0, Connection="close").replace(b"/v1/ingest", b"//evil.example//")
     assert b"\r\nlocation: /evil.example\r\n" in exchange(receiver, request)
 
@@ -189,7 +189,7 @@ def test_compressed_bodies_are_not_decoded(client: httpx.Client, encoding: str) 
         ("nonsense", False),
     ],
 )
-def test_500_is_a_page_or_json(receiver: Receiver, accept: str | None, is_json: bool) -> None:
+def test_500_is_a_page_or_json(receiver: DevServer, accept: str | None, is_json: bool) -> None:
     body = b'{"level":"info","message":"\\u0000"}'
     extra = {"Content-Type": "application/json", "Connection": "close"}
     if accept is not None:
@@ -205,7 +205,7 @@ def test_500_is_a_page_or_json(receiver: Receiver, accept: str | None, is_json: 
         assert content.startswith(b"<!doctype html>")
 
 
-def test_one_connection_serves_many_requests(receiver: Receiver, client: httpx.Client) -> None:
+def test_one_connection_serves_many_requests(receiver: DevServer, client: httpx.Client) -> None:
     for body in (GOOD, b"broken", GOOD):
         client.post("/v1/ingest", content=body)
     client.post("/v1/ingest", content=GOOD, headers={"Content-Type": "x/y"})
@@ -213,7 +213,7 @@ def test_one_connection_serves_many_requests(receiver: Receiver, client: httpx.C
     assert receiver.counts.by_status == {200: 2, 400: 1, 415: 1}
 
 
-def test_a_client_that_leaves_in_the_middle_of_its_body_stores_nothing(receiver: Receiver) -> None:
+def test_a_client_that_leaves_in_the_middle_of_its_body_stores_nothing(receiver: DevServer) -> None:
     request = head(receiver, len(GOOD), **{"Content-Type": "application/json"})
     with socket.create_connection(("127.0.0.1", receiver.port), timeout=5) as connection:
         connection.sendall(request + GOOD[:-1])
@@ -222,7 +222,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_stores_nothing(receiver:
     assert receiver.requests == []
 
 
-def test_garbage_is_400_and_the_receiver_goes_on(receiver: Receiver, client: httpx.Client) -> None:
+def test_garbage_is_400_and_the_receiver_goes_on(receiver: DevServer, client: httpx.Client) -> None:
     assert exchange(receiver, b"\x16\x03\x01\r\n\r\n").startswith(b"HTTP/1.1 400 ")
     assert client.post("/v1/ingest", content=GOOD).status_code == 200
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,13 +47,13 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Receiver]:
-    with Receiver(requests_per_minute=None) as running:
+def shared() -> Iterator[DevServer]:
+    with DevServer(requests_per_minute=None) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def wire(shared: Receiver) -> Iterator[httpx.Client]:
+def wire(shared: DevServer) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {shared.key}", "Content-Type": "application/json"}
     with httpx.Client(base_url=shared.url, headers=headers, trust_env=False) as client:
         yield client
@@ -351,7 +351,7 @@ def shown(entry: Any) -> dict[str, Any]:
     }
 
 
-def expect_stored(shared: Receiver, before: int, expected: list[dict[str, Any]]) -> None:
+def expect_stored(shared: DevServer, before: int, expected: list[dict[str, Any]]) -> None:
     stored = [shown(entry) for entry in shared.entries(before)]
     assert len(stored) == len(expected)
     for actual, wanted in zip(stored, expected, strict=True):
@@ -369,7 +369,7 @@ def expect_stored(shared: Receiver, before: int, expected: list[dict[str, Any]])
     mark=st.sampled_from(["", "\ufeff"]),
 )
 def test_a_batch_of_known_entries(
-    shared: Receiver, wire: httpx.Client, cases: list[Case], blank: str, mark: str
+    shared: DevServer, wire: httpx.Client, cases: list[Case], blank: str, mark: str
 ) -> None:
     before = shared.count()
     body = f"{blank}[{blank}{f'{blank},{blank}'.join(case.json for case in cases)}]{blank}"
@@ -393,7 +393,7 @@ def test_a_batch_of_known_entries(
 
 @settings(QUICK, max_examples=300)
 @given(case=odd_entry())
-def test_one_entry_without_an_array(shared: Receiver, wire: httpx.Client, case: Case) -> None:
+def test_one_entry_without_an_array(shared: DevServer, wire: httpx.Client, case: Case) -> None:
     before = shared.count()
     answer = wire.post("/v1/ingest", content=case.json.encode())
     assert answer.status_code == (500 if case.poison else 200)
@@ -424,7 +424,7 @@ def test_there_are_enough_to_move() -> None:
     place=st.floats(0, 1, exclude_max=True),
 )
 def test_a_recorded_entry_elsewhere_in_a_batch_of_another_size(
-    shared: Receiver, wire: httpx.Client, vector: dict[str, Any], size: int, place: float
+    shared: DevServer, wire: httpx.Client, vector: dict[str, Any], size: int, place: float
 ) -> None:
     ahead = int(place * size)
     behind = size - 1 - ahead
@@ -463,7 +463,7 @@ def test_a_recorded_entry_elsewhere_in_a_batch_of_another_size(
 @QUICK
 @given(padding=st.integers(524_280, 524_300), at=st.sampled_from(["message", "space"]))
 def test_the_size_limit_counts_every_byte(
-    shared: Receiver, wire: httpx.Client, padding: int, at: str
+    shared: DevServer, wire: httpx.Client, padding: int, at: str
 ) -> None:
     fill = padding - len(GOOD)
     message = "g" * (fill + 4)

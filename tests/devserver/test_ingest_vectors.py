@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from logwell_otel.devserver import Entry, Receiver
+from logwell_otel.devserver import DevServer, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,8 @@ FILLER = "good"
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Receiver]:
-    with Receiver(requests_per_minute=None) as running:
+def shared() -> Iterator[DevServer]:
+    with DevServer(requests_per_minute=None) as running:
         yield running
 
 
@@ -58,7 +58,7 @@ def test_there_are_82() -> None:
 
 
 @pytest.mark.parametrize("vector", [pytest.param(vector, id=vector["name"]) for vector in VECTORS])
-def test_vector(shared: Receiver, vector: dict[str, Any]) -> None:
+def test_vector(shared: DevServer, vector: dict[str, Any]) -> None:
     before = shared.count()
     headers = {
         name: value.replace("{key}", shared.key) for name, value in vector["headers"].items()

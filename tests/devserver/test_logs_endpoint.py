@@ -8,7 +8,7 @@ import pytest
 if TYPE_CHECKING:
     import httpx
 
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 
 def entry(message: str, minute: int, **fields: Any) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def entry(message: str, minute: int, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def filled(receiver: Receiver, client: httpx.Client) -> httpx.Client:
+def filled(receiver: DevServer, client: httpx.Client) -> httpx.Client:
     entries = [
         entry("third", 3, level="error", service="Shop", metadata={"trace_id": "ab" * 16}),
         entry("first 100%", 1, sourceFile="a.py", lineNumber=7, metadata={"request_id": "r1"}),

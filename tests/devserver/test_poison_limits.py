@@ -21,7 +21,7 @@ from logwell_otel.devserver.rules import (
 if TYPE_CHECKING:
     import httpx
 
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 RANDOM = random.Random(5)
 
@@ -83,7 +83,7 @@ def nested(depth: int, opening: str, closing: str) -> bytes:
 
 
 @pytest.mark.parametrize(("opening", "closing"), [('{"a":', "}"), ("[", "]")])
-def test_depth(receiver: Receiver, client: httpx.Client, opening: str, closing: str) -> None:
+def test_depth(receiver: DevServer, client: httpx.Client, opening: str, closing: str) -> None:
     def post(depth: int) -> int:
         return client.post("/v1/ingest", content=nested(depth, opening, closing)).status_code
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 from logwell_otel.devserver.limits import TokenBucket
 
 GOOD = b'{"level":"info","message":"good"}'
@@ -54,7 +54,7 @@ def test_a_limit_that_lets_nothing_through_is_refused(limit: int) -> None:
 
 def test_what_costs_a_token_and_what_does_not() -> None:
     clock = Clock()
-    with Receiver(requests_per_minute=3, clock=clock) as receiver:
+    with DevServer(requests_per_minute=3, clock=clock) as receiver:
         good = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}
 
         def post(body: bytes = GOOD, **headers: str) -> httpx.Response:

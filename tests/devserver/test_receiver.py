@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from logwell_otel.devserver import Entry, Receiver, StoreError
+from logwell_otel.devserver import DevServer, Entry, StoreError
 from logwell_otel.devserver.sockets import is_loopback, listen, url_of
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 GOOD = b'{"level":"info","message":"good"}'
 
 
-def post(receiver: Receiver, body: bytes = GOOD) -> httpx.Response:
+def post(receiver: DevServer, body: bytes = GOOD) -> httpx.Response:
     headers = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}
     return httpx.post(f"{receiver.url}/v1/ingest", content=body, headers=headers, trust_env=False)
 
 
-def test_entries_come_back_as_stored_and_in_order(receiver: Receiver) -> None:
+def test_entries_come_back_as_stored_and_in_order(receiver: DevServer) -> None:
     body = b"""[{"level":"warn","message":"a","timestamp":"2026-11-20T10:00:00Z","service":"s",
         "sourceFile":"f.py","lineNumber":7,"metadata":{"request_id":"r","user_id":"u","ip":"i"}},
         {"level":"info","message":"b","timestamp":"2020-01-01T00:00:00Z"}]"""
@@ -52,7 +52,7 @@ def test_entries_come_back_as_stored_and_in_order(receiver: Receiver) -> None:
     assert receiver.count() == 2
 
 
-def test_stop_refuses_connections_and_start_is_the_same_server_again(receiver: Receiver) -> None:
+def test_stop_refuses_connections_and_start_is_the_same_server_again(receiver: DevServer) -> None:
     url, key = receiver.url, receiver.key
     post(receiver)
     receiver.stop()
@@ -66,7 +66,7 @@ def test_stop_refuses_connections_and_start_is_the_same_server_again(receiver: R
     assert [request.connection for request in receiver.requests] == [1, 2]
 
 
-def idle_connection(receiver: Receiver) -> socket.socket:
+def idle_connection(receiver: DevServer) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", receiver.port), timeout=2)
     connection.sendall(b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n")
     answer = b""
@@ -75,13 +75,13 @@ def idle_connection(receiver: Receiver) -> socket.socket:
     return connection
 
 
-def test_stopping_ends_idle_connections(receiver: Receiver) -> None:
+def test_stopping_ends_idle_connections(receiver: DevServer) -> None:
     with idle_connection(receiver) as connection:
         receiver.stop()
         assert connection.recv(1) == b""
 
 
-def in_background(receiver: Receiver) -> tuple[threading.Thread, list[Any]]:
+def in_background(receiver: DevServer) -> tuple[threading.Thread, list[Any]]:
     results: list[Any] = []
 
     def run() -> None:
@@ -98,7 +98,7 @@ def in_background(receiver: Receiver) -> tuple[threading.Thread, list[Any]]:
     return thread, results
 
 
-def test_stopping_lets_a_request_in_progress_end(receiver: Receiver) -> None:
+def test_stopping_lets_a_request_in_progress_end(receiver: DevServer) -> None:
     receiver.faults.delay(100)
     thread, results = in_background(receiver)
     receiver.stop()
@@ -107,7 +107,7 @@ def test_stopping_lets_a_request_in_progress_end(receiver: Receiver) -> None:
     assert receiver.count() == 1
 
 
-def test_stopping_cuts_what_hangs(receiver: Receiver) -> None:
+def test_stopping_cuts_what_hangs(receiver: DevServer) -> None:
     receiver.faults.hang()
     thread, results = in_background(receiver)
     before = time.monotonic()
@@ -119,7 +119,7 @@ def test_stopping_cuts_what_hangs(receiver: Receiver) -> None:
 
 
 def test_stopping_does_not_wait_for_long_delays(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    receiver: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("logwell_otel.devserver.running._FINISH_SECONDS", 0.05)
     receiver.faults.delay(60_000)
@@ -137,18 +137,18 @@ def test_quick_and_without_traces() -> None:
     def open_files() -> int:
         return len(os.listdir("/dev/fd"))  # noqa: PTH208
 
-    with Receiver():
+    with DevServer():
         pass  # Whatever is loaded once is loaded now.
     threads, files = threading.active_count(), open_files()
     before = time.monotonic()
     for _ in range(5):
-        with Receiver() as receiver:
+        with DevServer() as receiver:
             post(receiver)
     assert time.monotonic() - before < 5 * 0.6
     assert (threading.active_count(), open_files()) == (threads, files)
 
 
-def test_wait_for(receiver: Receiver) -> None:
+def test_wait_for(receiver: DevServer) -> None:
     assert receiver.wait_for(0, timeout=0)
     assert not receiver.wait_for(1, timeout=0.01)
     timer = threading.Timer(0.05, post, [receiver])
@@ -163,7 +163,7 @@ def test_on_stored_sees_each_batch_after_its_commit() -> None:
     def note(entries: Sequence[Entry]) -> None:
         seen.append((receiver.count(), [entry.message for entry in entries]))
 
-    with Receiver(on_stored=note) as receiver:
+    with DevServer(on_stored=note) as receiver:
         post(receiver)
         post(receiver, b"[5]")
         post(receiver, b'[{"level":"info","message":"x"},{"level":"info","message":"y"}]')
@@ -176,7 +176,7 @@ def test_nothing_it_does_shows_up_in_the_applications_logs(
     caplog.set_level(logging.DEBUG)
     for name in ("asyncio", "uvicorn.error"):
         caplog.set_level(logging.DEBUG, name)
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         with socket.create_connection(("127.0.0.1", receiver.port)) as connection:
             connection.sendall(b"garbage\r\n\r\n")
             assert connection.recv(12) == b"HTTP/1.1 400"
@@ -187,9 +187,9 @@ def test_nothing_it_does_shows_up_in_the_applications_logs(
 
 def test_a_file_outlives_the_receiver(tmp_path: Path) -> None:
     path = tmp_path / "logs.db"
-    with Receiver(db=path) as receiver:
+    with DevServer(db=path) as receiver:
         post(receiver)
-    with Receiver(db=str(path)) as receiver:
+    with DevServer(db=str(path)) as receiver:
         post(receiver)
         assert receiver.count() == 2
 
@@ -198,10 +198,10 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("not a database, " * 100)
     with pytest.raises(StoreError, match=r"notes\.txt"):
-        Receiver(db=other)
+        DevServer(db=other)
     assert other.read_text() == "not a database, " * 100
     with pytest.raises(StoreError, match="missing"):
-        Receiver(db=tmp_path / "missing" / "logs.db")
+        DevServer(db=tmp_path / "missing" / "logs.db")
 
 
 def test_anothers_database_is_left_alone(tmp_path: Path) -> None:
@@ -212,25 +212,25 @@ def test_anothers_database_is_left_alone(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE log (mine)")
     with pytest.raises(StoreError, match="other data"):
-        Receiver(db=path)
+        DevServer(db=path)
 
 
 @pytest.mark.parametrize("key", ["", "secret", "lw_short", f"lw_{'k' * 33}", f"lw_{'é' * 32}"])
 def test_a_key_of_the_wrong_form_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ValueError, match="must be lw_") as caught:
-        Receiver(api_key=key)
+        DevServer(api_key=key)
     assert not key or key not in str(caught.value)
 
 
 def test_keys_are_made_at_random() -> None:
-    with Receiver() as one, Receiver() as other:
+    with DevServer() as one, DevServer() as other:
         assert one.key != other.key
         assert len(one.key) == 35
         assert one.port != other.port
 
 
-def test_a_port_in_use_is_an_error(receiver: Receiver) -> None:
-    second = Receiver(port=receiver.port)
+def test_a_port_in_use_is_an_error(receiver: DevServer) -> None:
+    second = DevServer(port=receiver.port)
     with pytest.raises(OSError, match=r"in use") as caught:
         second.start()
     assert caught.value.errno == errno.EADDRINUSE
@@ -239,15 +239,15 @@ def test_a_port_in_use_is_an_error(receiver: Receiver) -> None:
         receiver.start()
 
 
-def test_repr_says_what_there_is(receiver: Receiver) -> None:
+def test_repr_says_what_there_is(receiver: DevServer) -> None:
     post(receiver)
-    assert repr(receiver) == f"<Receiver {receiver.url} running entries=1>"
+    assert repr(receiver) == f"<DevServer {receiver.url} running entries=1>"
     receiver.stop()
     assert "stopped" in repr(receiver)
     assert receiver.key not in repr(receiver)
 
 
-def test_forget_empties_the_journal_only(receiver: Receiver) -> None:
+def test_forget_empties_the_journal_only(receiver: DevServer) -> None:
     post(receiver)
     receiver.forget()
     assert receiver.requests == []
@@ -288,7 +288,7 @@ def test_urls_and_loopback() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_does_not_keep_the_sockets_open(
-    receiver: Receiver,
+    receiver: DevServer,
 ) -> None:
     connection = idle_connection(receiver)
     reading, writing = os.pipe()
@@ -312,7 +312,7 @@ def test_a_forked_child_does_not_keep_the_sockets_open(
     assert receiver.count() == 1
 
 
-def test_many_clients_at_once(receiver: Receiver) -> None:
+def test_many_clients_at_once(receiver: DevServer) -> None:
     def run() -> None:
         headers = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}
         with httpx.Client(base_url=receiver.url, headers=headers, trust_env=False) as client:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from logwell_otel.devserver import FaultSettings, Outcome, Receiver, ReceiverProcess
+from logwell_otel.devserver import DevServer, DevServerProcess, FaultSettings, Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def post(receiver: ReceiverProcess, message: str) -> httpx.Response:
+def post(receiver: DevServerProcess, message: str) -> httpx.Response:
     headers = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}
     return httpx.post(
         f"{receiver.url}/v1/ingest",
@@ -32,7 +32,7 @@ def post(receiver: ReceiverProcess, message: str) -> httpx.Response:
 
 
 def test_what_was_answered_survives_kill_9() -> None:
-    with ReceiverProcess() as receiver:
+    with DevServerProcess() as receiver:
         url = receiver.url
         for number in range(20):
             assert post(receiver, f"m{number}").status_code == 200
@@ -65,7 +65,7 @@ def test_kill_9_with_requests_in_flight_loses_no_answered_entry() -> None:
             except httpx.TransportError:
                 return
 
-    with ReceiverProcess(requests_per_minute=None) as receiver:
+    with DevServerProcess(requests_per_minute=None) as receiver:
         threads = [threading.Thread(target=send, args=[name]) for name in "ab"]
         for thread in threads:
             thread.start()
@@ -81,7 +81,7 @@ def test_kill_9_with_requests_in_flight_loses_no_answered_entry() -> None:
 
 
 def test_switches_and_journal_from_outside() -> None:
-    with ReceiverProcess() as receiver:
+    with DevServerProcess() as receiver:
         settings = FaultSettings(outcome=Outcome(kind="answer", status=502, times=1), delay_ms=1)
         receiver.set_faults(settings)
         assert receiver.faults() == settings
@@ -100,7 +100,7 @@ def test_switches_and_journal_from_outside() -> None:
 
 def test_a_given_database_stays(tmp_path: Path) -> None:
     path = tmp_path / "logs.db"
-    receiver = ReceiverProcess(db=path)
+    receiver = DevServerProcess(db=path)
     assert receiver.entries() == []
     with receiver:
         post(receiver, "kept")
@@ -109,8 +109,8 @@ def test_a_given_database_stays(tmp_path: Path) -> None:
 
 
 def test_why_it_did_not_start() -> None:
-    with Receiver() as taken:
-        receiver = ReceiverProcess(port=taken.port)
+    with DevServer() as taken:
+        receiver = DevServerProcess(port=taken.port)
         with pytest.raises(RuntimeError, match=f"status 1: .*port {taken.port} .* is in use"):
             receiver.start()
         receiver.close()

@@ -18,7 +18,7 @@ from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.fields import OWN
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._otel import LogRecord, ReadableLogRecord, SeverityNumber
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 from storable import problems
 
 
@@ -173,7 +173,7 @@ def _comparable(value: Any) -> str:
 
 def test_the_receiver_stores_all_of_it() -> None:
     """The stand-in server follows recorded answers of the real one, poison included."""
-    with Receiver(requests_per_minute=None) as receiver, httpx.Client() as client:
+    with DevServer(requests_per_minute=None) as receiver, httpx.Client() as client:
 
         @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
         @given(st.lists(foreign_records(), min_size=1, max_size=4))
@@ -214,7 +214,7 @@ def test_what_the_receiver_stores_is_what_was_meant() -> None:
         trace_flags=1,
     )
     [chunk] = Encoder(Mapper("billing")).encode([odd]).chunks
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         answer = httpx.post(
             f"{receiver.url}/v1/ingest",
             content=chunk.body(),

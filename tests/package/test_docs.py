@@ -30,7 +30,7 @@ from logwell_otel._buffer.overflow import _LOSSES as SPOOL_LOSSES
 from logwell_otel._buffer.overflow import _REASONS as SPOOL_REASONS
 from logwell_otel._delivery.status import UNAVOIDED
 from logwell_otel._wire import MAX_ENTRIES
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 from programs import instrumented
 
 if TYPE_CHECKING:
@@ -97,14 +97,14 @@ def page_text(name: str) -> str:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as running:
+def receiver() -> Iterator[DevServer]:
+    with DevServer() as running:
         yield running
 
 
 def run(
     program: str,
-    receiver: Receiver,
+    receiver: DevServer,
     tmp_path: Path,
     *,
     language: str = "python",
@@ -150,7 +150,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Block], Ran]:
     @functools.cache
     def once(block: Block) -> Ran:
         directory = tmp_path_factory.mktemp("program")
-        with Receiver() as receiver:
+        with DevServer() as receiver:
             output = run(block.text, receiver, directory, language=block.language)
             return Ran(output, receiver.entries(), str(directory / "program.py"))
 
@@ -250,7 +250,7 @@ os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_two_lines_deliver_what_a_program_holds_when_it_is_stopped(
-    receiver: Receiver, tmp_path: Path
+    receiver: DevServer, tmp_path: Path
 ) -> None:
     run(STOPPED.format(part=""), receiver, tmp_path, status=-signal.SIGTERM)
     assert receiver.count() == 0
@@ -258,7 +258,7 @@ def test_two_lines_deliver_what_a_program_holds_when_it_is_stopped(
     assert [entry.message for entry in receiver.entries()] == ["the last one"]
 
 
-def test_the_configuration_file_of_the_front_page(receiver: Receiver, tmp_path: Path) -> None:
+def test_the_configuration_file_of_the_front_page(receiver: DevServer, tmp_path: Path) -> None:
     pytest.importorskip("opentelemetry.configuration")
     app, file = tmp_path / "app.py", tmp_path / "otel.yaml"
     app.write_text('import logging\nlogging.warning("stock is low")\n', encoding="utf-8")
@@ -298,7 +298,7 @@ print(body)
 
 
 def asked(
-    framework: str, receiver: Receiver, tmp_path: Path, *, timeout: int, **variables: str
+    framework: str, receiver: DevServer, tmp_path: Path, *, timeout: int, **variables: str
 ) -> dict[str, Any]:
     program = APPS[framework].text + LOG_AND_PRINT.format(timeout=timeout, ask=ASK[framework])
     status, body = run(program, receiver, tmp_path, variables=variables).split("\n", 1)
@@ -309,7 +309,7 @@ def asked(
 
 @pytest.mark.parametrize("framework", ["fastapi", "flask"])
 def test_a_health_endpoint_when_all_is_well(
-    framework: str, receiver: Receiver, tmp_path: Path
+    framework: str, receiver: DevServer, tmp_path: Path
 ) -> None:
     body = asked(framework, receiver, tmp_path, timeout=10_000)
     assert (body["status"], body["reasons"], body["accepted"], body["dropped"]) == (
@@ -322,7 +322,7 @@ def test_a_health_endpoint_when_all_is_well(
 
 @pytest.mark.parametrize("framework", ["fastapi", "flask"])
 def test_a_health_endpoint_when_the_key_is_refused(
-    framework: str, receiver: Receiver, tmp_path: Path
+    framework: str, receiver: DevServer, tmp_path: Path
 ) -> None:
     body = asked(framework, receiver, tmp_path, timeout=3_000, LOGWELL_API_KEY=KEY)
     assert (body["status"], body["accepted"]) == ("unhealthy", 0)
@@ -381,7 +381,7 @@ print(json.dumps(found))
 """
 
 
-def test_the_metrics_are_those_of_the_page(receiver: Receiver, tmp_path: Path) -> None:
+def test_the_metrics_are_those_of_the_page(receiver: DevServer, tmp_path: Path) -> None:
     variable = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
     page = page_text("health-and-metrics").split("## Metrics")[1].split("## Warnings")[0]
     assert f"`{variable}`" in page

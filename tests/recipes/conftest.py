@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver() -> Iterator[DevServer]:
     # What all examples are set up with; not for OpenTelemetry 1.39.
     pytest.importorskip("opentelemetry.instrumentation.logging.handler")
-    with Receiver() as started:
+    with DevServer() as started:
         yield started

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from recipe import location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 
-def test_tasks_keep_their_context_apart(receiver: Receiver) -> None:
+def test_tasks_keep_their_context_apart(receiver: DevServer) -> None:
     run("python asyncio_tasks.py", receiver)
     entries = receiver.entries()
     assert sorted(entry.message for entry in entries) == sorted(

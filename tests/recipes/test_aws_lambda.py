@@ -7,7 +7,7 @@ from recipe import EXAMPLES, NEVER_BY_TIME, location, location_of, own_metadata,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 # As Lambda's runtime does: its own handler on the root logger first, one import, then
 # calls. The instance is never told that it ends.
@@ -29,7 +29,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_each_call_is_delivered_before_it_returns(receiver: Receiver, tmp_path: Path) -> None:
+def test_each_call_is_delivered_before_it_returns(receiver: DevServer, tmp_path: Path) -> None:
     runtime = tmp_path / "runtime.py"
     runtime.write_text(RUNTIME)
     run(f"python {runtime} {EXAMPLES}", receiver, NEVER_BY_TIME, status=-9)

@@ -10,10 +10,10 @@ from otlp_sink import OtlpSink
 from recipe import location, location_of, run
 
 if TYPE_CHECKING:
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 
-def test_logs_here_and_traces_elsewhere_with_the_same_ids(receiver: Receiver) -> None:
+def test_logs_here_and_traces_elsewhere_with_the_same_ids(receiver: DevServer) -> None:
     with OtlpSink() as backend:
         run("python beside_traces.py", receiver, {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url})
     *inside, outside = receiver.entries()

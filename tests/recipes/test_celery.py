@@ -13,7 +13,7 @@ from recipe import EXAMPLES, NEVER_BY_TIME, location, location_of, run, running,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 # The example with a broker of files, and with the process's id on every record.
 APP = f"""
@@ -39,7 +39,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_prefork_worker_whose_processes_are_replaced(receiver: Receiver, tmp_path: Path) -> None:
+def test_a_prefork_worker_whose_processes_are_replaced(receiver: DevServer, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP)
     for folder in ("queue", "control"):
         (tmp_path / folder).mkdir()

@@ -7,11 +7,11 @@ from recipe import location, location_of, running, wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 
 def test_a_container_that_is_stopped_delivers_what_it_has_logged(
-    receiver: Receiver, tmp_path: Path
+    receiver: DevServer, tmp_path: Path
 ) -> None:
     with running(
         "python container.py",

@@ -12,10 +12,10 @@ pytest.importorskip("opentelemetry.instrumentation.flask")
 from recipe import EXAMPLES, location, run
 
 if TYPE_CHECKING:
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 
-def test_the_demo_shows_what_arrived_and_ends(receiver: Receiver) -> None:
+def test_the_demo_shows_what_arrived_and_ends(receiver: DevServer) -> None:
     shown = run("python examples/demo.py", receiver, cwd=EXAMPLES.parent).stdout
     assert "opentelemetry-instrument python examples/shop.py" in shown
     assert "\n6 entries arrived, newest first:\n" in shown

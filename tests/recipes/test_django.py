@@ -26,12 +26,12 @@ from recipe import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 PROJECT = EXAMPLES / "django_project"
 
 
-def test_django_under_gunicorn(receiver: Receiver, tmp_path: Path) -> None:
+def test_django_under_gunicorn(receiver: DevServer, tmp_path: Path) -> None:
     port = free_port()
     with running(
         f"gunicorn --bind 127.0.0.1:{port} orders.wsgi",
@@ -75,7 +75,7 @@ def test_django_under_gunicorn(receiver: Receiver, tmp_path: Path) -> None:
     assert request.metadata["url.path"] == "/orders/13"
 
 
-def test_its_commands_log_too(receiver: Receiver) -> None:
+def test_its_commands_log_too(receiver: DevServer) -> None:
     code = "import logging; logging.getLogger('orders.import').warning('by hand')"
     done = run(f'python manage.py shell -v0 -c "{code}"', receiver, cwd=PROJECT)
     assert (done.stdout, done.stderr) == ("", "")

@@ -23,10 +23,10 @@ from recipe import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 
-def test_fastapi_under_uvicorn(receiver: Receiver, tmp_path: Path) -> None:
+def test_fastapi_under_uvicorn(receiver: DevServer, tmp_path: Path) -> None:
     port = free_port()
     with running(
         f"uvicorn fastapi_app:app --port {port}",

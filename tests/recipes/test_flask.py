@@ -28,12 +28,12 @@ from recipe import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 REQUESTS = 40
 
 
-def test_flask_under_gunicorn_with_preload(receiver: Receiver, tmp_path: Path) -> None:
+def test_flask_under_gunicorn_with_preload(receiver: DevServer, tmp_path: Path) -> None:
     port = free_port()
     with running(
         f"gunicorn --preload --workers 2 --bind 127.0.0.1:{port} flask_app:app",

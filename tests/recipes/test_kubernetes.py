@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 from logwell_otel.devserver.receiver import new_key
 from recipe import EXAMPLES, running, wait_until
 
@@ -39,7 +39,7 @@ def rotate(tmp_path: Path) -> Callable[[str], Path]:
 def test_a_key_that_is_rotated_while_it_runs(rotate: Callable[[str], Path], tmp_path: Path) -> None:
     database = tmp_path / "logs.db"
     key_file = rotate(OLD)
-    with Receiver(api_key=OLD, db=database) as before:
+    with DevServer(api_key=OLD, db=database) as before:
         variables = {
             "LOGWELL_API_KEY": "",
             "LOGWELL_API_KEY_FILE": str(key_file),
@@ -51,7 +51,7 @@ def test_a_key_that_is_rotated_while_it_runs(rotate: Callable[[str], Path], tmp_
             rotate(NEW)
             # Only now does the old key end.
             before.close()
-            with Receiver(port=before.port, api_key=NEW, db=database) as after:
+            with DevServer(port=before.port, api_key=NEW, db=database) as after:
                 stored = after.count()
                 wait_until(lambda: after.count() > stored, container.said)
                 assert container.stop() == 0

@@ -10,12 +10,12 @@ pytest.importorskip("loguru")
 from recipe import location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 EXAMPLE = "loguru_app.py"
 
 
-def test_loguru(receiver: Receiver) -> None:
+def test_loguru(receiver: DevServer) -> None:
     done = run(f"python {EXAMPLE}", receiver)
     placed, paid, failed = receiver.entries()
     bound = {"order_id": 7, "user_id": "u-42", "request_id": "r-1"}

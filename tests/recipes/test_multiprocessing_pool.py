@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from recipe import NEVER_BY_TIME, location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 
-def test_a_pool_of_processes(receiver: Receiver) -> None:
+def test_a_pool_of_processes(receiver: DevServer) -> None:
     # No batch goes out by time: only leaving a process sends what it has logged.
     run("python multiprocessing_pool.py", receiver, NEVER_BY_TIME)
     *children, last = receiver.entries()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
         server.wait()
 
 
-def test_an_rq_worker(receiver: Receiver, redis: Redis) -> None:
+def test_an_rq_worker(receiver: DevServer, redis: Redis) -> None:
     queue = Queue("invoices", connection=redis)
     jobs = [queue.enqueue("rq_worker.send_invoice", number).id for number in range(5)]
     port = redis.connection_pool.connection_kwargs["port"]

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from recipe import location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 
-def test_a_plain_script(receiver: Receiver) -> None:
+def test_a_plain_script(receiver: DevServer) -> None:
     done = run("python script.py", receiver)
     *imported, stock = receiver.entries()
     assert [entry.message for entry in imported] == [

@@ -10,12 +10,12 @@ pytest.importorskip("structlog")
 from recipe import location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 EXAMPLE = "structlog_app.py"
 
 
-def test_structlog(receiver: Receiver) -> None:
+def test_structlog(receiver: DevServer) -> None:
     run(f"python {EXAMPLE}", receiver)
     entries = receiver.entries()
     seen = [(entry.level, entry.message, entry.request_id, entry.service) for entry in entries]

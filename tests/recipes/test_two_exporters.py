@@ -10,12 +10,12 @@ from otlp_sink import OtlpSink
 from recipe import location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 MESSAGES = [f"order {order} placed" for order in range(100)]
 
 
-def test_both_get_everything(receiver: Receiver) -> None:
+def test_both_get_everything(receiver: DevServer) -> None:
     with OtlpSink() as backend:
         run("python two_exporters.py", receiver, {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url})
     assert [record.body.string_value for record in backend.log_records] == MESSAGES
@@ -28,14 +28,14 @@ def test_both_get_everything(receiver: Receiver) -> None:
     assert {location_of(entry) for entry in entries} == {location("two_exporters.py", "order %d")}
 
 
-def test_logwell_down_does_not_stop_the_other(receiver: Receiver) -> None:
+def test_logwell_down_does_not_stop_the_other(receiver: DevServer) -> None:
     receiver.stop()
     with OtlpSink() as backend:
         run("python two_exporters.py", receiver, {"OTEL_EXPORTER_OTLP_ENDPOINT": backend.url})
     assert [record.body.string_value for record in backend.log_records] == MESSAGES
 
 
-def test_the_other_down_does_not_stop_logwell(receiver: Receiver) -> None:
+def test_the_other_down_does_not_stop_logwell(receiver: DevServer) -> None:
     with OtlpSink() as backend:
         nobody = backend.url
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": nobody, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from recipe import run
 
 if TYPE_CHECKING:
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 
-def test_exceptions_nobody_caught(receiver: Receiver) -> None:
+def test_exceptions_nobody_caught(receiver: DevServer) -> None:
     done = run("python uncaught.py", receiver, status=1)
     on_thread, on_main = receiver.entries()
     assert (on_thread.level, on_thread.message, on_thread.service) == (

@@ -10,7 +10,7 @@ pytest.importorskip("opentelemetry.distro")
 from recipe import location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 VARIABLES = {
     "LOGWELL_SERVICE": "",
@@ -22,7 +22,7 @@ VARIABLES = {
 
 
 @pytest.mark.parametrize("configurator", ["logwell", ""])
-def test_zero_code(receiver: Receiver, configurator: str) -> None:
+def test_zero_code(receiver: DevServer, configurator: str) -> None:
     variables = {**VARIABLES, "OTEL_PYTHON_CONFIGURATOR": configurator}
     done = run("opentelemetry-instrument python zero_code.py", receiver, variables)
     entries = receiver.entries()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kit import KEY, Bench, record, records
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 from logwell_otel.sampling import signature
 from policy_kit import POLICY, PolicyStandIn
 from programs import instrumented
@@ -34,8 +34,8 @@ def stand_in() -> Iterator[PolicyStandIn]:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as running:
+def receiver() -> Iterator[DevServer]:
+    with DevServer() as running:
         yield running
 
 
@@ -225,7 +225,7 @@ log.error("it broke")
 """
 
 
-def run_app(tmp_path: Path, receiver: Receiver, **variables: str) -> list[str]:
+def run_app(tmp_path: Path, receiver: DevServer, **variables: str) -> list[str]:
     app = tmp_path / "app.py"
     app.write_text(APP)
     run = instrumented(
@@ -257,7 +257,7 @@ with logwell_otel.configure({arguments}):
     "options",
     [{"sampling": True, "sample_rates": {"info": 0.0}}, {"sampling_policy": "policy.json"}],
 )
-def test_configure(receiver: Receiver, tmp_path: Path, options: dict[str, Any]) -> None:
+def test_configure(receiver: DevServer, tmp_path: Path, options: dict[str, Any]) -> None:
     (tmp_path / "policy.json").write_text('{"rates": {"info": 0.0}}')
     arguments = {"endpoint": receiver.url, "api_key": receiver.key, **options}
     program = CONFIGURED.format(arguments=", ".join(f"{k}={v!r}" for k, v in arguments.items()))
@@ -265,14 +265,14 @@ def test_configure(receiver: Receiver, tmp_path: Path, options: dict[str, Any]) 
     assert [entry.message for entry in receiver.entries()] == ["order 0"]
 
 
-def test_zero_code_with_a_file(receiver: Receiver, tmp_path: Path) -> None:
+def test_zero_code_with_a_file(receiver: DevServer, tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
     policy.write_text(json.dumps({"rates": {"warn": 0.0}}))
     assert len(run_app(tmp_path, receiver, LOGWELL_SAMPLING_POLICY=str(policy))) == 1
 
 
 def test_zero_code_with_a_server(
-    receiver: Receiver, stand_in: PolicyStandIn, tmp_path: Path
+    receiver: DevServer, stand_in: PolicyStandIn, tmp_path: Path
 ) -> None:
     kept = run_app(
         tmp_path,

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("opentelemetry.configuration")
 
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 from programs import instrumented, json_objects
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def test_a_configuration_file(tmp_path: Path) -> None:
     app, config = tmp_path / "app.py", tmp_path / "otel.yaml"
     app.write_text(APP)
     config.write_text(CONFIG)
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         run = instrumented(
             app,
             OTEL_CONFIG_FILE=str(config),

@@ -13,19 +13,19 @@ import pytest
 pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
 
 from logwell_otel import LogwellError, LogwellErrorCode, configure
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as running:
+def receiver() -> Iterator[DevServer]:
+    with DevServer() as running:
         yield running
 
 
-def run(receiver: Receiver, program: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(receiver: DevServer, program: str, **variables: str) -> subprocess.CompletedProcess[str]:
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
         env={
@@ -44,11 +44,11 @@ def run(receiver: Receiver, program: str, **variables: str) -> subprocess.Comple
     return result
 
 
-def seen(receiver: Receiver) -> list[tuple[str, str, str | None]]:
+def seen(receiver: DevServer) -> list[tuple[str, str, str | None]]:
     return [(entry.level, entry.message, entry.service) for entry in receiver.entries()]
 
 
-def test_one_call_and_the_program_ends_without_another(receiver: Receiver) -> None:
+def test_one_call_and_the_program_ends_without_another(receiver: DevServer) -> None:
     result = run(
         receiver,
         """
@@ -64,7 +64,7 @@ def test_one_call_and_the_program_ends_without_another(receiver: Receiver) -> No
     assert (entry.source_file, entry.line_number, entry.user_id) == ("<string>", 4, "u-1")
 
 
-def test_called_twice_nothing_is_doubled(receiver: Receiver) -> None:
+def test_called_twice_nothing_is_doubled(receiver: DevServer) -> None:
     run(
         receiver,
         """
@@ -78,7 +78,7 @@ def test_called_twice_nothing_is_doubled(receiver: Receiver) -> None:
     assert [message for _, message, _ in seen(receiver)] == ["once"]
 
 
-def test_called_for_another_logger_it_listens_to_that_too(receiver: Receiver) -> None:
+def test_called_for_another_logger_it_listens_to_that_too(receiver: DevServer) -> None:
     run(
         receiver,
         """
@@ -109,7 +109,7 @@ def test_called_for_another_logger_it_listens_to_that_too(receiver: Receiver) ->
     ],
 )
 def test_the_level(
-    receiver: Receiver, variable: str | None, argument: str, arrives: list[str]
+    receiver: DevServer, variable: str | None, argument: str, arrives: list[str]
 ) -> None:
     run(
         receiver,
@@ -123,7 +123,7 @@ def test_the_level(
     assert [level for level, _, _ in seen(receiver)] == arrives
 
 
-def test_as_a_context_manager_it_flushes(receiver: Receiver) -> None:
+def test_as_a_context_manager_it_flushes(receiver: DevServer) -> None:
     run(
         receiver,
         """
@@ -138,7 +138,7 @@ def test_as_a_context_manager_it_flushes(receiver: Receiver) -> None:
     assert receiver.count() == 1000
 
 
-def test_the_end_of_the_block_does_not_wait_for_a_server_that_is_down(receiver: Receiver) -> None:
+def test_the_end_of_the_block_does_not_wait_for_a_server_that_is_down(receiver: DevServer) -> None:
     receiver.stop()
     run(
         receiver,
@@ -155,7 +155,7 @@ def test_the_end_of_the_block_does_not_wait_for_a_server_that_is_down(receiver: 
     )
 
 
-def test_the_end_of_the_block_does_not_wait_for_a_server_that_hangs(receiver: Receiver) -> None:
+def test_the_end_of_the_block_does_not_wait_for_a_server_that_hangs(receiver: DevServer) -> None:
     receiver.faults.hang()
     run(
         receiver,
@@ -172,7 +172,7 @@ def test_the_end_of_the_block_does_not_wait_for_a_server_that_hangs(receiver: Re
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_child_forked_while_another_thread_configures_does_not_hang(receiver: Receiver) -> None:
+def test_a_child_forked_while_another_thread_configures_does_not_hang(receiver: DevServer) -> None:
     run(
         receiver,
         """
@@ -199,7 +199,7 @@ def test_a_child_forked_while_another_thread_configures_does_not_hang(receiver: 
     )
 
 
-def test_a_provider_that_is_there_is_used(receiver: Receiver) -> None:
+def test_a_provider_that_is_there_is_used(receiver: DevServer) -> None:
     run(
         receiver,
         """
@@ -221,7 +221,7 @@ def test_a_provider_that_is_there_is_used(receiver: Receiver) -> None:
     assert entry.metadata["resource"] == {"team": "a"}
 
 
-def test_context_reaches_records_of_the_otel_api(receiver: Receiver) -> None:
+def test_context_reaches_records_of_the_otel_api(receiver: DevServer) -> None:
     run(
         receiver,
         """
@@ -239,7 +239,7 @@ def test_context_reaches_records_of_the_otel_api(receiver: Receiver) -> None:
     assert (entry.metadata["environment"], entry.metadata["own"]) == ("test", 1)
 
 
-def test_asyncio_goes_on_while_it_flushes(receiver: Receiver) -> None:
+def test_asyncio_goes_on_while_it_flushes(receiver: DevServer) -> None:
     receiver.faults.delay(300)
     run(
         receiver,
@@ -265,7 +265,7 @@ def test_asyncio_goes_on_while_it_flushes(receiver: Receiver) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_children_of_multiprocessing_deliver_before_they_leave(
-    receiver: Receiver, method: str, tmp_path: object
+    receiver: DevServer, method: str, tmp_path: object
 ) -> None:
     program = f"{tmp_path}/program.py"
     with open(program, "w") as file:  # noqa: PTH123 - spawn needs a real main module

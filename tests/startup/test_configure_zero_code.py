@@ -9,7 +9,7 @@ import pytest
 
 from kit import KEY
 from logwell_otel import LogwellError, LogwellLogExporter
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 from logwell_otel.setup import ignored_arguments, zero_code_exporter
 from programs import instrumented
 
@@ -22,13 +22,13 @@ OTHER_KEY = "lw_" + "o" * 32
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as running:
+def receiver() -> Iterator[DevServer]:
+    with DevServer() as running:
         yield running
 
 
 def run(
-    receiver: Receiver, tmp_path: Path, program: str, **variables: str
+    receiver: DevServer, tmp_path: Path, program: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     path = tmp_path / "app.py"
     path.write_text(textwrap.dedent(program))
@@ -45,7 +45,7 @@ def run(
 
 @pytest.mark.parametrize("configurator", [None, "logwell"])
 def test_it_takes_the_exporter_that_is_there(
-    receiver: Receiver, tmp_path: Path, configurator: str | None
+    receiver: DevServer, tmp_path: Path, configurator: str | None
 ) -> None:
     result = run(
         receiver,
@@ -73,8 +73,8 @@ def test_it_takes_the_exporter_that_is_there(
     ]
 
 
-def test_another_project_gets_an_exporter_of_its_own(receiver: Receiver, tmp_path: Path) -> None:
-    with Receiver(api_key=OTHER_KEY) as other:
+def test_another_project_gets_an_exporter_of_its_own(receiver: DevServer, tmp_path: Path) -> None:
+    with DevServer(api_key=OTHER_KEY) as other:
         result = run(
             receiver,
             tmp_path,
@@ -89,7 +89,7 @@ def test_another_project_gets_an_exporter_of_its_own(receiver: Receiver, tmp_pat
     assert [entry.message for entry in receiver.entries()] == ["to both"]
 
 
-def test_arguments_that_come_too_late_are_named(receiver: Receiver, tmp_path: Path) -> None:
+def test_arguments_that_come_too_late_are_named(receiver: DevServer, tmp_path: Path) -> None:
     result = run(
         receiver,
         tmp_path,
@@ -128,7 +128,7 @@ def test_only_where_zero_code_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_shutting_down_does_not_wait_for_a_server_that_is_down(
-    receiver: Receiver, tmp_path: Path
+    receiver: DevServer, tmp_path: Path
 ) -> None:
     receiver.stop()
     result = run(

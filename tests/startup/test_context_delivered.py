@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel.devserver import ReceiverProcess
+from logwell_otel.devserver import DevServerProcess
 from recipe import run
 
 if TYPE_CHECKING:
@@ -68,18 +68,18 @@ WAYS = {
 
 
 @pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[ReceiverProcess]:
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[DevServerProcess]:
     pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
     pytest.importorskip("opentelemetry.distro")
     # Coverage measured in these processes takes four times as long and finds nothing new.
     for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
         monkeypatch.delenv(name, raising=False)
-    with ReceiverProcess(requests_per_minute=None) as started:
+    with DevServerProcess(requests_per_minute=None) as started:
         yield started
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_record_has_its_context(way: str, receiver: ReceiverProcess, tmp_path: Path) -> None:
+def test_every_record_has_its_context(way: str, receiver: DevServerProcess, tmp_path: Path) -> None:
     command, program, variables = WAYS[way]
     path = tmp_path / "program.py"
     path.write_text(program)

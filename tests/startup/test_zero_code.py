@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 from programs import instrumented, json_objects
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ LINE_OF_WARNING = 1 + APP.splitlines().index(
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as running:
+def receiver() -> Iterator[DevServer]:
+    with DevServer() as running:
         yield running
 
 
@@ -49,7 +49,7 @@ def app(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_web_application_beside_its_traces(receiver: Receiver, app: Path) -> None:
+def test_a_web_application_beside_its_traces(receiver: DevServer, app: Path) -> None:
     receiver.faults.answer(200, body='{"accepted":9}', stored=True, times=1)
     run = instrumented(
         app,

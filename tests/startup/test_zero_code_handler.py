@@ -17,7 +17,7 @@ from kit import KEY
 from logwell_otel import LogwellLogExporter, zero_code
 from logwell_otel import _diagnostics as notices
 from logwell_otel import handler as handler_module
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 from logwell_otel.handler import LogwellLoggingHandler
 from programs import instrumented
 from recording import Recorder, body_of, provider_with
@@ -57,15 +57,15 @@ log.info("still there after dictConfig")
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as running:
+def receiver() -> Iterator[DevServer]:
+    with DevServer() as running:
         yield running
 
 
 @pytest.mark.parametrize("configurator", [None, "logwell"])
 @pytest.mark.parametrize("before", ["", "logwell_otel.configure()"])
 def test_a_logging_call_never_raises_and_has_its_context(
-    receiver: Receiver, tmp_path: Path, configurator: str | None, before: str
+    receiver: DevServer, tmp_path: Path, configurator: str | None, before: str
 ) -> None:
     path = tmp_path / "app.py"
     path.write_text(PROGRAM.format(before=before))
@@ -90,7 +90,7 @@ def test_a_logging_call_never_raises_and_has_its_context(
     assert third.request_id is None
 
 
-def test_a_program_without_our_exporter_is_left_alone(receiver: Receiver, tmp_path: Path) -> None:
+def test_a_program_without_our_exporter_is_left_alone(receiver: DevServer, tmp_path: Path) -> None:
     path = tmp_path / "app.py"
     path.write_text(
         textwrap.dedent(

@@ -27,7 +27,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter
 from logwell_otel import _http as feedback
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,10 +40,10 @@ app = logging.getLogger("shop")
 
 
 @pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[DevServer]:
     # The receiver's own lines are another program's in real life.
     monkeypatch.setattr(logging.getLogger("uvicorn.access"), "disabled", True)
-    with Receiver(requests_per_minute=None) as running:
+    with DevServer(requests_per_minute=None) as running:
         yield running
 
 
@@ -62,7 +62,7 @@ def spans() -> Iterator[InMemorySpanExporter]:
 class Pipeline:
     """The root logger at DEBUG into OpenTelemetry into the exporter."""
 
-    def __init__(self, receiver: Receiver, processor: str = "logwell") -> None:
+    def __init__(self, receiver: DevServer, processor: str = "logwell") -> None:
         self.receiver = receiver
         self.exporter = LogwellLogExporter(receiver.url, receiver.key)
         self.provider = LoggerProvider(resource=Resource({}), shutdown_on_exit=False)
@@ -92,7 +92,7 @@ class Pipeline:
 
 
 @pytest.fixture(params=["logwell", "batch", "simple"])
-def pipeline(request: pytest.FixtureRequest, receiver: Receiver) -> Iterator[Pipeline]:
+def pipeline(request: pytest.FixtureRequest, receiver: DevServer) -> Iterator[Pipeline]:
     made = Pipeline(receiver, request.param)
     root = logging.getLogger()
     level = root.level
@@ -170,7 +170,7 @@ def test_the_applications_requests_at_the_same_time_are_logged_and_traced(
     assert [(span.attributes or {})["http.url"] for span in finished] == [url] * 2
 
 
-def test_reconfigured_logging_while_exporting(receiver: Receiver) -> None:
+def test_reconfigured_logging_while_exporting(receiver: DevServer) -> None:
     """`dictConfig` flushes and closes every handler there is, under logging's own lock."""
     pipeline = Pipeline(receiver)
     other = logging.getLogger("billing")  # not in the configuration, and so left alone

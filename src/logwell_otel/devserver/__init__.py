@@ -18,21 +18,21 @@ except ModuleNotFoundError as error:
 from .entry import Entry
 from .faults import Faults, FaultSettings, Outcome
 from .journal import Counts, IngestRequest, JournalPage
-from .process import ReceiverProcess
-from .receiver import Receiver
+from .process import DevServerProcess
+from .receiver import DevServer
 from .server import add_arguments, run, serve
 from .store import StoreError
 
 __all__ = [
     "Counts",
+    "DevServer",
+    "DevServerProcess",
     "Entry",
     "FaultSettings",
     "Faults",
     "IngestRequest",
     "JournalPage",
     "Outcome",
-    "Receiver",
-    "ReceiverProcess",
     "StoreError",
     "add_arguments",
     "run",

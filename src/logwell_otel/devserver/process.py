@@ -36,7 +36,7 @@ _REQUEST_SECONDS = 10.0
 _MAX_REQUESTS_PER_MINUTE = 10**9
 
 
-class ReceiverProcess:
+class DevServerProcess:
     """`python -m logwell_otel.devserver` with the control surface on.
 
     Port, key and database stay the same over `kill()`, `stop()` and `start()`.
@@ -147,7 +147,7 @@ class ReceiverProcess:
         self.close()
 
     def entries(self, skip: int = 0) -> list[Entry]:
-        """As `Receiver.entries`; also while it does not run."""
+        """As `DevServer.entries`; also while it does not run."""
         if not self._db.exists():
             return []
         with contextlib.closing(Store(self._db)) as store:

@@ -31,11 +31,11 @@ def new_key() -> str:
     return f"lw_{secrets.token_urlsafe(24)}"
 
 
-class Receiver:
+class DevServer:
     """A Logwell-compatible server in this process, on a thread of its own.
 
     ```python
-    with Receiver() as receiver:
+    with DevServer() as receiver:
         exporter = LogwellLogExporter(receiver.url, receiver.key)
         ...
         assert [entry.message for entry in receiver.entries()] == ["hello"]
@@ -175,4 +175,4 @@ class Receiver:
 
     def __repr__(self) -> str:
         state = "stopped" if self._running is None else "running"
-        return f"<Receiver {self.url} {state} entries={self.count()}>"
+        return f"<DevServer {self.url} {state} entries={self.count()}>"

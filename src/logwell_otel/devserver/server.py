@@ -10,7 +10,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from .receiver import Receiver
+from .receiver import DevServer
 from .sockets import is_loopback
 from .store import StoreError
 from .terminal import Terminal
@@ -58,7 +58,7 @@ def serve(
     _print_anything(output)
     terminal = Terminal(output)
     try:
-        receiver = Receiver(
+        receiver = DevServer(
             host=host,
             port=port,
             api_key=api_key,
@@ -94,7 +94,7 @@ def _print_anything(stream: TextIO) -> None:
 
 
 def _introduce(
-    terminal: Terminal, receiver: Receiver, *, host: str, db: str | Path | None, faults: bool
+    terminal: Terminal, receiver: DevServer, *, host: str, db: str | Path | None, faults: bool
 ) -> None:
     terminal.say("Logwell development receiver: for developing and testing, not for production.")
     terminal.say(f"  entries       {receiver.url}/api/logs")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from check_support import Stub, clean_environment
-from logwell_otel.devserver import Receiver
+from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +17,8 @@ def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as running:
+def receiver() -> Iterator[DevServer]:
+    with DevServer() as running:
         yield running
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from check_support import Environment
-from logwell_otel.check.config_file import look
-from logwell_otel.check.installed import Installed
-from logwell_otel.check.zero_code import opentelemetry
+from logwell_otel.cli.check.config_file import look
+from logwell_otel.cli.check.installed import Installed
+from logwell_otel.cli.check.zero_code import opentelemetry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from logwell_otel.check.result import Finding
+    from logwell_otel.cli.check.result import Finding
 
 KEY = "lw_" + "k" * 32
 OURS = """\

@@ -10,8 +10,8 @@ import pytest
 
 from check_support import closed_port, only, results
 from logwell_otel._config.options import Config
-from logwell_otel.check import network, tls
-from logwell_otel.check.way import Way, way_of
+from logwell_otel.cli.check import network, tls
+from logwell_otel.cli.check.way import Way, way_of
 
 if TYPE_CHECKING:
     from check_support import Stub

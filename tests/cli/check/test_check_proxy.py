@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from check_support import ConnectProxy, Stub, certificate, closed_port, only, results
-from logwell_otel.check import Check, Seams
+from logwell_otel.cli.check.run import Check, Seams
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from check_support import JSON, KEY, ConnectProxy, Stub, results
-from logwell_otel.check import Check, Seams, report
+from logwell_otel.cli.check import report
+from logwell_otel.cli.check.run import Check, Seams
 from logwell_otel.cli.terminal import printable
 
 if TYPE_CHECKING:
     from check_support import Reply
-    from logwell_otel.check import Result
+    from logwell_otel.cli.check.result import Result
 
 HEADER = "header-hush"
 PASSWORD = "proxy-hush"

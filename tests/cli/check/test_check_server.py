@@ -19,12 +19,12 @@ from check_support import (
     results,
     server_lines,
 )
-from logwell_otel.check.server import MESSAGE
+from logwell_otel.cli.check.server import MESSAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from logwell_otel.devserver import Receiver
+    from logwell_otel.devserver import DevServer
 
 ENDPOINT = "endpoint (LOGWELL_ENDPOINT)"
 
@@ -41,7 +41,7 @@ def reached(port: int) -> list[str]:
     ]
 
 
-def healthy(receiver: Receiver) -> list[str]:
+def healthy(receiver: DevServer) -> list[str]:
     return [
         *reached(receiver.port),
         (
@@ -54,7 +54,7 @@ def healthy(receiver: Receiver) -> list[str]:
 CLOCK = "pass Clock: within 5 s of the server's"
 
 
-def test_a_good_server(receiver: Receiver) -> None:
+def test_a_good_server(receiver: DevServer) -> None:
     assert server_lines(results(receiver.url, receiver.key, service="shop")) == [
         *healthy(receiver),
         "pass Key: the server knows it",
@@ -66,7 +66,7 @@ def test_a_good_server(receiver: Receiver) -> None:
     assert entry.metadata == {"logwell.check": True}
 
 
-def test_a_good_server_that_is_to_store_nothing(receiver: Receiver) -> None:
+def test_a_good_server_that_is_to_store_nothing(receiver: DevServer) -> None:
     assert server_lines(results(receiver.url, receiver.key, send=False)) == [
         *healthy(receiver),
         "pass Key: the server knows it",
@@ -88,7 +88,7 @@ def test_nothing_listens() -> None:
     ]
 
 
-def test_a_wrong_key(receiver: Receiver) -> None:
+def test_a_wrong_key(receiver: DevServer) -> None:
     assert server_lines(results(receiver.url)) == [
         *healthy(receiver),
         (
@@ -133,7 +133,7 @@ def test_a_self_signed_certificate(tmp_path: Path) -> None:
         assert stub.requests == []
 
 
-def test_a_server_whose_database_is_down(receiver: Receiver) -> None:
+def test_a_server_whose_database_is_down(receiver: DevServer) -> None:
     receiver.faults.health("down")
     assert server_lines(results(receiver.url, receiver.key)) == [
         *reached(receiver.port),
@@ -146,7 +146,7 @@ def test_a_server_whose_database_is_down(receiver: Receiver) -> None:
     ]
 
 
-def test_a_wrong_path(receiver: Receiver) -> None:
+def test_a_wrong_path(receiver: DevServer) -> None:
     assert server_lines(results(f"{receiver.url}/logwell", receiver.key)) == [
         *reached(receiver.port),
         (
@@ -174,7 +174,7 @@ def test_something_else_that_answers_200(stub: Stub) -> None:
 # Beyond the seven.
 
 
-def test_a_server_that_cannot_insert(receiver: Receiver) -> None:
+def test_a_server_that_cannot_insert(receiver: DevServer) -> None:
     receiver.faults.fail_inserts()
     assert server_lines(results(receiver.url, receiver.key))[4:] == [
         "pass Key: the server knows it",
@@ -186,7 +186,7 @@ def test_a_server_that_cannot_insert(receiver: Receiver) -> None:
     ]
 
 
-def test_a_server_that_does_not_answer(receiver: Receiver) -> None:
+def test_a_server_that_does_not_answer(receiver: DevServer) -> None:
     receiver.faults.health("hang")
     found = server_lines(results(receiver.url, receiver.key, timeout=0.2))
     assert found[3].startswith("fail Health: no answer: ReadTimeout")
@@ -315,7 +315,7 @@ def test_other_answers_to_the_key(
     assert only(results(stub.url), "Key").startswith(f"fail Key: {text}")
 
 
-def test_a_connection_cut_while_the_entry_is_sent(receiver: Receiver) -> None:
+def test_a_connection_cut_while_the_entry_is_sent(receiver: DevServer) -> None:
     receiver.faults.close()
     line = only(results(receiver.url, receiver.key), "Key")
     assert line.startswith("fail Key: no answer: RemoteProtocolError")

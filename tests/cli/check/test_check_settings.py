@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from check_support import KEY, lines, only, results
-from logwell_otel.check import Check, Seams, resolved
+from logwell_otel.cli.check import resolved
+from logwell_otel.cli.check.run import Check, Seams
 
 if TYPE_CHECKING:
     from pathlib import Path

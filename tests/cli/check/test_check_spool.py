@@ -9,8 +9,8 @@ import pytest
 
 from check_support import closed_port, only, results
 from logwell_otel._buffer.spool import Spool, paths
-from logwell_otel.check.result import Status
-from logwell_otel.check.spooling import spool_directory
+from logwell_otel.cli.check.result import Status
+from logwell_otel.cli.check.spooling import spool_directory
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from check_support import Environment, Point
-from logwell_otel.check.installed import Installed
-from logwell_otel.check.zero_code import opentelemetry
+from logwell_otel.cli.check.installed import Installed
+from logwell_otel.cli.check.zero_code import opentelemetry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

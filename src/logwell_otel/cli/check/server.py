@@ -13,8 +13,8 @@ from logwell_otel._config.options import service_from_environment
 from logwell_otel._delivery.response import Action, outcome_of, quoted
 from logwell_otel._http import Answer, HttpxTransport, NoAnswer
 from logwell_otel._wire import LogEntry
-from logwell_otel.check.explain import explain, explain_ingest, is_json, own_error
-from logwell_otel.check.result import Finding, Status, failed, passed, skipped, warning
+from logwell_otel.cli.check.explain import explain, explain_ingest, is_json, own_error
+from logwell_otel.cli.check.result import Finding, Status, failed, passed, skipped, warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from logwell_otel.check.result import Finding, failed, passed
+from logwell_otel.cli.check.result import Finding, failed, passed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from logwell_otel.check.installed import Installed
+    from logwell_otel.cli.check.installed import Installed
 
 EXPORTER_VARIABLES: Final = {
     "logs": "OTEL_LOGS_EXPORTER",

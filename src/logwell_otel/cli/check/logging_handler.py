@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from logwell_otel.check.installed import SDK, WITH_HANDLER, older
-from logwell_otel.check.result import Finding, failed, passed, warning
+from logwell_otel.cli.check.installed import SDK, WITH_HANDLER, older
+from logwell_otel.cli.check.result import Finding, failed, passed, warning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from logwell_otel.check.installed import Installed
+    from logwell_otel.cli.check.installed import Installed
 
 _PACKAGE: Final = "opentelemetry-instrumentation-logging"
 _MODULE: Final = "opentelemetry.instrumentation.logging.handler"

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from logwell_otel.check import Check, Result
+    from logwell_otel.cli.check.result import Result
+    from logwell_otel.cli.check.run import Check
     from logwell_otel.cli.terminal import Terminal
 
 
@@ -27,12 +28,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--service", metavar="NAME", help="service of the entry (LOGWELL_SERVICE)")
     parser.add_argument("--no-send", action="store_true", help="do not send an entry")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=_run)
 
 
-def run(options: argparse.Namespace, terminal: Terminal) -> int:
+def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Run the check; gives the exit status."""
-    from logwell_otel.check import Check, report  # noqa: PLC0415 - see logwell_otel.cli
+    from logwell_otel.cli.check import report  # noqa: PLC0415 - see logwell_otel.cli
+    from logwell_otel.cli.check.run import Check  # noqa: PLC0415
 
     arguments = {**connection.arguments_of(options), "service": options.service}
     check = Check(arguments, send=not options.no_send)

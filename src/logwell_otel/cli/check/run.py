@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel._config.options import Config, service_from_environment
-from logwell_otel.check import network, resolved, tls
-from logwell_otel.check.installed import Installed
-from logwell_otel.check.result import Finding, Result, Status, failed, passed, skipped
-from logwell_otel.check.server import ServerAnswers
-from logwell_otel.check.spooling import spool_directory
-from logwell_otel.check.way import Way, way_of
-from logwell_otel.check.zero_code import opentelemetry
+from logwell_otel.cli.check import network, resolved, tls
+from logwell_otel.cli.check.installed import Installed
+from logwell_otel.cli.check.result import Finding, Result, Status, failed, passed, skipped
+from logwell_otel.cli.check.server import ServerAnswers
+from logwell_otel.cli.check.spooling import spool_directory
+from logwell_otel.cli.check.way import Way, way_of
+from logwell_otel.cli.check.zero_code import opentelemetry
 from logwell_otel.errors import LogwellError
 
 if TYPE_CHECKING:

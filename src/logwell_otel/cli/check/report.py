@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from logwell_otel._version import __version__
-from logwell_otel.check.result import Status
+from logwell_otel.cli.check.result import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from logwell_otel.check.result import Result
-    from logwell_otel.check.run import Check
+    from logwell_otel.cli.check.result import Result
+    from logwell_otel.cli.check.run import Check
 
 Style = Callable[[str, str], str]
 """Makes a text fit to be printed, `plain` or in `green`, `yellow`, `red`, `dim`, `bold`."""

@@ -7,11 +7,11 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel._version import __version__
-from logwell_otel.check import config_file, logging_handler
-from logwell_otel.check.batches import batches
-from logwell_otel.check.installed import SDK, WITH_HANDLER, older
-from logwell_otel.check.result import Finding, failed, passed, skipped, warning
-from logwell_otel.check.signals import (
+from logwell_otel.cli.check import config_file, logging_handler
+from logwell_otel.cli.check.batches import batches
+from logwell_otel.cli.check.installed import SDK, WITH_HANDLER, older
+from logwell_otel.cli.check.result import Finding, failed, passed, skipped, warning
+from logwell_otel.cli.check.signals import (
     UnknownProtocolError,
     can_load,
     exporter_names,
@@ -21,7 +21,7 @@ from logwell_otel.check.signals import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from logwell_otel.check.installed import Installed
+    from logwell_otel.cli.check.installed import Installed
 
 _VERSIONS: Final = (
     "opentelemetry-sdk",

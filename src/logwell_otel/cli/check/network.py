@@ -8,12 +8,12 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from logwell_otel.check.result import Finding, failed, passed, warning
+from logwell_otel.cli.check.result import Finding, failed, passed, warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from logwell_otel.check.way import Way
+    from logwell_otel.cli.check.way import Way
 
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 """What `socket.getaddrinfo` gives."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from logwell_otel.check.result import Finding, failed, passed, skipped, warning
+from logwell_otel.cli.check.result import Finding, failed, passed, skipped, warning
 from logwell_otel.setup import MAX_EXPORT_BATCH_SIZE, MAX_QUEUE_SIZE
 
 if TYPE_CHECKING:

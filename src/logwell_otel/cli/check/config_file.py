@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel._delivery.response import quoted
 from logwell_otel._diagnostics import hide_keys
-from logwell_otel.check.result import Finding, failed, passed, warning
+from logwell_otel.cli.check.result import Finding, failed, passed, warning
 
 if TYPE_CHECKING:
-    from logwell_otel.check.installed import Installed
+    from logwell_otel.cli.check.installed import Installed
 
 _PACKAGE: Final = "opentelemetry-configuration"
 _EXAMPLE: Final = "logger_provider: processors: - batch: exporter: logwell:"

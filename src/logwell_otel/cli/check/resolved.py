@@ -10,7 +10,7 @@ from typing import Any, Final
 from logwell_otel._config.options import Config
 from logwell_otel._config.settings import from_file, variable_of
 from logwell_otel._diagnostics import hide_keys
-from logwell_otel.check.result import Finding, warning
+from logwell_otel.cli.check.result import Finding, warning
 
 _MASK: Final = "***"
 _SECRETS: Final = ("api_key", "sampling_token")

@@ -9,11 +9,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel._http import tls_context
-from logwell_otel.check.result import Finding, failed, passed, skipped, warning
+from logwell_otel.cli.check.result import Finding, failed, passed, skipped, warning
 
 if TYPE_CHECKING:
     from logwell_otel._config.options import Config
-    from logwell_otel.check.way import Way
+    from logwell_otel.cli.check.way import Way
 
 EXPIRES_SOON_DAYS: Final = 14
 """Authorities that renew by themselves do so 30 days before the end."""

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from logwell_otel._buffer.spool import SpoolError, list_spools, paths
-from logwell_otel.check.result import Finding, failed, passed, warning
+from logwell_otel.cli.check.result import Finding, failed, passed, warning
 
 if TYPE_CHECKING:
     from pathlib import Path

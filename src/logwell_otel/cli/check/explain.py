@@ -8,7 +8,7 @@ import msgspec
 
 from logwell_otel._delivery.response import quoted
 from logwell_otel._http import Answer, NoAnswer
-from logwell_otel.check.result import Finding, failed, warning
+from logwell_otel.cli.check.result import Finding, failed, warning
 
 if TYPE_CHECKING:
     from logwell_otel._config.options import Config
