@@ -58,7 +58,7 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
         signal.raise_signal(signal.SIGINT)
         return 0
 
-    monkeypatch.setattr(check, "run", interrupt)
+    monkeypatch.setattr(check, "_run", interrupt)
     # A shell starts what runs in its background with SIGINT ignored; Python leaves it so.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
