@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import logging
 import os
 import socket
 import ssl
@@ -18,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from logwell_otel.cli.check.installed import EntryPoint, Installed
-from logwell_otel.cli.check.run import Check, Seams
+from logwell_otel.cli.check.probe import Handler, Start
+from logwell_otel.cli.check.run import Check, CheckDependencies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from logwell_otel.cli.check.result import Result
+    from logwell_otel.cli.check.report import Result
 
 KEY = "lw_" + "k" * 28 + "last"
 
@@ -269,40 +270,14 @@ def authority(
     return x509.load_pem_x509_certificate(data), key
 
 
-class Point:
-    """An entry point; loading it raises `error` if there is one."""
-
-    def __init__(self, name: str, error: Exception | None = None) -> None:
-        self.name = name
-        self._error = error
-
-    def load(self) -> object:
-        if self._error is not None:
-            raise self._error
-        return object
-
-
-class Environment(Installed):
-    """What is installed, as a test says."""
-
-    def __init__(
-        self,
-        versions: Mapping[str, str] | None = None,
-        points: Mapping[str, list[EntryPoint]] | None = None,
-        modules: set[str] | None = None,
-    ) -> None:
-        self._versions = versions or {}
-        self._points = points or {}
-        self._modules = modules or set()
-
-    def version(self, distribution: str) -> str | None:
-        return self._versions.get(distribution)
-
-    def entry_points(self, group: str) -> list[EntryPoint]:
-        return self._points.get(group, [])
-
-    def module(self, name: str) -> bool:
-        return name in self._modules
+UP = Start(
+    provider=True,
+    endpoints=["https://logs.example.com"],
+    handlers=[Handler("opentelemetry.instrumentation.logging.handler", logging.INFO)],
+    root_level=logging.INFO,
+    exporters={"logs": "logwell", "traces": "none", "metrics": "console"},
+)
+"""What a start finds where nothing is wrong."""
 
 
 def results(
@@ -311,12 +286,15 @@ def results(
     *,
     send: bool = True,
     environ: Mapping[str, str] | None = None,
-    seams: Mapping[str, Any] | None = None,
+    dependencies: Mapping[str, Any] | None = None,
     **arguments: Any,
 ) -> list[Result]:
-    """All results of a check with nothing but these settings."""
-    made = Seams(environ=environ or {}, **{"installed": Environment(), **(seams or {})})
-    check = Check({"endpoint": endpoint, "api_key": key, **arguments}, send=send, seams=made)
+    """All results of a check with nothing but these settings, and a start that is not real."""
+    made = CheckDependencies(
+        environ=environ or {}, **{"start": lambda *_: UP, **(dependencies or {})}
+    )
+    given = {"endpoint": endpoint, "api_key": key, **arguments}
+    check = Check(given, send=send, dependencies=made)
     return list(check.results())
 
 

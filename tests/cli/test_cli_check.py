@@ -11,11 +11,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from logwell_otel.cli.check.installed import Installed
 
 from check_support import KEY, clean_environment, closed_port
 from logwell_otel._version import __version__
 from logwell_otel.cli import main
-from logwell_otel.cli.check.installed import Installed
 from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 INGEST_PATH: Final = "/v1/ingest"
 
+PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+"""Where a URL of that scheme leads if it names no port."""
+
 _UNPRINTABLE: Final = re.compile(r"[^\x21-\x7e]")
 _LABEL: Final = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
@@ -99,16 +102,40 @@ class Proxy:
 
     Args:
         url: As the environment has it.
+
+    Attributes:
+        scheme: Of its URL: `http`, `https`, `socks5` or `socks5h`.
+        host: Its name or address; empty where the URL cannot be read.
+        port: Its port; where the URL has none, that of its scheme.
     """
 
-    __slots__ = ("_url",)
+    __slots__ = ("_url", "host", "port", "scheme")
 
     def __init__(self, url: str) -> None:
         self._url = url if "://" in url else f"http://{url}"
+        parts, port = _split(self._url)
+        self.scheme = parts.scheme if parts else ""
+        self.host = (parts.hostname if parts else None) or ""
+        self.port = port or PORTS.get(self.scheme, 80)
 
     def reveal(self) -> str:
         """The URL itself: for connecting only."""
         return self._url
+
+    @property
+    def authorization(self) -> str | None:
+        """Value of the Proxy-Authorization header; None where the URL names no user."""
+        parts, _ = _split(self._url)
+        if parts is None or parts.username is None:
+            return None
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+    @property
+    def shown(self) -> str:
+        """The URL without user name and password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{'***@' if self.authorization else ''}{host}:{self.port}"
 
     def __repr__(self) -> str:
         return "<Proxy>"

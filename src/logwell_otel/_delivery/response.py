@@ -50,11 +50,17 @@ class Outcome(NamedTuple):
         action: What to do.
         error: What to tell, None when all was stored.
         response: The counts, for `DONE`.
+        problem: Of the error's text, what happened.
+        advice: Of the error's text, what to do; empty where nobody need do anything.
+        refusal: The server's own code for a refusal, such as `unauthorized`.
     """
 
     action: Action
     error: LogwellError | None = None
     response: IngestResponse | None = None
+    problem: str = ""
+    advice: str = ""
+    refusal: str | None = None
 
 
 class _Refusal(msgspec.Struct):
@@ -88,6 +94,7 @@ _ADVICE: Final = {
     500: "If it lasts, see the server's own log",
 }
 _CHECK_WAY: Final = "Check that the server is up, and what stands in front of it"
+_SENT_AGAIN: Final = "Entries are held and sent again."
 
 
 def outcome_of(
@@ -106,9 +113,10 @@ def outcome_of(
     if isinstance(answer, NoAnswer):
         return _outcome(
             Action.RETRY,
-            f"No answer from the server: {answer.reason}. {_network_advice(answer.reason)}. "
-            "Entries are held and sent again.",
+            f"No answer from the server: {answer.reason}",
             LogwellErrorCode.NETWORK_ERROR,
+            advice=f"{_network_advice(answer.reason)}.",
+            meanwhile=_SENT_AGAIN,
             retryable=True,
         )
     status = answer.status
@@ -122,9 +130,10 @@ def outcome_of(
         # Captive portals, and proxies during a deploy, answer 200 too.
         return _outcome(
             Action.RETRY,
-            f"Something answered {status}, but not as a Logwell server does{said}. Check "
-            "endpoint (LOGWELL_ENDPOINT). Entries are held and sent again.",
+            f"Something answered {status}, but not as a Logwell server does{said}",
             LogwellErrorCode.SERVER_ERROR,
+            advice="Check endpoint (LOGWELL_ENDPOINT).",
+            meanwhile=_SENT_AGAIN,
             status=status,
             retryable=True,
         )
@@ -133,36 +142,41 @@ def outcome_of(
         return _outcome(
             Action.HOLD,
             f"The server redirects to {target}, which is not followed because the API key would "
-            "travel along. If that is your server, set endpoint (LOGWELL_ENDPOINT) to it. Entries "
-            "are held.",
+            "travel along",
             LogwellErrorCode.INVALID_CONFIG,
+            advice="If that is your server, set endpoint (LOGWELL_ENDPOINT) to it.",
+            meanwhile="Entries are held.",
             status=status,
         )
     if status == 401:
         return _outcome(
             Action.HOLD,
-            f"The server refuses the API key{said}. Check api_key (LOGWELL_API_KEY) or the file "
-            "in api_key_file (LOGWELL_API_KEY_FILE) against the project's settings on the server. "
-            "Entries are held; the next try is in 30 s.",
+            f"The server refuses the API key{said}",
             LogwellErrorCode.UNAUTHORIZED,
+            advice="Check api_key (LOGWELL_API_KEY) or the file in api_key_file "
+            "(LOGWELL_API_KEY_FILE) against the project's settings on the server.",
+            meanwhile="Entries are held; the next try is in 30 s.",
             status=status,
+            refusal=refusal,
         )
     if status == 413:
         return _outcome(
             Action.SPLIT,
-            f"The request was too large{said}; it is sent in parts. A limit lower than the "
-            "server's own 512 KiB is that of a proxy in front of it.",
+            f"The request was too large{said}; it is sent in parts",
             LogwellErrorCode.VALIDATION_ERROR,
+            advice="A limit lower than the server's own 512 KiB is that of a proxy in front of it.",
             status=status,
+            refusal=refusal,
         )
     if status == 429:
         return _outcome(
             Action.PAUSE,
-            f"The server's rate limit is reached{said}: all processes of the project share it. "
-            "Entries are held and sent more slowly. If it lasts, log less, or raise the limit on "
-            "the server.",
+            f"The server's rate limit is reached{said}: all processes of the project share it",
             LogwellErrorCode.RATE_LIMITED,
+            advice="Entries are held and sent more slowly. If it lasts, log less, or raise the "
+            "limit on the server.",
             status=status,
+            refusal=refusal,
             retryable=True,
             wait=wait,
         )
@@ -171,15 +185,17 @@ def outcome_of(
         return _outcome(
             Action.SPLIT if split else Action.INVALID,
             f"The server refuses the request{said}; it is sent in parts"
-            + ("." if split else ", and what is refused even alone is dropped."),
+            + ("" if split else ", and what is refused even alone is dropped"),
             LogwellErrorCode.VALIDATION_ERROR,
             status=status,
+            refusal=refusal,
         )
     return _outcome(
         Action.SUSPECT if status == 500 else Action.RETRY,
-        f"The server answered {status}{said}. {_ADVICE.get(status, _CHECK_WAY)}. Entries are held "
-        "and sent again.",
+        f"The server answered {status}{said}",
         LogwellErrorCode.SERVER_ERROR,
+        advice=f"{_ADVICE.get(status, _CHECK_WAY)}.",
+        meanwhile=_SENT_AGAIN,
         status=status,
         retryable=True,
         wait=wait,
@@ -244,15 +260,20 @@ def _said(answer: Answer, refusal: _Refusal | None, mask: Callable[[str], str]) 
 
 def _outcome(
     action: Action,
-    message: str,
+    problem: str,
     code: LogwellErrorCode,
     *,
+    advice: str = "",
+    meanwhile: str = "",
     status: int | None = None,
     retryable: bool = False,
     wait: float | None = None,
+    refusal: _Refusal | None = None,
 ) -> Outcome:
+    message = " ".join(filter(None, (f"{problem}.", advice, meanwhile)))
     error = LogwellError(message, code, status_code=status, retryable=retryable, retry_after=wait)
-    return Outcome(action, error)
+    own_code = None if refusal is None else refusal.error
+    return Outcome(action, error, problem=problem, advice=advice, refusal=own_code)
 
 
 # Errors that name the entries they are about.

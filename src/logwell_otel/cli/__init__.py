@@ -1,22 +1,29 @@
 """The command `logwell-otel`: one module for each subcommand.
 
-A subcommand's module says what its arguments are, and imports what it needs only when it
-runs: `check` and `spool` work without the extra that `serve` needs.
+A subcommand's module is imported when that command is asked for: `check` and `spool` work
+without the extra that `serve` needs, and no command pays for what another one imports.
 """
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from logwell_otel._version import __version__
-from logwell_otel.cli import check, patterns, serve, spool
 from logwell_otel.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_INTERRUPTED = 130
+_COMMANDS: Final = {
+    "check": "find out whether what is logged here arrives, and if not, why",
+    "serve": "run a stand-in Logwell server to develop against",
+    "spool": "look at, deliver or clear what lies in a spool directory",
+    "patterns": "show the patterns that a log is made of",
+}
+_INTERRUPTED: Final = 130
 """128 and the number of SIGINT, as shells have it."""
 
 
@@ -32,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With 2 for arguments that make no sense, 0 for `--help` and `--version`.
     """
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser(*given[:1]).parse_args(given)
     with Terminal.standard() as terminal:
         try:
             return int(options.run(options, terminal))
@@ -40,12 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str = "") -> argparse.ArgumentParser:
+    """The parser, which knows the arguments of `command` alone."""
     parser = argparse.ArgumentParser(
         prog="logwell-otel", description="OpenTelemetry logs for Logwell."
     )
     parser.add_argument("--version", action="version", version=f"logwell-otel {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (check, serve, spool, patterns):
-        command.add_to(commands)
+    for name, summary in _COMMANDS.items():
+        if name == command:
+            import_module(f"{__name__}.{name}").add_to(commands)
+        else:
+            commands.add_parser(name, help=summary)
     return parser

@@ -34,7 +34,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add the command."""
     parser = commands.add_parser(
         "patterns",
-        help="show the patterns that a log is made of",
         description="The most frequent patterns, and what given sampling rates would save.",
     )
     add_arguments(parser)

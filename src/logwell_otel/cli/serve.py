@@ -13,7 +13,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add the command. Its arguments stand here, as the extra need not be installed."""
     parser = commands.add_parser(
         "serve",
-        help="run a stand-in Logwell server to develop against",
         description="A Logwell-compatible server for developing and testing. Not for production. "
         "Needs logwell-otel[devserver].",
     )

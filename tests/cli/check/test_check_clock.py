@@ -33,7 +33,7 @@ ADVICE = (
 def test_the_difference(stub: Stub, ahead: float, line: str) -> None:
     assert time.gmtime(NOON)[:6] == (2026, 11, 18, 12, 0, 0)
     stub.date = DATE
-    assert only(results(stub.url, seams={"wall": lambda: NOON + ahead}), "Clock") == line
+    assert only(results(stub.url, dependencies={"wall": lambda: NOON + ahead}), "Clock") == line
 
 
 def test_a_server_that_does_not_tell_the_time(stub: Stub) -> None:

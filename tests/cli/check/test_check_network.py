@@ -10,15 +10,15 @@ import pytest
 
 from check_support import closed_port, only, results
 from logwell_otel._config.options import Config
-from logwell_otel.cli.check import network, tls
-from logwell_otel.cli.check.way import Way, way_of
+from logwell_otel.cli.check import network
+from logwell_otel.cli.check.network import Route, route_of
 
 if TYPE_CHECKING:
     from check_support import Stub
 
 
-def way(host: str = "logs.example.com", port: int = 443) -> Way:
-    return Way(host, port, tls=True, proxy=None)
+def route(host: str = "logs.example.com", port: int = 443) -> Route:
+    return Route(host, port, tls=True)
 
 
 def info(address: str, port: int = 443) -> network.AddressInfo:
@@ -31,7 +31,7 @@ def line(finding: Any) -> str:
 
 def test_a_name_with_addresses() -> None:
     addresses = [info(f"192.0.2.{number}") for number in (1, 1, 2, 3, 4, 5, 6)]
-    finding, found = network.resolve(way(), lambda *_, **__: addresses)
+    finding, found = network.resolve(route(), lambda *_, **__: addresses)
     assert finding.text == (
         "logs.example.com is 192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4 and 2 more"
     )
@@ -42,7 +42,7 @@ def test_a_resolver_that_is_not_reached() -> None:
     def getaddrinfo(*_: Any, **__: Any) -> list[Any]:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
-    assert line(network.resolve(way(), getaddrinfo)[0]) == (
+    assert line(network.resolve(route(), getaddrinfo)[0]) == (
         "fail logs.example.com cannot be looked up now (Temporary failure in name resolution) -> "
         "See that this machine reaches its name servers (/etc/resolv.conf; in a container, its "
         "network), and try again."
@@ -51,7 +51,7 @@ def test_a_resolver_that_is_not_reached() -> None:
 
 def test_a_name_that_is_none() -> None:
     # The real one: it fails before it asks anybody.
-    finding, found = network.resolve(way("a" * 64 + ".invalid"), socket.getaddrinfo)
+    finding, found = network.resolve(route("a" * 64 + ".invalid"), socket.getaddrinfo)
     assert finding.text.startswith("a" * 64 + ".invalid does not resolve (")
     assert found == []
 
@@ -59,7 +59,7 @@ def test_a_name_that_is_none() -> None:
 def test_the_second_address_answers(stub: Stub) -> None:
     closed = closed_port()
     addresses = [info("127.0.0.1", closed), info("127.0.0.1", stub.port)]
-    assert line(network.connect(way(port=stub.port), addresses, 5.0)) == (
+    assert line(network.connect(route(port=stub.port), addresses, 5.0)) == (
         f"warning connected to logs.example.com port {stub.port} at 127.0.0.1, but not at "
         "127.0.0.1: connection refused -> Every new connection tries those first: correct the "
         "name's addresses, or what keeps this machine from them."
@@ -99,7 +99,7 @@ def test_no_connection(error: OSError, said: str, monkeypatch: pytest.MonkeyPatc
         raise error
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    assert line(network.connect(way(), [info("192.0.2.1")], 5.0)) == said
+    assert line(network.connect(route(), [info("192.0.2.1")], 5.0)) == said
 
 
 def test_an_address_in_brackets() -> None:
@@ -111,7 +111,7 @@ def test_an_address_in_brackets() -> None:
 
 def test_a_key_that_travels_unencrypted() -> None:
     config = Config.resolve({}, endpoint="http://logs.example.com", api_key="lw_" + "k" * 32)
-    assert line(tls.handshake(config, way_of(config, {}), 0.0)) == (
+    assert line(network.handshake(config, route_of(config, {}), 0.0)) == (
         "warning the API key travels unencrypted to another machine -> Use https:// in endpoint "
         "(LOGWELL_ENDPOINT) where the way to the server is not your own."
     )

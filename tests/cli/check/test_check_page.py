@@ -8,8 +8,8 @@ import pytest
 
 from check_support import closed_port, results
 from logwell_otel.cli import main
+from logwell_otel.cli.check.network import EXPIRES_SOON_DAYS
 from logwell_otel.cli.check.server import CLOCK_SECONDS
-from logwell_otel.cli.check.tls import EXPIRES_SOON_DAYS
 from logwell_otel.cli.spool import PATIENCE
 
 DOCS = Path(__file__).parents[3] / "docs"

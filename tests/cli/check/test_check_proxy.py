@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from check_support import ConnectProxy, Stub, certificate, closed_port, only, results
-from logwell_otel.cli.check.run import Check, Seams
+from logwell_otel.cli.check.run import Check, CheckDependencies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,8 +62,8 @@ def test_a_proxy_whose_name_does_not_resolve(monkeypatch: pytest.MonkeyPatch) ->
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     environ = environ_of(monkeypatch, https_proxy="http://proxy.invalid:3128")
-    seams = {"getaddrinfo": getaddrinfo}
-    found = results("https://logs.example.com", environ=environ, seams=seams)
+    dependencies = {"getaddrinfo": getaddrinfo}
+    found = results("https://logs.example.com", environ=environ, dependencies=dependencies)
     assert only(found, "DNS") == (
         "fail DNS: proxy.invalid does not resolve (Name or service not known) -> Correct the host "
         "name in https_proxy, or have it added to the DNS that this machine uses."
@@ -98,11 +98,11 @@ def test_how_it_is_shown(
 ) -> None:
     environ = environ_of(monkeypatch, **variables)
     check = Check(
-        {"endpoint": "https://logs.example.com", "api_key": KEY}, seams=Seams(environ=environ)
+        {"endpoint": "https://logs.example.com", "api_key": KEY},
+        dependencies=CheckDependencies(environ=environ),
     )
-    assert check.way is not None
-    assert check.way.shown == shown
-    assert "hush" not in repr(check.way)
+    assert (check.proxy.value, check.proxy.origin) == shown
+    assert "hush" not in repr(vars(check))
 
 
 def test_one_that_is_no_url(monkeypatch: pytest.MonkeyPatch) -> None:

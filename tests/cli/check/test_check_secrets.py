@@ -9,12 +9,12 @@ import pytest
 
 from check_support import JSON, KEY, ConnectProxy, Stub, results
 from logwell_otel.cli.check import report
-from logwell_otel.cli.check.run import Check, Seams
+from logwell_otel.cli.check.run import Check, CheckDependencies
 from logwell_otel.cli.terminal import printable
 
 if TYPE_CHECKING:
     from check_support import Reply
-    from logwell_otel.cli.check.result import Result
+    from logwell_otel.cli.check.report import Result
 
 HEADER = "header-hush"
 PASSWORD = "proxy-hush"
@@ -65,10 +65,12 @@ def test_the_whole_report(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://somebody:{PASSWORD}@127.0.0.1:{stub.port}"
     monkeypatch.setenv("HTTP_PROXY", url)
     arguments = {"endpoint": stub.url, "api_key": KEY, "headers": {"X-Secret": HEADER}}
-    check = Check(arguments, seams=Seams(environ={"HTTP_PROXY": url}))
+    check = Check(arguments, dependencies=CheckDependencies(environ={"HTTP_PROXY": url}))
     found = list(check.results())
-    text = "\n".join(report.text(check, found, lambda _, part: printable(part)))
-    for whole in (text, report.json(check, found).decode()):
+    text = "\n".join(
+        report.text(check.settings, check.proxy, found, lambda _, part: printable(part))
+    )
+    for whole in (text, report.json(check.settings, check.proxy, found).decode()):
         assert "lw_***last" in whole
         assert f"http://***@127.0.0.1:{stub.port}" in whole
         for secret in (KEY, KEY[3:-4], HEADER, PASSWORD, "somebody"):

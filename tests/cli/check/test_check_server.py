@@ -108,7 +108,7 @@ def test_a_name_that_does_not_resolve() -> None:
         asked.append(host)
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    found = results("https://logs.invalid", seams={"getaddrinfo": getaddrinfo})
+    found = results("https://logs.invalid", dependencies={"getaddrinfo": getaddrinfo})
     assert server_lines(found) == [
         (
             "fail DNS: logs.invalid does not resolve (Name or service not known) -> Correct "

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from check_support import KEY, lines, only, results
-from logwell_otel.cli.check import resolved
-from logwell_otel.cli.check.run import Check, Seams
+from logwell_otel.cli.check.run import Check, CheckDependencies
+from logwell_otel.cli.check.settings import names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ URL = "https://logs.example.com"
 
 
 def settings(environ: dict[str, str], **arguments: Any) -> dict[str, tuple[str | None, str]]:
-    check = Check(arguments, seams=Seams(environ=environ))
+    check = Check(arguments, dependencies=CheckDependencies(environ=environ))
     return {one.name: (one.value, one.origin) for one in check.settings}
 
 
@@ -111,7 +111,7 @@ def test_which_key_it_is(tmp_path: Path, key: str | None, file: str | None, orig
     assert found["api_key"] == ("lw_***file" if from_file else "lw_***last", origin)
     assert found["api_key_file"][0] == (str(path) if file else None)
     # Whatever the rule is, it is that of the settings themselves.
-    check = Check(arguments, seams=Seams(environ=environ))
+    check = Check(arguments, dependencies=CheckDependencies(environ=environ))
     assert check.settings[1].value == found["api_key"][0]
 
 
@@ -147,6 +147,6 @@ def test_variables_that_nobody_reads() -> None:
 
 
 def test_all_settings_have_a_variable_and_no_secret_is_a_setting() -> None:
-    names = resolved.names()
-    assert names[:3] == ["endpoint", "api_key", "api_key_file"]
-    assert not {"secrets", "origins", "on_error", "on_flush", "proxy"} & set(names)
+    found = names()
+    assert found[:3] == ["endpoint", "api_key", "api_key_file"]
+    assert not {"secrets", "origins", "on_error", "on_flush", "proxy"} & set(found)

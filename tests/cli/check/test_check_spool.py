@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from check_support import closed_port, only, results
-from logwell_otel._buffer.spool import Spool, paths
-from logwell_otel.cli.check.result import Status
-from logwell_otel.cli.check.spooling import spool_directory
+from logwell_otel._buffer.spool import Spool
+from logwell_otel.cli.check import settings
+from logwell_otel.cli.check.report import Status
+from logwell_otel.cli.check.settings import spool_directory
 
 
 @pytest.fixture(autouse=True)
 def _tmp_is_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "emptied_at_restart", lambda _: False)
+    monkeypatch.setattr(settings, "_emptied_at_restart", lambda _: False)
 
 
 def test_one_that_is_not_there_yet(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_one_that_cannot_be_looked_at(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_one_that_a_restart_empties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "emptied_at_restart", lambda _: True)
+    monkeypatch.setattr(settings, "_emptied_at_restart", lambda _: True)
     finding = spool_directory(tmp_path / "spool")
     assert finding.status is Status.WARNING
     assert finding.text.endswith("does not survive a restart of the machine")

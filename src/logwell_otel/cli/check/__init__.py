@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from logwell_otel.cli.check.result import Result
+    from logwell_otel.cli.check.report import Result
     from logwell_otel.cli.check.run import Check
     from logwell_otel.cli.terminal import Terminal
 
@@ -19,7 +19,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add the command."""
     parser = commands.add_parser(
         "check",
-        help="find out whether what is logged here arrives, and if not, why",
         description="Shows the settings and where they come from, and tries, step by step, "
         "whether entries reach the server. Run it where the application runs, with the "
         "application's environment. Exit status 0 if nothing failed, else 1.",
@@ -41,9 +40,9 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     seen: list[Result] = []
     if options.json:
         results = list(_kept(check, seen))
-        terminal.raw(report.json(check, results).decode())
+        terminal.raw(report.json(check.settings, check.proxy, results).decode())
     else:
-        for line in report.text(check, _kept(check, seen), terminal.style):
+        for line in report.text(check.settings, check.proxy, _kept(check, seen), terminal.style):
             terminal.line(line)
     return 0 if report.ok(seen) else 1
 

@@ -1,20 +1,100 @@
-"""The check's results as text and as JSON."""
+"""What the check found, and how it is shown: as text and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from logwell_otel._version import __version__
-from logwell_otel.cli.check.result import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from logwell_otel.cli.check.result import Result
-    from logwell_otel.cli.check.run import Check
+
+class Status(str, Enum):
+    """How a step went."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    WARNING = "warning"
+    """Entries arrive, but something about it is not as one would want it."""
+    FAIL = "fail"
+    SKIPPED = "skipped"
+    """Not run, or not to be run; the text says why."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the check.
+
+    Attributes:
+        group: Heading it stands under: `settings`, `server` or `opentelemetry`.
+        step: What was looked at.
+        status: How it went.
+        text: What was found. Holds no secret.
+        advice: What to do about it; None where there is nothing to do.
+    """
+
+    group: str
+    step: str
+    status: Status
+    text: str
+    advice: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A `Result` that does not know yet which step it belongs to."""
+
+    status: Status
+    text: str
+    advice: str | None = None
+
+    def of(self, group: str, step: str) -> Result:
+        """The finding as the result of a step."""
+        return Result(group, step, self.status, self.text, self.advice)
+
+
+def passed(text: str) -> Finding:
+    """All is well."""
+    return Finding(Status.PASS, text)
+
+
+def warning(text: str, advice: str) -> Finding:
+    """It works, but not as one would want it."""
+    return Finding(Status.WARNING, text, advice)
+
+
+def failed(text: str, advice: str) -> Finding:
+    """It does not work."""
+    return Finding(Status.FAIL, text, advice)
+
+
+def skipped(text: str, advice: str | None = None) -> Finding:
+    """Not run."""
+    return Finding(Status.SKIPPED, text, advice)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting.
+
+    Attributes:
+        name: Its name as an argument.
+        value: What it is, with secrets masked; None where it is not set.
+        origin: `argument`, a variable's name, or `default`.
+    """
+
+    name: str
+    value: str | None
+    origin: str
+
 
 Style = Callable[[str, str], str]
 """Makes a text fit to be printed, `plain` or in `green`, `yellow`, `red`, `dim`, `bold`."""
@@ -29,12 +109,18 @@ _WORDS: Final = {
 _INDENT: Final = " " * 32
 
 
-def text(check: Check, results: Iterable[Result], style: Style) -> Iterator[str]:
+NO_PROXY: Final = Setting("proxy", None, "default")
+
+
+def text(
+    settings: Sequence[Setting], proxy: Setting, results: Iterable[Result], style: Style
+) -> Iterator[str]:
     """The report line by line, each as soon as it is known.
 
     Args:
-        check: Its settings come first.
-        results: Its results, which may still be coming.
+        settings: The settings, which come first; empty where they are wrong.
+        proxy: The proxy, and where it comes from.
+        results: What was found, which may still be coming.
         style: Colours words, or does not.
     """
     yield style("bold", f"logwell-otel {__version__} check")
@@ -46,7 +132,7 @@ def text(check: Check, results: Iterable[Result], style: Style) -> Iterator[str]
             yield ""
             yield style("bold", _HEADINGS[group])
             if group == "settings":
-                yield from _settings(check, style)
+                yield from _settings(settings, proxy, style)
         word, colour = _WORDS[result.status]
         found = style("plain", f"{result.step.ljust(20)} {result.text}")
         yield f"  {style(colour, word.ljust(8))} {found}"
@@ -57,27 +143,14 @@ def text(check: Check, results: Iterable[Result], style: Style) -> Iterator[str]
     yield _sum(counts, style)
 
 
-def json(check: Check, results: Iterable[Result]) -> bytes:
+def json(settings: Sequence[Setting], proxy: Setting, results: Sequence[Result]) -> bytes:
     """The same as one JSON object."""
-    collected = list(results)
-    url, origin = (None, "default") if check.way is None else check.way.shown
     document: dict[str, Any] = {
         "version": __version__,
-        "ok": ok(collected),
-        "settings": [
-            {"name": one.name, "value": one.value, "origin": one.origin} for one in check.settings
-        ],
-        "proxy": {"url": url, "origin": origin},
-        "results": [
-            {
-                "group": result.group,
-                "step": result.step,
-                "status": str(result.status),
-                "text": result.text,
-                "advice": result.advice,
-            }
-            for result in collected
-        ],
+        "ok": ok(results),
+        "settings": settings,
+        "proxy": {"url": proxy.value, "origin": proxy.origin},
+        "results": results,
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
@@ -87,13 +160,10 @@ def ok(results: Iterable[Result]) -> bool:
     return all(result.status is not Status.FAIL for result in results)
 
 
-def _settings(check: Check, style: Style) -> Iterator[str]:
-    if not check.settings:
+def _settings(settings: Sequence[Setting], proxy: Setting, style: Style) -> Iterator[str]:
+    if not settings:
         return
-    rows = [(one.name, one.value or "-", one.origin) for one in check.settings]
-    if check.way is not None:
-        url, origin = check.way.shown
-        rows.append(("proxy", url or "-", origin))
+    rows = [(one.name, one.value or "-", one.origin) for one in (*settings, proxy)]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, origin in rows:
         line = f"  {name.ljust(widths[0])}  {value.ljust(widths[1])}  {origin}"

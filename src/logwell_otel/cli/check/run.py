@@ -8,37 +8,44 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from logwell_otel._config.options import Config, service_from_environment
-from logwell_otel.cli.check import network, resolved, tls
-from logwell_otel.cli.check.installed import Installed
-from logwell_otel.cli.check.result import Finding, Result, Status, failed, passed, skipped
+from logwell_otel._config.options import Config
+from logwell_otel.cli.check import network, settings, startup
+from logwell_otel.cli.check.report import (
+    NO_PROXY,
+    Finding,
+    Result,
+    Setting,
+    Status,
+    failed,
+    passed,
+    skipped,
+)
 from logwell_otel.cli.check.server import ServerAnswers
-from logwell_otel.cli.check.spooling import spool_directory
-from logwell_otel.cli.check.way import Way, way_of
-from logwell_otel.cli.check.zero_code import opentelemetry
 from logwell_otel.errors import LogwellError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from logwell_otel.cli.check.probe import How, Start
+
 _SERVER: Final = ("DNS", "TCP", "TLS", "Health", "Key", "Entry", "Clock")
 
 
 @dataclass(frozen=True)
-class Seams:
+class CheckDependencies:
     """What tests replace.
 
     Attributes:
         getaddrinfo: Looks up names.
         wall: Wall clock, in seconds since 1970.
         environ: The environment.
-        installed: What is installed.
+        start: Starts OpenTelemetry in a process of its own.
     """
 
     getaddrinfo: Callable[..., list[Any]] = socket.getaddrinfo
     wall: Callable[[], float] = time.time
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    installed: Installed = field(default_factory=Installed)
+    start: Callable[[How, Mapping[str, str]], Start] = field(default_factory=lambda: startup.start)
 
 
 class Check:
@@ -49,26 +56,33 @@ class Check:
     Args:
         arguments: Settings by name; what is not here comes from LOGWELL_* variables.
         send: Whether to send an entry.
-        seams: What tests replace.
+        dependencies: What tests replace.
 
     Attributes:
         settings: The resolved settings; empty when they are not complete or wrong.
-        way: Where connections go, None without settings.
+        proxy: The proxy, as a setting.
     """
 
     def __init__(
-        self, arguments: Mapping[str, Any], *, send: bool = True, seams: Seams | None = None
+        self,
+        arguments: Mapping[str, Any],
+        *,
+        send: bool = True,
+        dependencies: CheckDependencies | None = None,
     ) -> None:
-        self._seams = seams or Seams()
+        self._use = dependencies or CheckDependencies()
+        self._arguments = arguments
         self._send = send
         self._config: Config | None = None
-        self.settings: list[resolved.Setting] = []
-        self.way: Way | None = None
-        environ = self._seams.environ
+        self._route: network.Route | None = None
+        self.settings: list[Setting] = []
+        self.proxy: Setting = NO_PROXY
+        environ = self._use.environ
         try:
             self._config = Config.resolve(environ, **arguments)
-            self.settings = resolved.settings_of(self._config, arguments, environ)
-            self.way = way_of(self._config, environ)
+            self.settings = settings.settings_of(self._config, arguments, environ)
+            self._route = network.route_of(self._config, environ)
+            self.proxy = self._route.shown
             self._resolved = passed("complete and well-formed")
         except LogwellError as error:
             self._resolved = failed("not complete, or wrong", error.message)
@@ -80,48 +94,43 @@ class Check:
     def results(self) -> Iterator[Result]:
         """Run the steps and give each one's result as soon as it is there."""
         yield self._resolved.of("settings", "Settings")
-        strays = resolved.unknown_variables(self._seams.environ)
+        strays = settings.unknown_variables(self._use.environ)
         if strays is not None:
             yield strays.of("settings", "Variables")
         if self._config is not None and self._config.spool_dir is not None:
-            yield spool_directory(self._config.spool_dir).of("settings", "Spool")
+            yield settings.spool_directory(self._config.spool_dir).of("settings", "Spool")
         for step, finding in self._server():
             yield finding.of("server", step)
-        named = self._config.service if self._config is not None else None
-        service = named or service_from_environment()
-        seams = self._seams
-        location = self._config is None or self._config.source_location
-        for step, finding in opentelemetry(
-            seams.environ, seams.installed, service, source_location=location
-        ):
+        environ = settings.as_variables(self._arguments, self._use.environ)
+        for step, finding in startup.opentelemetry(environ, self._config, self._use.start):
             yield finding.of("opentelemetry", step)
 
     def _server(self) -> Iterator[tuple[str, Finding]]:
-        config, way = self._config, self.way
-        if config is None or way is None:
+        config, route = self._config, self._route
+        if config is None or route is None:
             for step in _SERVER:
                 yield step, skipped("not run: Settings failed")
             return
-        answers = ServerAnswers(config, self._seams.wall)
+        answers = ServerAnswers(config, self._use.wall)
         try:
-            yield from self._steps(config, way, answers)
+            yield from self._steps(config, route, answers)
         finally:
             answers.close()
 
     def _steps(
-        self, config: Config, way: Way, answers: ServerAnswers
+        self, config: Config, route: network.Route, answers: ServerAnswers
     ) -> Iterator[tuple[str, Finding]]:
         addresses: list[network.AddressInfo] = []
 
         def dns() -> Finding:
-            finding, found = network.resolve(way, self._seams.getaddrinfo)
+            finding, found = network.resolve(route, self._use.getaddrinfo)
             addresses.extend(found)
             return finding
 
         steps: dict[str, Callable[[], Finding]] = {
             "DNS": dns,
-            "TCP": lambda: network.connect(way, addresses, config.timeout),
-            "TLS": lambda: tls.handshake(config, way, self._seams.wall()),
+            "TCP": lambda: network.connect(route, addresses, config.timeout),
+            "TLS": lambda: network.handshake(config, route, self._use.wall()),
             "Health": answers.health,
             "Key": answers.key,
             "Entry": answers.entry if self._send else lambda: skipped("not sent, as asked"),

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from logwell_otel._config.options import service_from_environment
-from logwell_otel._delivery.response import Action, outcome_of, quoted
+from logwell_otel._delivery.response import Action, Outcome, outcome_of, quoted
 from logwell_otel._http import Answer, HttpxTransport, NoAnswer
 from logwell_otel._wire import LogEntry
-from logwell_otel.cli.check.explain import explain, explain_ingest, is_json, own_error
-from logwell_otel.cli.check.result import Finding, Status, failed, passed, skipped, warning
+from logwell_otel.cli.check.report import Finding, failed, passed, skipped, warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +25,8 @@ MESSAGE: Final = "logwell-otel check: this entry was sent to see whether entries
 CLOCK_SECONDS: Final = 5.0
 """Difference from which on there is a warning. A Date header is cut to seconds and may be
 one or two old."""
+
+_REPORT: Final = "Please report this: entries are made so that the server takes them."
 
 _NOTHING: Final = b"[]"
 """Answered 400 `validation_error` once the key was checked; stores nothing."""
@@ -54,7 +55,7 @@ class ServerAnswers:
         self._config = config
         self._wall = wall
         self._transport = HttpxTransport(config)
-        self._key_answer: Answer | NoAnswer | None = None
+        self._key_answer: Answer | NoAnswer | None = None  # asked for once
         self._date: str | None = None
         self._dated_at = 0.0
 
@@ -71,10 +72,8 @@ class ServerAnswers:
         """`GET /api/health`: is it a Logwell server, and is its database up."""
         asked_at = self._wall()
         answer = self._transport.health(self._config.timeout)
-        if isinstance(answer, NoAnswer):
-            return explain(answer, self._config)
-        health = _health_of(answer)
-        if health is None:
+        health = _health_of(answer) if isinstance(answer, Answer) else None
+        if isinstance(answer, NoAnswer) or health is None:
             return self._no_health(answer)
         self._note_date(answer, asked_at)
         database, version = self._quoted(health.database), self._quoted(health.version)
@@ -87,34 +86,26 @@ class ServerAnswers:
 
     def key(self) -> Finding:
         """Does the server know the key? Stores nothing."""
-        answer = self._ask_with_key()
-        if (own := own_error(answer)) is not None:
-            if own.error == "validation_error":
-                return passed("the server knows it")
-            if own.error == "rate_limited":
-                # Checked after the key.
-                finding = explain_ingest(answer, self._config)
-                return warning(f"the server knows it, but {finding.text}", finding.advice or "")
-        return explain_ingest(answer, self._config)
+        outcome = self._outcome_of(self._ask_with_key())
+        if outcome.refusal == "validation_error":
+            return passed("the server knows it")
+        if outcome.action is Action.PAUSE:
+            # The server counts a request only once it knows the key.
+            return warning(f"the server knows it, but {_problem(outcome)}", outcome.advice)
+        return _not_as_it_should_be(outcome)
 
     def entry(self) -> Finding:
         """Send one entry."""
         service = self._config.service or service_from_environment()
-        answer = self._transport.post(self._entry(service), self._config.timeout)
-        if isinstance(answer, Answer):
-            outcome = outcome_of(answer, mask=self._config.secrets.mask)
-            if outcome.action is Action.DONE and outcome.response is not None:
-                if outcome.response.accepted:
-                    return passed(f"accepted; look for it under the service {service!r}")
-                said = " ".join(outcome.response.errors)
-                return failed(
-                    f"refused: {self._quoted(said)}",
-                    "Please report this: entries are made so that the server takes them.",
-                )
-        finding = explain_ingest(answer, self._config)
-        if finding.status is Status.WARNING:
-            return warning(f"not sent: {finding.text}", finding.advice or "")
-        return finding
+        outcome = self._outcome_of(self._transport.post(self._entry(service), self._config.timeout))
+        if outcome.response is None:
+            if outcome.action is Action.PAUSE:
+                return warning(f"not sent: {_problem(outcome)}", outcome.advice)
+            return _not_as_it_should_be(outcome)
+        if outcome.response.accepted:
+            return passed(f"accepted; look for it under the service {service!r}")
+        said = " ".join(outcome.response.errors)
+        return failed(f"refused: {self._quoted(said)}", _REPORT)
 
     def clock(self) -> Finding:
         """This machine's clock against the server's."""
@@ -139,22 +130,25 @@ class ServerAnswers:
             self._key_answer = self._transport.post(_NOTHING, self._config.timeout)
         return self._key_answer
 
-    def _no_health(self, answer: Answer) -> Finding:
+    def _outcome_of(self, answer: Answer | NoAnswer) -> Outcome:
+        return outcome_of(answer, mask=self._config.secrets.mask)
+
+    def _no_health(self, answer: Answer | NoAnswer) -> Finding:
         """Not a health answer of Logwell: is it the wrong place, or a proxy that hides it?"""
-        finding = explain(answer, self._config)
-        if answer.status < 300 or 400 <= answer.status < 500:
-            # What an exporter sends decides: it needs no health to deliver.
-            asked_at = self._wall()
-            key_answer = self._ask_with_key()
-            if isinstance(key_answer, NoAnswer) or own_error(key_answer) is None:
-                return finding
-            self._note_date(key_answer, asked_at)
-            return warning(
-                f"{finding.text}; but {self._config.ingest_url} is one",
-                "Have the proxy in front of it pass /api/health too: it tells an outage from an "
-                "entry that the server cannot store.",
-            )
-        return finding
+        finding = _not_as_it_should_be(self._outcome_of(answer))
+        if isinstance(answer, NoAnswer) or 300 <= answer.status < 400 or answer.status >= 500:
+            return finding
+        # What an exporter sends decides: it needs no health to deliver.
+        asked_at = self._wall()
+        key_answer = self._ask_with_key()
+        if isinstance(key_answer, NoAnswer) or self._outcome_of(key_answer).refusal is None:
+            return finding
+        self._note_date(key_answer, asked_at)
+        return warning(
+            f"{finding.text}; but {self._config.ingest_url} is one",
+            "Have the proxy in front of it pass /api/health too: it tells an outage from an "
+            "entry that the server cannot store.",
+        )
 
     def _note_date(self, answer: Answer, asked_at: float) -> None:
         self._date = answer.headers.get("date")
@@ -175,9 +169,16 @@ class ServerAnswers:
         return msgspec.json.encode([entry])
 
 
+def _not_as_it_should_be(outcome: Outcome) -> Finding:
+    return failed(_problem(outcome), outcome.advice or _REPORT)
+
+
+def _problem(outcome: Outcome) -> str:
+    """What happened, as a part of a line."""
+    return outcome.problem[:1].lower() + outcome.problem[1:]
+
+
 def _health_of(answer: Answer) -> _Health | None:
-    if not is_json(answer):
-        return None
     try:
         health = _HEALTH.decode(answer.body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

@@ -1,34 +1,24 @@
-"""The settings as an exporter would have them, and where each came from."""
+"""The settings as an exporter would have them, where each came from, and the spool directory."""
 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._buffer.spool import SpoolError, list_spools, paths
 from logwell_otel._config.options import Config
 from logwell_otel._config.settings import from_file, variable_of
 from logwell_otel._diagnostics import hide_keys
-from logwell_otel.cli.check.result import Finding, warning
+from logwell_otel.cli.check.report import Finding, Setting, failed, passed, warning
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _MASK: Final = "***"
 _SECRETS: Final = ("api_key", "sampling_token")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting.
-
-    Attributes:
-        name: Its name as an argument.
-        value: What it is, with secrets masked; None where it is not set.
-        origin: `argument`, a variable's name, or `default`.
-    """
-
-    name: str
-    value: str | None
-    origin: str
 
 
 def settings_of(
@@ -69,6 +59,26 @@ def names() -> list[str]:
     return sorted(looked_for, key=lambda name: (places[name], name))
 
 
+def as_variables(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which a start finds these arguments as LOGWELL_* variables.
+
+    Args:
+        arguments: Settings that were given as arguments.
+        environ: The environment.
+    """
+    variables = {
+        variable_of(name): str(value) for name, value in arguments.items() if value is not None
+    }
+    # A key file that was given comes before a key from a variable.
+    replaced = {
+        variable_of(name)
+        for name in _SECRETS
+        if variable_of(f"{name}_file") in variables and variable_of(name) not in variables
+    }
+    kept = {name: value for name, value in environ.items() if name not in replaced}
+    return {**kept, **variables}
+
+
 def unknown_variables(environ: Mapping[str, str]) -> Finding | None:
     """LOGWELL_* variables that nobody reads: a misspelt one is silent otherwise."""
     known = [variable_of(name) for name in names()]
@@ -81,6 +91,34 @@ def unknown_variables(environ: Mapping[str, str]) -> Finding | None:
         f"{', '.join(strays)}: no setting has this name",
         " ".join(_meant(stray, known) for stray in strays),
     )
+
+
+def spool_directory(directory: Path) -> Finding:
+    """Whether entries can be kept in `directory`, and what lies there.
+
+    Creates nothing: who runs the check may be another user than the application's.
+    """
+    if _exists(directory):
+        try:
+            held = _held_in(directory)
+        except SpoolError as error:
+            return failed(str(error), "Exporters do not start until this is changed.")
+        found = f"{directory} can be used, {held} entries wait there"
+    else:
+        parent = next(path for path in directory.absolute().parents if _exists(path))
+        if not os.access(parent, os.W_OK | os.X_OK):
+            return failed(
+                f"{directory} does not exist, and cannot be created in {parent}",
+                "Create it for the user who runs the application, with mode 0700.",
+            )
+        found = f"{directory} does not exist yet, and will be created"
+    if _emptied_at_restart(directory):
+        return warning(
+            f"{found}; but what lies there does not survive a restart of the machine",
+            "Name a directory on a disk, in a container one on a volume, in spool_dir "
+            "(LOGWELL_SPOOL_DIR).",
+        )
+    return passed(found)
 
 
 def mask_key(key: str) -> str:
@@ -111,3 +149,23 @@ def _text(value: Any) -> str | None:
 def _meant(stray: str, known: list[str]) -> str:
     near = difflib.get_close_matches(stray.upper(), known, n=1, cutoff=0.75)
     return f"Did you mean {near[0]} by {stray}?" if near else f"Nothing reads {stray}: unset it."
+
+
+# All that the check asks of the spool.
+
+
+def _held_in(directory: Path) -> int:
+    """Entries that wait in a spool directory; raises `SpoolError` if it cannot be used."""
+    paths.prepare_root(directory)
+    return sum(pool.entries for pool in list_spools(directory))
+
+
+def _emptied_at_restart(directory: Path) -> bool:
+    return paths.emptied_at_restart(directory)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # Python 3.10 raises where a directory above it cannot be entered
+        return False
