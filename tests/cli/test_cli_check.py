@@ -11,11 +11,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from logwell_otel.cli.check.installed import Installed
 
-from check_support import KEY, clean_environment, closed_port
+from check_support import KEY, UP, clean_environment, closed_port
 from logwell_otel._version import __version__
 from logwell_otel.cli import main
+from logwell_otel.cli.check import startup
 from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
         "opentelemetry-instrumentation-logging": "0.66b1",
         "httpx": "0.28.1",
     }
-    monkeypatch.setattr(Installed, "version", lambda _, name: versions.get(name))
-    monkeypatch.setattr(Installed, "module", lambda *_: True)
-    monkeypatch.setattr(Installed, "entry_points", lambda *_: [])
+    monkeypatch.setattr(startup, "_version", versions.get)
+    monkeypatch.setattr(startup, "start", lambda *_: UP)
 
 
 @pytest.fixture
@@ -98,8 +97,8 @@ OpenTelemetry
   ok       SDK                  not switched off
   skipped  Zero-code            not set up: OTEL_LOGS_EXPORTER does not name logwell
                                 -> Set OTEL_LOGS_EXPORTER=logwell for opentelemetry-instrument; with logwell_otel.configure() it is not needed.
-  ok       Batches              a queue of 20480 records, batches of 500
-  ok       Logging handler      opentelemetry-instrumentation-logging has it, for configure()
+  ok       Start-up             configure() sends logs to https://logs.example.com
+  ok       Logging handler      on the root logger; INFO and above reach it unless the application sets other levels
   ok       Source location      the logging handler adds source file and line
   ok       Service name         shop
 

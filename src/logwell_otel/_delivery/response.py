@@ -162,8 +162,9 @@ def outcome_of(
     if status == 413:
         return _outcome(
             Action.SPLIT,
-            f"The request was too large{said}; it is sent in parts",
+            f"The request was too large{said}",
             LogwellErrorCode.VALIDATION_ERROR,
+            handled="it is sent in parts",
             advice="A limit lower than the server's own 512 KiB is that of a proxy in front of it.",
             status=status,
             refusal=refusal,
@@ -184,9 +185,10 @@ def outcome_of(
         split = refusal.error == "batch_too_large"
         return _outcome(
             Action.SPLIT if split else Action.INVALID,
-            f"The server refuses the request{said}; it is sent in parts"
-            + ("" if split else ", and what is refused even alone is dropped"),
+            f"The server refuses the request{said}",
             LogwellErrorCode.VALIDATION_ERROR,
+            handled="it is sent in parts"
+            + ("" if split else ", and what is refused even alone is dropped"),
             status=status,
             refusal=refusal,
         )
@@ -263,6 +265,7 @@ def _outcome(
     problem: str,
     code: LogwellErrorCode,
     *,
+    handled: str = "",
     advice: str = "",
     meanwhile: str = "",
     status: int | None = None,
@@ -270,7 +273,8 @@ def _outcome(
     wait: float | None = None,
     refusal: _Refusal | None = None,
 ) -> Outcome:
-    message = " ".join(filter(None, (f"{problem}.", advice, meanwhile)))
+    happened = f"{problem}; {handled}." if handled else f"{problem}."
+    message = " ".join(filter(None, (happened, advice, meanwhile)))
     error = LogwellError(message, code, status_code=status, retryable=retryable, retry_after=wait)
     own_code = None if refusal is None else refusal.error
     return Outcome(action, error, problem=problem, advice=advice, refusal=own_code)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from check_support import closed_port, results
+from check_support import UP, closed_port, results
 from logwell_otel.cli import main
 from logwell_otel.cli.check.network import EXPIRES_SOON_DAYS
 from logwell_otel.cli.check.server import CLOCK_SECONDS
+from logwell_otel.cli.check.startup import TIMEOUT
 from logwell_otel.cli.spool import PATIENCE
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -18,16 +20,20 @@ DOCS = Path(__file__).parents[3] / "docs"
 def test_every_step_is_explained() -> None:
     environ = {"OTEL_LOGS_EXPORTER": "logwell", "LOGWELL_STRAY": "x"}
     url = f"http://127.0.0.1:{closed_port()}"
-    found = results(url, environ=environ, spool_dir="spool")
-    found += results(url, environ={**environ, "OTEL_CONFIG_FILE": "otel.yaml"})
+    strange = msgspec.structs.replace(UP, said=["strange"])
+    found = results(
+        url, environ=environ, spool_dir="spool", dependencies={"start": lambda *_: strange}
+    )
     page = (DOCS / "check.md").read_text()
     names = {line.split(" | ")[0].lstrip("| ") for line in page.splitlines() if line[:1] == "|"}
-    names |= {"Logs exporter", "Traces exporter", "Metrics exporter", "Versions"}
-    assert {one.step for one in found} <= names
+    steps = {one.step for one in found}
+    assert {"Variables", "Spool", "Configurator", "Said at start-up"} <= steps
+    assert steps - names == {"Versions"}
 
 
 def test_numbers_and_options(capsys: pytest.CaptureFixture[str]) -> None:
     page = (DOCS / "check.md").read_text()
+    assert f"take {TIMEOUT:g} s" in page.replace("\n", " ")
     assert f"good for {EXPIRES_SOON_DAYS} days more" in page
     assert f"within {CLOCK_SECONDS:g} s of the server's `Date` header" in page
     assert f"nothing was accepted for {PATIENCE:g} s" in (DOCS / "cli.md").read_text()

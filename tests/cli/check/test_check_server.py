@@ -92,9 +92,9 @@ def test_a_wrong_key(receiver: DevServer) -> None:
     assert server_lines(results(receiver.url)) == [
         *healthy(receiver),
         (
-            "fail Key: the server does not know this API key (401: Invalid API key) -> Compare "
-            "its last 4 characters with the keys in the project's settings on the server. One "
-            "that was refused is refused for 30 s more even once it exists."
+            "fail Key: the server refuses the API key (unauthorized: Invalid API key) -> Check "
+            "api_key (LOGWELL_API_KEY) or the file in api_key_file (LOGWELL_API_KEY_FILE) "
+            "against the project's settings on the server."
         ),
         *not_run("Entry", since="Key"),
         CLOCK,
@@ -150,9 +150,8 @@ def test_a_wrong_path(receiver: DevServer) -> None:
     assert server_lines(results(f"{receiver.url}/logwell", receiver.key)) == [
         *reached(receiver.port),
         (
-            "fail Health: answered 404 with text/plain, which is not as a Logwell server "
-            f"answers -> Correct {ENDPOINT}: it is the base URL, with the path prefix if the "
-            "server has one; or see what stands in front of the server."
+            "fail Health: the server answered 404 (with text/plain, so perhaps from a proxy in "
+            f"front of it) -> Check {ENDPOINT}, and what stands in front of the server."
         ),
         *not_run("Key", "Entry", "Clock", since="Health"),
     ]
@@ -163,9 +162,8 @@ def test_something_else_that_answers_200(stub: Stub) -> None:
     assert server_lines(results(stub.url)) == [
         *reached(stub.port),
         (
-            "fail Health: answered 200 with text/html, which is not as a Logwell server "
-            f"answers -> Correct {ENDPOINT}: it is the base URL, with the path prefix if the "
-            "server has one; or see what stands in front of the server."
+            "fail Health: something answered 200, but not as a Logwell server does (with "
+            f"text/html, so perhaps from a proxy in front of it) -> Check {ENDPOINT}."
         ),
         *not_run("Key", "Entry", "Clock", since="Health"),
     ]
@@ -178,10 +176,7 @@ def test_a_server_that_cannot_insert(receiver: DevServer) -> None:
     receiver.faults.fail_inserts()
     assert server_lines(results(receiver.url, receiver.key))[4:] == [
         "pass Key: the server knows it",
-        (
-            "fail Entry: answered 500, although its health is good -> See the server's own "
-            "log: a full disk or a missing table, for example."
-        ),
+        "fail Entry: the server answered 500 -> If it lasts, see the server's own log.",
         CLOCK,
     ]
 
@@ -189,19 +184,20 @@ def test_a_server_that_cannot_insert(receiver: DevServer) -> None:
 def test_a_server_that_does_not_answer(receiver: DevServer) -> None:
     receiver.faults.health("hang")
     found = server_lines(results(receiver.url, receiver.key, timeout=0.2))
-    assert found[3].startswith("fail Health: no answer: ReadTimeout")
+    assert found[3].startswith("fail Health: no answer from the server: ReadTimeout")
     assert found[4:] == not_run("Key", "Entry", "Clock", since="Health")
 
 
 def test_the_rate_limit_is_used_up(stub: Stub) -> None:
     stub.key = stub.entry = (429, JSON, '{"error":"rate_limited","message":"x"}')
-    advice = "Try again in a minute. If it is so most of the time, see docs/pacing.md."
+    said = (
+        "the server's rate limit is reached (rate_limited: x): all processes of the project share "
+        "it -> Entries are held and sent more slowly. If it lasts, log less, or raise the limit on "
+        "the server."
+    )
     assert server_lines(results(stub.url))[4:6] == [
-        (
-            "warning Key: the server knows it, but the project's rate limit is used up (429) "
-            f"-> {advice}"
-        ),
-        f"warning Entry: not sent: the project's rate limit is used up (429) -> {advice}",
+        f"warning Key: the server knows it, but {said}",
+        f"warning Entry: not sent: {said}",
     ]
 
 
@@ -219,43 +215,41 @@ def test_an_entry_that_is_refused(stub: Stub) -> None:
         (
             (301, {"Location": "https://logs.example.com/\x1b[31m"}, ""),
             (
-                "redirected (301) to https://logs.example.com/\N{REPLACEMENT CHARACTER}[31m "
-                "-> Redirects are not followed, because the key would travel along. If that is "
+                "the server redirects to https://logs.example.com/\N{REPLACEMENT CHARACTER}[31m, "
+                "which is not followed because the API key would travel along -> If that is "
                 "your server, set endpoint (LOGWELL_ENDPOINT) to it."
             ),
         ),
         (
             (503, HTML, PAGE),
             (
-                "answered 503 with text/html: a proxy in front of a server that does not "
-                "answer it -> Start the server, or see where the proxy passes requests on to."
+                "the server answered 503 (with text/html, so perhaps from a proxy in front of it) "
+                "-> Check that the server is up, and what stands in front of it."
             ),
         ),
         (
             (500, {}, ""),
-            "answered 500 with no content type -> See the server's own log.",
+            "the server answered 500 -> If it lasts, see the server's own log.",
         ),
         (
             (407, HTML, PAGE),
             (
-                "the proxy asks for a user name and password (407) -> Put them into the "
-                "proxy's URL: HTTPS_PROXY=http://user:password@host:port."
+                "the server answered 407 (with text/html, so perhaps from a proxy in front of it) "
+                "-> Check the user name and the password in HTTPS_PROXY or HTTP_PROXY."
             ),
         ),
         (
             (200, JSON, '{"status":"UP"}'),
             (
-                "answered 200 with application/json, which is not as a Logwell server answers "
-                "-> Correct endpoint (LOGWELL_ENDPOINT): it is the base URL, with the path "
-                "prefix if the server has one; or see what stands in front of the server."
+                "something answered 200, but not as a Logwell server does -> Check endpoint "
+                "(LOGWELL_ENDPOINT)."
             ),
         ),
         (
             (200, JSON, "[" * 100_000),
             (
-                "answered 200 with application/json, which is not as a Logwell server answers "
-                "-> Correct endpoint (LOGWELL_ENDPOINT): it is the base URL, with the path "
-                "prefix if the server has one; or see what stands in front of the server."
+                "something answered 200, but not as a Logwell server does -> Check endpoint "
+                "(LOGWELL_ENDPOINT)."
             ),
         ),
     ],
@@ -275,9 +269,9 @@ def test_a_proxy_that_hides_the_health_but_passes_entries(
     stub.key = key_reply or stub.key
     found = server_lines(results(stub.url))
     assert found[3] == (
-        "warning Health: answered 403 with text/html, which is not as a Logwell server "
-        f"answers; but {stub.url}/v1/ingest is one -> Have the proxy in front of it pass "
-        "/api/health too: it tells an outage from an entry that the server cannot store."
+        "warning Health: the server answered 403 (with text/html, so perhaps from a proxy in "
+        f"front of it); but {stub.url}/v1/ingest is Logwell's -> Have the proxy in front of it "
+        "pass /api/health too: it tells an outage from an entry that the server cannot store."
     )
     assert [line.split(":")[0] for line in found[4:]] == (
         ["fail Key", "skipped Entry", "pass Clock"]
@@ -293,19 +287,19 @@ def test_a_proxy_that_hides_the_health_but_passes_entries(
     [
         (
             (401, HTML, PAGE),
-            "answered 401 with text/html, which is not as a Logwell server answers",
+            "the server refuses the API key (with text/html, so perhaps from a proxy in front",
         ),
-        ((401, JSON, '{"message":"no"}'), "answered 401 with application/json, which is not as a "),
+        ((401, JSON, '{"message":"no"}'), "the server refuses the API key -> "),
         (
             (200, HTML, PAGE),
-            "answered 200 with text/html, which is not as a Logwell server answers",
+            "something answered 200, but not as a Logwell server does (with text/html, so",
         ),
-        ((502, HTML, PAGE), "answered 502 with text/html: a proxy in front of a server"),
+        ((502, HTML, PAGE), "the server answered 502 (with text/html, so perhaps from"),
         (
             (415, JSON, '{"error":"unsupported_media_type","message":"no"}'),
-            "answered 415 unsupported_media_type: no -> Please report this",
+            "the server refuses the request (unsupported_media_type: no) -> Please report this",
         ),
-        ((400, JSON, "{"), "answered 400 with application/json, which is not as a Logwell server"),
+        ((400, JSON, "{"), "the server answered 400 -> "),
     ],
 )
 def test_other_answers_to_the_key(
@@ -318,4 +312,4 @@ def test_other_answers_to_the_key(
 def test_a_connection_cut_while_the_entry_is_sent(receiver: DevServer) -> None:
     receiver.faults.close()
     line = only(results(receiver.url, receiver.key), "Key")
-    assert line.startswith("fail Key: no answer: RemoteProtocolError")
+    assert line.startswith("fail Key: no answer from the server: RemoteProtocolError")

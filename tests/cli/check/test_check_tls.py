@@ -162,5 +162,5 @@ def test_a_server_that_asks_for_a_client_certificate(tmp_path: Path) -> None:
         having = results(stub.url, certificate_file=str(own), client_certificate_file=str(own))
     # In TLS 1.3 the server refuses only after the client's part of the handshake.
     assert only(without, "TLS").startswith("pass")
-    assert only(without, "Health").startswith("fail Health: no answer: ")
+    assert only(without, "Health").startswith("fail Health: no answer from the server: ")
     assert only(having, "Entry").startswith("pass Entry")

@@ -145,7 +145,7 @@ class ServerAnswers:
             return finding
         self._note_date(key_answer, asked_at)
         return warning(
-            f"{finding.text}; but {self._config.ingest_url} is one",
+            f"{finding.text}; but {self._config.ingest_url} is Logwell's",
             "Have the proxy in front of it pass /api/health too: it tells an outage from an "
             "entry that the server cannot store.",
         )
