@@ -32,7 +32,7 @@ from logwell_otel._encoding.values import (
     Conversion,
     name,
 )
-from storable import problems
+from support.storable import problems
 
 SLOW = 5.0
 """Seconds that nothing here may come near to, on whatever machine."""

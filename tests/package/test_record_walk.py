@@ -9,13 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 import logwell_otel
-from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from logwell_otel.devserver import DevServer
 
 PACKAGE = Path(logwell_otel.__file__).parent
 PAGE = Path(__file__).parents[2] / "docs" / "design.md"
@@ -56,12 +53,6 @@ time.sleep(0.2)  # what follows an accepted request
 watched.clear()
 print("\\n".join(sorted(ran)))
 """
-
-
-@pytest.fixture
-def receiver() -> Iterator[DevServer]:
-    with DevServer() as server:
-        yield server
 
 
 def traced(receiver: DevServer) -> set[str]:
