@@ -1,4 +1,4 @@
-"""The receiver in a process: killed, stopped, started again with its database and port."""
+"""The server in a process: killed, stopped, started again with its database and port."""
 
 from __future__ import annotations
 
@@ -188,3 +188,15 @@ def test_a_port_that_is_taken() -> None:
         f"logwell-otel serve: port {port} on 127.0.0.1 is in use: "
         "stop what runs there, or choose another --port\n"
     )
+
+
+def test_the_module_names_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "logwell_otel.devserver", "--port", "0"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert done.returncode == 1
+    assert done.stderr == "To run the development server: logwell-otel serve\n"

@@ -9,4 +9,6 @@ import sys
 from .command import serve
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("To run the development server: logwell-otel serve")
     sys.exit(serve(**json.loads(sys.argv[1])))

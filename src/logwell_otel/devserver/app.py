@@ -57,8 +57,8 @@ def create_app(
     routes = [
         Route("/", index, methods=["GET"]),
         Route(INGEST_PATH, ingest.post, methods=["POST"]),
-        Route("/api/health", _Health(store, faults, journal).get, methods=["GET"]),
-        Route("/api/logs", _Logs(store).get, methods=["GET"]),
+        Route("/api/health", _HealthRoute(store, faults, journal).get, methods=["GET"]),
+        Route("/api/logs", _LogsRoute(store).get, methods=["GET"]),
     ]
     if with_control:
         routes += control_routes(faults, journal)
@@ -110,7 +110,7 @@ def _decide(request: Request) -> Response | None:
     return None
 
 
-class _Health:
+class _HealthRoute:
     """`GET /api/health`: 503 while the database is down, or the switch says so."""
 
     def __init__(self, store: Store, faults: Faults, journal: Journal) -> None:
@@ -144,7 +144,7 @@ class _Health:
         )
 
 
-class _Logs:
+class _LogsRoute:
     """`GET /api/logs`: what was stored, newest first."""
 
     def __init__(self, store: Store) -> None:
