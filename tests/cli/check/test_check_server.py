@@ -46,7 +46,7 @@ def healthy(receiver: DevServer) -> list[str]:
         *reached(receiver.port),
         (
             "pass Health: healthy, database connected, version 1.1.3 (logwell-otel development "
-            "receiver)"
+            "server)"
         ),
     ]
 
