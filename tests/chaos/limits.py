@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chaos.result import Trial
-from logwell_otel.devserver.limits import TokenBucket
+from logwell_otel.devserver.ingest import RateLimit
 from support.bench import Bench
 from support.clock import Clock
 from support.records import messages, records
@@ -25,7 +25,7 @@ def a_tenth_of_what_is_believed(count: int = 10_000) -> Result:
     """
     trial = Trial()
     clock = Clock()
-    bucket = TokenBucket(60, clock)
+    bucket = RateLimit(60, clock)
     server = Server(clock)
     server.always = lambda _: None if bucket.take() else RATE_LIMITED
     bench = Bench(server)

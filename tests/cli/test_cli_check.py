@@ -89,7 +89,7 @@ Server
   ok       DNS                  127.0.0.1 is an address, there is no name to look up
   ok       TCP                  connected to 127.0.0.1 port {port}
   ok       TLS                  not used on this machine: the endpoint is http://
-  ok       Health               healthy, database connected, version 1.1.3 (logwell-otel development receiver)
+  ok       Health               healthy, database connected, version 1.1.3 (logwell-otel development server)
   ok       Key                  the server knows it
   ok       Entry                accepted; look for it under the service 'shop'
   ok       Clock                within 5 s of the server's

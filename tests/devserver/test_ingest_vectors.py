@@ -1,4 +1,4 @@
-"""Every recorded request against the receiver: status, answer and what is stored."""
+"""Every recorded request against the development server: status, answer and what is stored."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from support.process import instrumented
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from logwell_otel.devserver.entry import Entry
+    from logwell_otel.devserver import Entry
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "logwell_otel"

@@ -37,7 +37,7 @@ def healthy(receiver: DevServer) -> list[str]:
         *reached(receiver.port),
         (
             "pass Health: healthy, database connected, version 1.1.3 (logwell-otel development "
-            "receiver)"
+            "server)"
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""The receiver in a process: killed, stopped, started again with its database and port."""
+"""The server in a process: killed, stopped, started again with its database and port."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from logwell_otel.devserver import DevServer, DevServerProcess, FaultSettings, Outcome
+from logwell_otel.devserver import DevServer, DevServerProcess, FaultOutcome, FaultSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,9 @@ def test_kill_9_with_requests_in_flight_loses_no_answered_entry() -> None:
 
 def test_switches_and_journal_from_outside() -> None:
     with DevServerProcess() as receiver:
-        settings = FaultSettings(outcome=Outcome(kind="answer", status=502, times=1), delay_ms=1)
+        settings = FaultSettings(
+            outcome=FaultOutcome(kind="answer", status=502, times=1), delay_ms=1
+        )
         receiver.set_faults(settings)
         assert receiver.faults() == settings
         assert post(receiver, "refused").status_code == 502
@@ -118,7 +120,7 @@ def test_why_it_did_not_start() -> None:
 
 def command(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "logwell_otel.devserver", *arguments],
+        [sys.executable, "-m", "logwell_otel.cli", "serve", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -186,3 +188,15 @@ def test_a_port_that_is_taken() -> None:
         f"logwell-otel serve: port {port} on 127.0.0.1 is in use: "
         "stop what runs there, or choose another --port\n"
     )
+
+
+def test_the_module_names_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "logwell_otel.devserver", "--port", "0"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert done.returncode == 1
+    assert done.stderr == "To run the development server: logwell-otel serve\n"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logwell_otel.devserver import Entry
-from logwell_otel.devserver.terminal import Terminal, escape, wants_colour
+from logwell_otel.devserver.command import ServeOutput, escape
 
 TIME = "2026-11-20T10:00:00.123Z"
 
@@ -20,7 +20,7 @@ TIME = "2026-11-20T10:00:00.123Z"
 def shown(colour: bool = False, **fields: Any) -> str:
     stream = io.StringIO()
     values: dict[str, Any] = {"level": "info", "message": "hello", "timestamp": TIME} | fields
-    Terminal(stream, colour=colour).show([Entry(**values)])
+    ServeOutput(stream, colour=colour).show([Entry(**values)])
     return stream.getvalue()
 
 
@@ -112,25 +112,6 @@ def test_colour_by_level() -> None:
     assert text == ("\x1b[2m2026-11-20 10:00:00.123Z\x1b[0m  \x1b[1;31mFATAL\x1b[0m  -  hello\n")
 
 
-class Tty(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize(
-    ("stream", "environ", "colour"),
-    [
-        (Tty(), {}, True),
-        (Tty(), {"NO_COLOR": ""}, True),
-        (Tty(), {"NO_COLOR": "1"}, False),
-        (Tty(), {"TERM": "dumb"}, False),
-        (io.StringIO(), {}, False),
-    ],
-)
-def test_when_to_colour(stream: io.StringIO, environ: dict[str, str], colour: bool) -> None:
-    assert wants_colour(stream, environ) is colour
-
-
 def test_a_reader_that_has_gone_ends_the_printing_only() -> None:
     class Gone(io.StringIO):
         writes = 0
@@ -140,7 +121,14 @@ def test_a_reader_that_has_gone_ends_the_printing_only() -> None:
             raise BrokenPipeError
 
     stream = Gone()
-    terminal = Terminal(stream, colour=False)
+    output = ServeOutput(stream, colour=False)
     for _ in range(3):
-        terminal.say("anybody?")
+        output.say("anybody?")
     assert stream.writes == 1
+
+
+def test_an_encoding_without_the_character() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    ServeOutput(stream, colour=False).say("caf\xe9")
+    assert raw.getvalue() == b"caf\\xe9\n"

@@ -1,4 +1,4 @@
-"""The command's arguments and messages, in this process."""
+"""What `serve` says, in this process; the command line is tested with the others."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from logwell_otel.devserver import server
-from logwell_otel.devserver.server import main, serve
+from logwell_otel.devserver import serve
+from logwell_otel.devserver.command import READY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ class Screen(io.StringIO):
     """Asks the command to stop once it is ready."""
 
     def write(self, text: str) -> int:
-        if text.startswith(server.READY):
+        if text.startswith(READY):
             threading.Timer(0.01, os.kill, [os.getpid(), signal.SIGTERM]).start()
         return super().write(text)
 
@@ -45,7 +45,7 @@ def test_the_introduction(tmp_path: Path) -> None:
     url = lines[-2].split()[1]
     assert status == 0
     assert lines == [
-        "Logwell development receiver: for developing and testing, not for production.",
+        "Logwell development server: for developing and testing, not for production.",
         f"  entries       {url}/api/logs",
         f"  stored in     {path}",
         f"  fault switch  {url}/_control/faults",
@@ -88,7 +88,7 @@ def test_a_port_that_needs_more_rights(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("logwell_otel.devserver.receiver.listen", refuse)
+    monkeypatch.setattr("logwell_otel.devserver.server.listen", refuse)
     assert serve(port=80) == 1
     assert "not allowed to listen on port 80" in capsys.readouterr().err
 
@@ -101,48 +101,6 @@ def test_what_is_said_without_the_extra() -> None:
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "ModuleNotFoundError: the development receiver needs starlette and uvicorn: "
+        "ModuleNotFoundError: the development server needs starlette and uvicorn: "
         "pip install 'logwell-otel[devserver]'"
     )
-
-
-@pytest.mark.parametrize("port", ["-1", "65536", "x"])
-def test_wrong_ports(port: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--port", port])
-    assert ended.value.code == 2
-    assert "--port" in capsys.readouterr().err
-
-
-def test_options_reach_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A real key in the environment is none of the receiver's business: it would be printed.
-    monkeypatch.setenv("LOGWELL_API_KEY", "lw_" + "s" * 32)
-    seen: list[dict[str, Any]] = []
-
-    def note(**options: Any) -> int:
-        seen.append(options)
-        return 7
-
-    monkeypatch.setattr(server, "serve", note)
-    given = ["--host", "::1", "--port", "1", "--api-key", KEY, "--requests-per-minute", "9"]
-    assert main([*given, "--db", "x.db", "--faults", "--quiet"]) == 7
-    assert main([]) == 7
-    defaults = {
-        "host": "127.0.0.1",
-        "port": 3000,
-        "api_key": None,
-        "requests_per_minute": 600,
-        "db": None,
-        "faults": False,
-        "quiet": False,
-    }
-    asked = {
-        "host": "::1",
-        "port": 1,
-        "api_key": KEY,
-        "requests_per_minute": 9,
-        "db": "x.db",
-        "faults": True,
-        "quiet": True,
-    }
-    assert seen == [asked, defaults]

@@ -1,4 +1,4 @@
-"""The receiver in a thread: starting, stopping, starting again, leaving nothing behind."""
+"""The server in a thread: starting, stopping, starting again, leaving nothing behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from logwell_otel.devserver import DevServer, Entry, StoreError
-from logwell_otel.devserver.sockets import is_loopback, listen, url_of
+from logwell_otel.devserver.server import is_loopback, listen, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +121,7 @@ def test_stopping_cuts_what_hangs(receiver: DevServer) -> None:
 def test_stopping_does_not_wait_for_long_delays(
     receiver: DevServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("logwell_otel.devserver.running._FINISH_SECONDS", 0.05)
+    monkeypatch.setattr("logwell_otel.devserver.server._FINISH_SECONDS", 0.05)
     receiver.faults.delay(60_000)
     thread, results = in_background(receiver)
     before = time.monotonic()
@@ -185,7 +185,7 @@ def test_nothing_it_does_shows_up_in_the_applications_logs(
     assert logging.getLogger("uvicorn.error").filters == []
 
 
-def test_a_file_outlives_the_receiver(tmp_path: Path) -> None:
+def test_a_file_outlives_the_server(tmp_path: Path) -> None:
     path = tmp_path / "logs.db"
     with DevServer(db=path) as receiver:
         post(receiver)
@@ -264,7 +264,7 @@ def test_the_free_ports_are_not_those_of_outgoing_connections() -> None:
 def test_a_taken_free_port_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setattr("logwell_otel.devserver.sockets._FREE_PORTS", range(port, port + 1))
+        monkeypatch.setattr("logwell_otel.devserver.server._FREE_PORTS", range(port, port + 1))
         with listen("127.0.0.1", 0) as other:
             assert other.getsockname()[1] != port
 
