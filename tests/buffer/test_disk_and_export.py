@@ -14,7 +14,7 @@ import pytest
 from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellLogExporter
 from logwell_otel._buffer.spool import Disk, Spool
-from logwell_otel._delivery.engine import Seams
+from logwell_otel._delivery.engine import Dependencies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +66,8 @@ def nowhere() -> str:
 
 
 def exporter_to(url: str, spool_dir: Path, **options: Any) -> LogwellLogExporter:
-    quiet = Seams(say=lambda _: None)
-    return LogwellLogExporter(url, KEY, spool_dir=spool_dir, _seams=quiet, **options)
+    quiet = Dependencies(say=lambda _: None)
+    return LogwellLogExporter(url, KEY, spool_dir=spool_dir, _dependencies=quiet, **options)
 
 
 def wait_until_on_disk(exporter: LogwellLogExporter, count: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellError, LogwellLogExporter
 from logwell_otel._buffer.spool import Spool, list_spools
-from logwell_otel._delivery.engine import Seams
+from logwell_otel._delivery.engine import Dependencies
 from logwell_otel.devserver import DevServer
 from spool_support import FailingDisk
 
@@ -42,7 +42,10 @@ def test_what_is_left_in_the_spool_is_said_once(tmp_path: Path) -> None:
         port = unused.getsockname()[1]
     said: list[str] = []
     exporter = LogwellLogExporter(
-        f"http://127.0.0.1:{port}", KEY, spool_dir=tmp_path / "spool", _seams=Seams(say=said.append)
+        f"http://127.0.0.1:{port}",
+        KEY,
+        spool_dir=tmp_path / "spool",
+        _dependencies=Dependencies(say=said.append),
     )
     exporter.export(records(10))
     exporter.shutdown()
@@ -152,7 +155,7 @@ def test_a_callback_that_never_returns_holds_up_no_shutdown(
         KEY,
         on_error=on_error,
         max_queue_bytes=1 << 20,
-        _seams=Seams(say=said.append),
+        _dependencies=Dependencies(say=said.append),
     )
     exporter.export(records(1))
     deadline = time.monotonic() + 5
