@@ -1,4 +1,7 @@
-"""`LogwellLogExporter`: OpenTelemetry's log exporter interface over the stages of this package."""
+"""OpenTelemetry's contract: the log exporter, and the batch processor that belongs to it.
+
+Start here: `export()` is the way of a record from OpenTelemetry to what delivers it.
+"""
 
 from __future__ import annotations
 
@@ -27,29 +30,24 @@ if TYPE_CHECKING:
 
     from logwell_otel._buffer.account import Ledger
     from logwell_otel._buffer.spool import Spool
-    from logwell_otel._config.options import ExporterOptions, Redacts
+    from logwell_otel._config.arguments import ExporterOptions, Redacts
     from logwell_otel._encoding.stages import Stages
     from logwell_otel._otel import ReadableLogRecord
     from logwell_otel.health import Health
     from logwell_otel.sampling import Sampler
 
-_exporters: Final[weakref.WeakSet[LogwellLogExporter]] = weakref.WeakSet()
-
-
-def remember(exporter: LogwellLogExporter) -> None:
-    """`exporter` was made: zero-code start-up may have made it."""
-    _exporters.add(exporter)
-
-
-def exporters() -> list[LogwellLogExporter]:
-    """All that there are in this process."""
-    return list(_exporters)
-
-
 DEFAULT_FLUSH_MILLIS: Final = 30_000
+
+# All there are in this process: zero-code start-up may have made one that `configure` looks for.
+_exporters: Final[weakref.WeakSet[LogwellLogExporter]] = weakref.WeakSet()
 # A forked child drops the parent's engine without closing anything of it: a finaliser that
 # closes a TLS connection would end the parent's session.
 _parents_engines: Final[list[Engine]] = []
+
+
+def exporters() -> list[LogwellLogExporter]:
+    """All exporters in this process."""
+    return list(_exporters)
 
 
 @options_in_help
@@ -114,7 +112,7 @@ class LogwellLogExporter(LogRecordExporter):
                 "way to the server is not your own."
             )
             self._engine.notices.dispatch()
-        remember(self)
+        _exporters.add(self)
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Hand over `batch`. Never waits, never raises for an `Exception`.
@@ -229,48 +227,6 @@ def _counts(exporter: LogwellLogExporter | None) -> tuple[Ledger, int] | None:
     return held.ledger, held.entries
 
 
-def open_spool(config: Config) -> Spool | None:
-    """The spool that the settings ask for.
-
-    Raises:
-        LogwellError: `INVALID_CONFIG` when the directory cannot be used.
-    """
-    if config.spool_dir is None:
-        return None
-    # A third of all that there is to import, and most exporters have none.
-    from logwell_otel._buffer.spool import Spool, SpoolError  # noqa: PLC0415
-
-    try:
-        return Spool(
-            config.spool_dir,
-            endpoint=config.endpoint,
-            service=config.service or service_from_environment(),
-            max_bytes=config.spool_max_bytes,
-            max_age=config.spool_max_age,
-        )
-    except SpoolError as error:
-        raise config_error(f"spool_dir ({config.origins['spool_dir']}): {error}") from None
-
-
-def _check_certificates(config: Config) -> None:
-    try:
-        tls_context(config)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        names = [
-            f"{name} ({config.origins[name]})"
-            for name in ("certificate_file", "client_certificate_file", "client_key_file")
-            if getattr(config, name) is not None
-        ]
-        reason: Any = getattr(error, "reason", None) or error
-        raise config_error(
-            f"{', '.join(names)}: expected certificates and an unencrypted private key in PEM "
-            f"form, got files that OpenSSL does not take ({reason})."
-        ) from None
-
-
-# A batch processor whose flush and shutdown mean *stored*, not *handed over*.
-
-
 class LogwellBatchLogRecordProcessor(BatchLogRecordProcessor):
     """OpenTelemetry's batch processor, with a `force_flush` that reaches the server.
 
@@ -303,7 +259,7 @@ class LogwellBatchLogRecordProcessor(BatchLogRecordProcessor):
         )
         self._logwell_exporter = exporter
 
-    def force_flush(self, timeout_millis: int | None = 30_000) -> bool:
+    def force_flush(self, timeout_millis: int | None = DEFAULT_FLUSH_MILLIS) -> bool:
         """Wait until all records emitted before are stored at the server.
 
         Args:
@@ -312,11 +268,57 @@ class LogwellBatchLogRecordProcessor(BatchLogRecordProcessor):
         Returns:
             True if they are, or were refused by the server for good.
         """
-        timeout = 30_000 if timeout_millis is None else timeout_millis
+        timeout = DEFAULT_FLUSH_MILLIS if timeout_millis is None else timeout_millis
         began = time.monotonic()
         handed_over = super().force_flush(timeout)
         spent = int((time.monotonic() - began) * 1000)
         return self._logwell_exporter.force_flush(max(0, timeout - spent)) and handed_over
+
+
+# The parts that only some settings ask for, made of those settings. What they import is most
+# of what there is to import, so that each imports it where it is asked for.
+
+
+def _check_certificates(config: Config) -> None:
+    try:
+        tls_context(config)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason: Any = getattr(error, "reason", None) or error
+        problem = str(reason)
+    else:
+        return
+    names = [
+        f"{name} ({config.origins[name]})"
+        for name in ("certificate_file", "client_certificate_file", "client_key_file")
+        if getattr(config, name) is not None
+    ]
+    raise config_error(
+        f"{', '.join(names)}: expected certificates and an unencrypted private key in PEM "
+        f"form, got files that OpenSSL does not take ({problem})."
+    )
+
+
+def open_spool(config: Config) -> Spool | None:
+    """The spool that the settings ask for.
+
+    Raises:
+        LogwellError: `INVALID_CONFIG` when the directory cannot be used.
+    """
+    if config.spool_dir is None:
+        return None
+    from logwell_otel._buffer.spool import Spool, SpoolError  # noqa: PLC0415
+
+    try:
+        return Spool(
+            config.spool_dir,
+            endpoint=config.endpoint,
+            service=config.service or service_from_environment(),
+            max_bytes=config.spool_max_bytes,
+            max_age=config.spool_max_age,
+        )
+    except SpoolError as error:
+        problem = str(error)
+    raise config_error(f"spool_dir ({config.origins['spool_dir']}): {problem}")
 
 
 def stages_of(config: Config) -> Stages | None:
@@ -327,7 +329,6 @@ def stages_of(config: Config) -> Stages | None:
     """
     if not (config.sampler or config.sampling or config.redact or config.before_send):
         return None
-    # Imported only where they are used: they are most of what there is to import.
     from logwell_otel._encoding.stages import Stages  # noqa: PLC0415
 
     redactor = config.redact or None
@@ -346,7 +347,7 @@ def stages_of(config: Config) -> Stages | None:
 
 
 def _sampler_of(config: Config, redactor: Redacts | None) -> Sampler:
-    from logwell_otel.sampling import PolicyFile, Sampler  # noqa: PLC0415 - as above
+    from logwell_otel.sampling import PolicyFile, Sampler  # noqa: PLC0415
 
     sampler = Sampler(config.sample_rates)
     policy = config.sampling_policy
@@ -358,7 +359,7 @@ def _sampler_of(config: Config, redactor: Redacts | None) -> Sampler:
 
 
 def _follow_server(sampler: Sampler, url: str, config: Config, redactor: Redacts | None) -> None:
-    from logwell_otel.redaction import Redactor  # noqa: PLC0415 - as above
+    from logwell_otel.redaction import Redactor  # noqa: PLC0415
     from logwell_otel.sampling import PolicyServer  # noqa: PLC0415
 
     # What a report quotes of messages goes to another server: redacted also where entries

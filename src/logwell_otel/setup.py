@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from opentelemetry.instrumentation.logging.handler import LoggingHandler
     from typing_extensions import Unpack
 
-    from logwell_otel._config.options import PipelineOptions
+    from logwell_otel._config.arguments import PipelineOptions
     from logwell_otel.health import Health
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from config_kit import attempt, resolve
 from logwell_otel import LogwellLogExporter, configure
-from logwell_otel._config.options import MIB, OPTIONS, ExporterOptions, PipelineOptions
+from logwell_otel._config.arguments import ExporterOptions, PipelineOptions
+from logwell_otel._config.options import MIB, OPTIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 

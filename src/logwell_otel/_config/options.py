@@ -1,8 +1,8 @@
 """Every setting, in one list: its name, type, default, check and meaning; and all of them resolved.
 
-The list is the fields of `Config`. A new setting is a field there, the type that people may
-give in `ExporterOptions`, and a row in docs/configuration.md; `tests/config` holds the three
-together. The help text of the exporter is made of the list.
+The list is the fields of `Config`, and the help text of the exporter is made of it. A new
+setting is a field there, the type that people may give in `arguments`, and a row in
+docs/configuration.md; tests/config/test_config_page.py holds the three together.
 """
 
 # ruff: noqa: RUF009 - `_option` makes a dataclass field, as `field` does
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import unquote
 
 from logwell_otel._config.address import (
@@ -34,93 +34,25 @@ from logwell_otel._config.secrets import (
 )
 from logwell_otel._config.settings import LEVEL_SPELLINGS, Resolver, rates_of, shown_text
 from logwell_otel._diagnostics import Secrets, hide_keys
-from logwell_otel._wire import MAX_SERVICE_BYTES, Level, LogEntry
-from logwell_otel.errors import ErrorCallback, FlushCallback, config_error
+from logwell_otel._wire import MAX_SERVICE_BYTES
+from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from opentelemetry.metrics import MeterProvider
+
+    from logwell_otel._config.arguments import BeforeSend, Redacts, Samples
+    from logwell_otel._wire import Level
+    from logwell_otel.errors import ErrorCallback, FlushCallback
 
 T = TypeVar("T")
 
 MIB: Final = 1024 * 1024
 
-BeforeSend = Callable[[LogEntry], LogEntry | None]
 
-
-class Redacts(Protocol):
-    """What `redact=` takes besides True: `redaction.Redactor`, or something like it."""
-
-    def redact_entry(self, entry: LogEntry) -> LogEntry:
-        """The entry without what must not leave the process."""
-
-
-class Decision(Protocol):
-    """What a sampler decides: `sampling.Decision`."""
-
-    @property
-    def keep(self) -> bool:
-        """True if the record goes on."""
-
-    @property
-    def rate(self) -> float:
-        """It stands for `1 / rate` records."""
-
-
-class Samples(Protocol):
-    """What `sampler=` takes: `sampling.Sampler`, or something like it."""
-
-    def decide(self, level: str, message: str, trace_id: int = 0) -> Decision:
-        """Decide about one record."""
-
-    def always_keeps(self, level: str) -> bool:
-        """Whether records of a level are kept without a look at the message."""
-
-
-# What people may give, for the type checker: `sevice=` is an error in their editor.
-
-
-class PipelineOptions(TypedDict, total=False):
-    """Keyword arguments of `configure()` that it passes on: all but `level`, its own there."""
-
-    api_key_file: str | os.PathLike[str] | None
-    service: str | None
-    headers: Mapping[str, str] | str | None
-    timeout: float | None
-    certificate_file: str | os.PathLike[str] | None
-    client_certificate_file: str | os.PathLike[str] | None
-    client_key_file: str | os.PathLike[str] | None
-    source_location: bool | None
-    max_queue_bytes: int | None
-    requests_per_minute: float | None
-    requests_per_hour: float | None
-    spool_dir: str | os.PathLike[str] | None
-    spool_max_bytes: int | None
-    spool_max_age: float | None
-    sampling: bool | None
-    sample_rates: Mapping[str, float] | str | None
-    sampling_policy: str | os.PathLike[str] | None
-    sampling_team_id: int | None
-    sampling_token: str | None
-    sampling_token_file: str | os.PathLike[str] | None
-    sampler: Samples | None
-    redact: bool | Redacts | None
-    redact_keys: Iterable[str] | None
-    redact_allow: Iterable[str] | None
-    before_send: BeforeSend | None
-    on_error: ErrorCallback | None
-    on_flush: FlushCallback | None
-    meter_provider: MeterProvider | None
-
-
-class ExporterOptions(PipelineOptions, total=False):
-    """Keyword arguments of `LogwellLogExporter`; `endpoint` and `api_key` stand before them."""
-
-    level: str | None
-
-
-# How those settings are read that are more than one value of one type. Each takes the
+# How settings are read that are more than one value of one type. Each takes the
 # resolver and the setting's name. Errors are raised outside of `except`, see Resolver.error.
 
 
@@ -157,9 +89,11 @@ def _secret_file(settings: Resolver, name: str) -> Path | None:
 
 
 def _service(settings: Resolver, name: str) -> str | None:
-    service = settings.public_text(name)
+    service = settings.text(name)
     if service is None:
         return None
+    if hide_keys(service) != service:
+        raise settings.error(name, "no API key: this is shown", "what looks like one")
     expected = f"a text of at most {MAX_SERVICE_BYTES:,} bytes without control characters"
     size = len(service.encode("utf-8", "surrogatepass"))
     if size > MAX_SERVICE_BYTES:

@@ -91,13 +91,6 @@ class Resolver:
             raise self.error(name, "a text", type(value).__name__)
         return text
 
-    def public_text(self, name: str) -> str | None:
-        """A text that is shown and sent, and so must be no API key."""
-        value = self.text(name)
-        if value is not None and hide_keys(value) != value:
-            raise self.error(name, "no API key: this is shown", "what looks like one")
-        return value
-
     def number(
         self, name: str, *, default: _Default, least: float, most: float
     ) -> float | _Default:
@@ -151,7 +144,7 @@ class Resolver:
         if not isinstance(path, str):
             raise self.error(name, "a path", type(value).__name__)
         if hide_keys(path) != path or "\0" in path:
-            raise self.error(name, "a path", _shown_path(path))
+            raise self.error(name, "a path", shown_text(path))
         return _expanded(path)
 
     def words(self, name: str) -> tuple[str, ...]:
@@ -170,7 +163,7 @@ class Resolver:
         """The path of a file that can be read."""
         path = self.path(name)
         if path is not None and (reason := _unreadable(path)):
-            raise self.error(name, "a file that can be read", f"{_shown_path(path)} ({reason})")
+            raise self.error(name, "a file that can be read", f"{shown_text(str(path))} ({reason})")
         return path
 
     def secret(self, name: str) -> tuple[str | None, Path | None]:
@@ -259,10 +252,6 @@ def _shown(value: object) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     return f"a value of type {type(value).__name__}"
-
-
-def _shown_path(path: Path | str) -> str:
-    return shown_text(str(path))
 
 
 def _number(value: object) -> float | None:
