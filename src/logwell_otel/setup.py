@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from opentelemetry.instrumentation.logging.handler import LoggingHandler
+    from typing_extensions import Unpack
 
+    from logwell_otel._config.arguments import PipelineOptions
     from logwell_otel.health import Health
 
 
@@ -136,10 +138,9 @@ def configure(
     endpoint: str | None = None,
     api_key: str | None = None,
     *,
-    service: str | None = None,
     logger: logging.Logger | str | None = None,
     level: int | str | None = None,
-    **options: Any,
+    **options: Unpack[PipelineOptions],
 ) -> Pipeline:
     """Send what the standard library's logging, structlog or the OTel API log to Logwell.
 
@@ -152,21 +153,21 @@ def configure(
     Args:
         endpoint: Base URL of the server.
         api_key: The project's API key.
-        service: Service name, also of the resource if the provider is made here.
         logger: The logger that gets the handler, by default the root logger.
         level: Least severe level that is sent, by default `LOGWELL_LEVEL` or INFO. The logger
             is opened up to it if it lets less through, as the root logger does by default.
             With `logging.NOTSET` the logger's own level decides.
-        **options: Further arguments of `LogwellLogExporter`, except its `level`.
+        **options: Further arguments of `LogwellLogExporter`, except its `level`. A `service`
+            is also that of the resource, if the provider is made here.
 
     Raises:
+        TypeError: There is no option of that name.
         LogwellError: `INVALID_CONFIG` when a setting is missing or wrong, or when `redact`
             or `before_send` come too late for an exporter that zero-code start-up made.
         ImportError: opentelemetry-instrumentation-logging is not installed; the text says
             how to install it.
     """
-    arguments = {"service": service, **options}
-    config = Config.resolve(endpoint=endpoint, api_key=api_key, **arguments)
+    config = Config.resolve(endpoint=endpoint, api_key=api_key, **options)
     if level is None:
         level = "INFO" if config.origins["level"] == "default" else config.level
     threshold = level_of(level)
@@ -175,7 +176,7 @@ def configure(
         pipeline = _pipelines.get(config.identity)
         made = pipeline is None
         if pipeline is None:
-            pipeline = _adopted(config, arguments) or _new(endpoint, api_key, arguments)
+            pipeline = _adopted(config, options) or _new(config, options.get("service"))
         pipeline.listen_to(target, threshold)
         _pipelines[config.identity] = pipeline
     if made:
@@ -183,20 +184,20 @@ def configure(
     return pipeline
 
 
-def _adopted(config: Config, arguments: dict[str, Any]) -> Pipeline | None:
+def _adopted(config: Config, options: PipelineOptions) -> Pipeline | None:
     provider = get_logger_provider()
     exporter = zero_code_exporter(config.identity)
     if exporter is None or not isinstance(provider, LoggerProvider):
         return None
-    given = {name: value for name, value in arguments.items() if name != "api_key_file"}
+    given = {name: value for name, value in options.items() if name != "api_key_file"}
     if (warning := ignored_arguments(given)) is not None:
         warn(warning)
     return Pipeline(exporter, provider, ZeroCodeProcessor(provider, exporter))
 
 
-def _new(endpoint: str | None, api_key: str | None, arguments: dict[str, Any]) -> Pipeline:
-    exporter = LogwellLogExporter(endpoint, api_key, **arguments)
-    provider = _provider(arguments["service"])
+def _new(config: Config, service: str | None) -> Pipeline:
+    exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
+    provider = _provider(service)
     processor = _processor(exporter)
     provider.add_log_record_processor(processor)
     return Pipeline(exporter, provider, processor)

@@ -13,7 +13,7 @@ import pytest
 
 from logwell_otel import LogwellLogExporter
 from logwell_otel._buffer.spool import Disk, Spool
-from logwell_otel._delivery.engine import Seams
+from logwell_otel._delivery.engine import Dependencies
 from support.bench import Bench
 from support.config import KEY
 from support.records import records
@@ -69,8 +69,8 @@ def nowhere() -> str:
 
 
 def exporter_to(url: str, spool_dir: Path, **options: Any) -> LogwellLogExporter:
-    quiet = Seams(say=lambda _: None)
-    return LogwellLogExporter(url, KEY, spool_dir=spool_dir, _seams=quiet, **options)
+    quiet = Dependencies(say=lambda _: None)
+    return LogwellLogExporter(url, KEY, spool_dir=spool_dir, _dependencies=quiet, **options)
 
 
 def wait_until_on_disk(exporter: LogwellLogExporter, count: int) -> None:

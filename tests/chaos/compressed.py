@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from logwell_otel import LogwellLogExporter
 from logwell_otel._buffer.overflow import Keeper
-from logwell_otel._delivery.engine import Seams
+from logwell_otel._delivery.engine import Dependencies
 from support.clock import Clock
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Compressed:
         self.errors: list[LogwellError] = []
         self.said: list[str] = []
         self.slowest = 0.0
-        seams = Seams(
+        dependencies = Dependencies(
             clock=self.clock,
             wall=self.clock,
             rng=random.Random(seed),
@@ -53,7 +53,7 @@ class Compressed:
             receiver.key,
             timeout=_TIMEOUT,
             on_error=self.errors.append,
-            _seams=seams,
+            _dependencies=dependencies,
             **options,
         )
         self._engine = self.exporter._engine  # noqa: SLF001 - driven from outside

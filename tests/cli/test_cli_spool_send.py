@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from logwell_otel._buffer.spool import Spool, list_spools
-from logwell_otel._delivery.engine import Seams
+from logwell_otel._delivery.engine import Dependencies
 from logwell_otel.cli import main, spool
 from logwell_otel.cli.terminal import Terminal
 from logwell_otel.devserver import DevServer
@@ -70,9 +70,11 @@ class Send:
             **options,
         }
         clock = server.clock
-        seams = Seams(clock=clock, wall=clock, transport=lambda config: server, sleep=clock.sleep)
+        dependencies = Dependencies(
+            clock=clock, wall=clock, transport=lambda config: server, sleep=clock.sleep
+        )
         began = clock()
-        self.status = spool.send(Namespace(**given), Terminal(self.out, self.err), seams)
+        self.status = spool.send(Namespace(**given), Terminal(self.out, self.err), dependencies)
         self.seconds = clock() - began
 
     @property

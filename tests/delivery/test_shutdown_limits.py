@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from logwell_otel import LogwellError, LogwellLogExporter
 from logwell_otel._buffer.spool import Spool, list_spools
-from logwell_otel._delivery.engine import Seams
+from logwell_otel._delivery.engine import Dependencies
 from logwell_otel.devserver import DevServer
 from support.bench import Bench
 from support.config import KEY
@@ -45,7 +45,10 @@ def test_what_is_left_in_the_spool_is_said_once(tmp_path: Path) -> None:
         port = unused.getsockname()[1]
     said: list[str] = []
     exporter = LogwellLogExporter(
-        f"http://127.0.0.1:{port}", KEY, spool_dir=tmp_path / "spool", _seams=Seams(say=said.append)
+        f"http://127.0.0.1:{port}",
+        KEY,
+        spool_dir=tmp_path / "spool",
+        _dependencies=Dependencies(say=said.append),
     )
     exporter.export(records(10))
     exporter.shutdown()
@@ -155,7 +158,7 @@ def test_a_callback_that_never_returns_holds_up_no_shutdown(
         KEY,
         on_error=on_error,
         max_queue_bytes=1 << 20,
-        _seams=Seams(say=said.append),
+        _dependencies=Dependencies(say=said.append),
     )
     exporter.export(records(1))
     deadline = time.monotonic() + 5

@@ -33,7 +33,7 @@ def test_members_are_documented() -> None:
 
 def test_private_arguments_are_no_part_of_the_documented_ones() -> None:
     for name in logwell_otel.__all__:
-        assert "_seams" not in (inspect.getdoc(getattr(logwell_otel, name)) or "")
+        assert "_dependencies" not in (inspect.getdoc(getattr(logwell_otel, name)) or "")
 
 
 def test_the_package_is_typed() -> None:

@@ -42,6 +42,25 @@ def seen(receiver: DevServer) -> list[tuple[str, str, str | None]]:
     return [(entry.level, entry.message, entry.service) for entry in receiver.entries()]
 
 
+def test_settings_are_resolved_once(receiver: DevServer) -> None:
+    """A key file that is rotated in between would give the exporter another key than ours."""
+    result = run(
+        receiver,
+        """
+        import logwell_otel
+        from logwell_otel._config.options import Config
+        resolve, resolved = Config.resolve, []
+        def counted(**arguments):
+            resolved.append(resolve(**arguments))
+            return resolved[-1]
+        Config.resolve = counted
+        pipeline = logwell_otel.configure(service="shop")
+        print(len(resolved), resolved[0].service, pipeline.exporter._config is resolved[0])
+        """,
+    )
+    assert result.stdout == "1 shop True\n"
+
+
 def test_one_call_and_the_program_ends_without_another(receiver: DevServer) -> None:
     result = run(
         receiver,

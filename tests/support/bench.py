@@ -7,7 +7,7 @@ from typing import Any
 
 from logwell_otel import LogwellError, LogwellLogExporter
 from logwell_otel._buffer.overflow import Keeper
-from logwell_otel._delivery.engine import Seams
+from logwell_otel._delivery.engine import Dependencies
 from support.clock import Clock
 from support.config import KEY
 from support.server import Server
@@ -24,7 +24,7 @@ class Bench:
         self.said: list[str] = []
         options.setdefault("on_error", self.errors.append)
         options.setdefault("on_flush", self.flushed.append)
-        seams = Seams(
+        dependencies = Dependencies(
             clock=self.clock,
             wall=self.clock,
             rng=random.Random(7),
@@ -34,7 +34,9 @@ class Bench:
             say=self.said.append,
         )
         options.setdefault("api_key", None if "api_key_file" in options else KEY)
-        self.exporter = LogwellLogExporter("http://localhost:1", _seams=seams, **options)
+        self.exporter = LogwellLogExporter(
+            "http://localhost:1", _dependencies=dependencies, **options
+        )
 
     @property
     def engine(self) -> Any:

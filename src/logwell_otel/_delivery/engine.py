@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from logwell_otel.health import Health, Status
 
 
-class Seams(msgspec.Struct, frozen=True):
+class Dependencies(msgspec.Struct, frozen=True):
     """What tests replace.
 
     Attributes:
@@ -58,7 +58,7 @@ class Engine:
     Args:
         config: The settings.
         observe: Called with every outcome and the seconds its request took.
-        seams: What tests replace.
+        dependencies: What tests replace.
         spool: Where entries go that cannot be delivered now; None for memory only.
     """
 
@@ -66,14 +66,14 @@ class Engine:
         self,
         config: Config,
         observe: Callable[[Outcome, float], None],
-        seams: Seams,
+        dependencies: Dependencies,
         spool: Spool | None = None,
     ) -> None:
-        clock, wall = seams.clock, seams.wall
+        clock, wall = dependencies.clock, dependencies.wall
         self.pid = os.getpid()
         self._config = config
         self._clock = clock
-        self.notices = Notices(config.on_error, config.on_flush, clock=clock, say=seams.say)
+        self.notices = Notices(config.on_error, config.on_flush, clock=clock, say=dependencies.say)
         reserve = None
         if spool is not None:
             from logwell_otel._buffer.overflow import Reserve  # noqa: PLC0415 - only with a spool
@@ -82,18 +82,18 @@ class Engine:
         self.outbox = Outbox(config.max_queue_bytes, reserve, clock=clock)
         self._trouble = Trouble(self.notices, clock=clock, wall=wall)
         self._pace = Pace(
-            config.requests_per_minute, config.requests_per_hour, clock=clock, rng=seams.rng
+            config.requests_per_minute, config.requests_per_hour, clock=clock, rng=dependencies.rng
         )
-        self._breaker = Breaker(clock=clock, rng=seams.rng)
+        self._breaker = Breaker(clock=clock, rng=dependencies.rng)
         self._losses = LossReport(self.outbox, service=config.service, clock=clock, wall=wall)
-        self._transport = seams.transport(config)
+        self._transport = dependencies.transport(config)
         self.delivery = Delivery(
             config,
             self.outbox,
             self._transport,
             pace=self._pace,
             breaker=self._breaker,
-            quarantine=Quarantine(clock=clock, rng=seams.rng),
+            quarantine=Quarantine(clock=clock, rng=dependencies.rng),
             trouble=self._trouble,
             losses=self._losses,
             notices=self.notices,
@@ -107,15 +107,15 @@ class Engine:
             self.notices,
             close=self._close,
             clock=clock,
-            sleep=seams.sleep,
-            threads=seams.threads,
+            sleep=dependencies.sleep,
+            threads=dependencies.threads,
         )
         self._keeper: Keeper | None = None
         if spool is not None:
             from logwell_otel._buffer.overflow import Keeper  # noqa: PLC0415 - only with a spool
 
             self._keeper = Keeper(
-                self.outbox, self.sender.wake, self._look_failed, threads=seams.threads
+                self.outbox, self.sender.wake, self._look_failed, threads=dependencies.threads
             )
 
     def hand_over(self, encoded: Encoded) -> bool:

@@ -18,7 +18,7 @@ from logwell_otel._wire import JS_BLANK, MAX_SAFE_INTEGER, RATE_ATTRIBUTE, LogEn
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from logwell_otel._config.options import BeforeSend, Decision, Redacts
+    from logwell_otel._config.arguments import BeforeSend, Decision, Redacts
     from logwell_otel._otel import LogRecord
 
 

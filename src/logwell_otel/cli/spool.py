@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from logwell_otel._buffer.spool import Spool, SpoolError, list_spools, paths, purge
 from logwell_otel._config.options import Config
-from logwell_otel._delivery.engine import Engine, Seams
+from logwell_otel._delivery.engine import Dependencies, Engine
 from logwell_otel._diagnostics import count
 from logwell_otel.cli import connection
 from logwell_otel.cli.terminal import printable
@@ -218,7 +218,9 @@ class Sum:
         return not (self.left or self.refused or self.lost)
 
 
-def send(options: argparse.Namespace, terminal: Terminal, seams: Seams | None = None) -> int:
+def send(
+    options: argparse.Namespace, terminal: Terminal, dependencies: Dependencies | None = None
+) -> int:
     """Deliver; gives the exit status.
 
     Raises:
@@ -240,7 +242,7 @@ def send(options: argparse.Namespace, terminal: Terminal, seams: Seams | None = 
         terminal.line(
             f"{pool.name}: {count(_dead_entries(pool), 'entry', 'entries')} to {config.endpoint}"
         )
-        Courier(pool, config, terminal, seams or Seams()).deliver(total)
+        Courier(pool, config, terminal, dependencies or Dependencies()).deliver(total)
         if total.left:
             break  # the next pool would meet the same server
     total.left = _left(options, pools, terminal)
@@ -255,16 +257,18 @@ class Courier:
         pool: What to deliver.
         config: Where to.
         terminal: Told of the progress.
-        seams: What tests replace.
+        dependencies: What tests replace.
     """
 
-    def __init__(self, pool: PoolReport, config: Config, terminal: Terminal, seams: Seams) -> None:
+    def __init__(
+        self, pool: PoolReport, config: Config, terminal: Terminal, dependencies: Dependencies
+    ) -> None:
         assert pool.endpoint is not None  # noqa: S101 - see _refusal
         assert pool.service is not None  # noqa: S101
         self._pool = pool
         self._terminal = terminal
-        self._clock = seams.clock
-        self._sleep: Callable[[float], object] = seams.sleep or time.sleep
+        self._clock = dependencies.clock
+        self._sleep: Callable[[float], object] = dependencies.sleep or time.sleep
         self._ending = False
         spool = Spool(
             pool.path.parent,
@@ -274,7 +278,7 @@ class Courier:
             max_age=_NO_CAP_SECONDS,
         )
         self._engine = Engine(
-            config, lambda *_: None, replace(seams, threads=False, say=self._say), spool
+            config, lambda *_: None, replace(dependencies, threads=False, say=self._say), spool
         )
 
     def _say(self, text: str) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._config import settings
 from logwell_otel._wire import LEVELS
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 from logwell_otel.sampling.signature import client_signature, server_signature
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 DEFAULT_RATES: Final = {"debug": 0.05, "info": 0.2, "warn": 0.5, "error": 1.0, "fatal": 1.0}
 """What is kept of each level when sampling is on and nothing else is said."""
 
-_ALIASES = {"trace": "debug", "warning": "warn", "critical": "fatal"}
 _ERRORS = ("error", "fatal")
 _FOREIGN_LENGTH = 32
 _MAX_KNOWN = 2048
@@ -116,9 +116,8 @@ def by_level(rates: Mapping[str, float]) -> dict[str, float]:
 
 
 def _level(name: object) -> str:
-    level = str(name).strip().lower()
-    level = _ALIASES.get(level, level)
-    if level not in LEVELS:
+    level = settings.RATE_LEVELS.get(str(name).strip().lower())
+    if level is None:
         raise invalid(f"sampling rates[{name!r}]: no level of that name; {', '.join(LEVELS)} are")
     return level
 
@@ -134,31 +133,18 @@ def invalid(message: str) -> LogwellError:
     return LogwellError(message, LogwellErrorCode.INVALID_CONFIG)
 
 
-# Rates as people write them on a command line or in a variable: `info=0.2,debug=0.05`.
-
-
 def rates_of(text: str) -> dict[str, float]:
-    """Return rates by level. White space does not matter, nor does a comma at the end.
+    """Return rates by level, from `info=0.2,debug=0.05`: those of a command line.
 
     Raises:
         LogwellError: `INVALID_CONFIG`: a part is not `level=number`, a name is no level, or
             a level is there twice. Whether the number is a rate is for `SamplingRules`.
     """
-    rates: dict[str, float] = {}
-    for part in filter(None, map(str.strip, text.split(","))):
-        name, equals, value = part.partition("=")
-        try:
-            if not equals:
-                raise ValueError
-            ((level, rate),) = by_level({name: float(value)}).items()
-        except ValueError:
-            raise invalid(
-                f"sampling rates are written as info=0.2,debug=0.05, not as {part[:40]!r}"
-            ) from None
-        if level in rates:
-            raise invalid(f"sampling rates name {level} twice")
-        rates[level] = rate
-    return rates
+    try:
+        return settings.rates_of(text)
+    except ValueError as error:
+        problem = str(error)
+    raise invalid(f"sampling rates are written as info=0.2,debug=0.05; found {problem}")
 
 
 MINUTE: Final = 60.0
