@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from logwell_otel._encoding.values import CIRCULAR
 from logwell_otel._wire import LogEntry
 from logwell_otel.redaction import Redactor
 from logwell_otel.redaction.cards import may_hold_cards, redact_cards
@@ -147,7 +148,7 @@ def test_the_applications_own_objects_are_never_changed() -> None:
 def test_a_container_in_itself_and_one_in_many_places() -> None:
     circle: list[Any] = ["x@example.com"]
     circle.append(circle)
-    assert _redact({"c": circle}) == {"c": ["[redacted:email]", "[circular]"]}
+    assert _redact({"c": circle}) == {"c": ["[redacted:email]", CIRCULAR]}
 
     shared: list[Any] = ["x@example.com"]
     for _ in range(30):

@@ -12,6 +12,12 @@ from logwell_otel._wire import MAX_ENTRIES, MAX_REQUEST_BYTES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+"""Takes a body apart into its entries without decoding them."""
+
+PART_OVERHEAD: Final = 64
+"""Bytes of memory a part costs beside its payload: the object's header and its place in a list."""
+
 
 @dataclass(frozen=True, eq=False)
 class SpooledChunk:
@@ -39,8 +45,8 @@ class SpooledChunk:
         return sum(map(len, self.entries)) + len(self.entries) + 1
 
 
-class Counts(msgspec.Struct, frozen=True):
-    """What happened to requests so far.
+class Evidence(msgspec.Struct, frozen=True):
+    """What happened to requests so far: speaks for or against a suspect chunk.
 
     Attributes:
         accepted: Accepted.
@@ -65,7 +71,7 @@ class Suspicion(msgspec.Struct):
         alone: Failures as a single entry.
         first_failures: First tries that failed with it, as a part of larger chunks too.
         accepted_before: Requests accepted before its latest failure.
-        since: The counts when it first failed.
+        since: The evidence there was when it first failed.
         not_before: When it is sent again at the earliest, monotonic seconds.
     """
 
@@ -75,7 +81,7 @@ class Suspicion(msgspec.Struct):
     alone: int = 0
     first_failures: int = 0
     accepted_before: int = 0
-    since: Counts = msgspec.field(default_factory=Counts)
+    since: Evidence = msgspec.field(default_factory=Evidence)
     not_before: float = 0.0
 
     def heir(self) -> Suspicion:
@@ -90,14 +96,6 @@ class Suspicion(msgspec.Struct):
 
     def __str__(self) -> str:
         return f"suspect with {self.strikes} strikes"
-
-
-RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
-
-"""Takes a body apart into its entries without decoding them."""
-
-PART_OVERHEAD: Final = 64
-"""Bytes of memory a part costs beside its payload: the object's header and its place in a list."""
 
 
 class Chunk:

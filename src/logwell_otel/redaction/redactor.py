@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
+from logwell_otel._encoding.values import CIRCULAR
 from logwell_otel.redaction.cards import MAX_CARD, MIN_CARD, is_card_number, names_an_id
 from logwell_otel.redaction.names import SecretKeys, is_marked, marker
 from logwell_otel.redaction.text import TextRedactor
@@ -142,8 +143,6 @@ HARMLESS: frozenset[type] = frozenset(
 )
 """Types whose values hold nothing, whatever they are."""
 
-_CIRCULAR = "[circular]"
-
 
 class Walk:
     """Redacts the values of one entry. Made anew for each: it remembers what it has seen.
@@ -228,7 +227,7 @@ class Walk:
         place = (id(value), name)
         if place in self._seen:
             return self._seen[place]
-        self._seen[place] = _CIRCULAR
+        self._seen[place] = CIRCULAR
         result = (
             self.mapping(value, depth + 1)
             if isinstance(value, Mapping)
