@@ -72,11 +72,11 @@ class LogwellLoggingHandler(LoggingHandler):
 
     @property
     def counts(self) -> HandlerCounts:
-        """What has been contained so far, as a copy."""
+        """What has been kept from the application so far, as a copy."""
         return replace(self._counts)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand a record over. Raises nothing that is an `Exception`."""
+        """Hand a record to OpenTelemetry. Raises nothing that is an `Exception`."""
         if _emitting.get():
             self._counts.records_recursive += 1
             return
@@ -90,7 +90,7 @@ class LogwellLoggingHandler(LoggingHandler):
             _emitting.reset(token)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The body of a record; called when a formatter is set."""
+        """Return the body of a record; called when a formatter is set."""
         try:
             return super().format(record)
         except Exception:  # noqa: BLE001 - a formatter is the application's code
@@ -110,7 +110,7 @@ class LogwellLoggingHandler(LoggingHandler):
             return
 
     def _prepared(self, record: logging.LogRecord) -> logging.LogRecord:
-        """A copy of the record in which nothing is left that raises."""
+        """Return a copy of the record in which nothing is left that raises."""
         if self.formatter is None:
             # A plain record: one of a class of its own may format its message itself, again.
             safe = logging.LogRecord.__new__(logging.LogRecord)
@@ -139,7 +139,7 @@ class LogwellLoggingHandler(LoggingHandler):
             return self._repaired_message(record)
 
     def _repaired_message(self, record: logging.LogRecord) -> str:
-        """The message with what cannot be had replaced; unformatted if that does not help."""
+        """Return the message with what cannot be had replaced, unformatted if need be."""
         template, replaced = clean_value(record.msg)
         arguments, more = clean_value(record.args)
         self._counts.values_replaced += replaced + more

@@ -85,7 +85,7 @@ class Suspicion(msgspec.Struct):
     not_before: float = 0.0
 
     def heir(self) -> Suspicion:
-        """The suspicion against a part of the same chunk."""
+        """Return the suspicion against a part of the same chunk."""
         return Suspicion(
             strikes=self.strikes,
             failures=self.failures,
@@ -139,7 +139,7 @@ class Chunk:
 
     @classmethod
     def of_entries(cls, entries: Sequence[bytes | msgspec.Raw], *, entered: float = 0.0) -> Chunk:
-        """A chunk of single entries."""
+        """Make a chunk of single entries."""
         return cls(b"[" + b",".join(map(bytes, entries)) + b"]", len(entries), entered=entered)
 
     @property
@@ -148,7 +148,7 @@ class Chunk:
         return self.size + PART_OVERHEAD * (len(self._parts) + 2)
 
     def takes(self, other: Chunk) -> bool:
-        """True if `other` fits into the same request."""
+        """Tell whether `other` fits into the same request."""
         return (
             self.count + other.count <= MAX_ENTRIES
             and self.size + other.size <= MAX_REQUEST_BYTES
@@ -164,17 +164,17 @@ class Chunk:
             self.errors = None if other.errors is None else self.errors + other.errors
 
     def body(self) -> bytes:
-        """The request body: one JSON array."""
+        """Return the request body: one JSON array."""
         if len(self._parts) == 1:
             return self._parts[0]
         return b"[" + b",".join([part[1:-1] for part in self._parts]) + b"]"
 
     def entries(self) -> list[bytes]:
-        """Each entry's JSON. Costs a scan of the body: for the rare paths."""
+        """Return the JSON of each entry. Costs a scan of the body: for the rare paths."""
         return [bytes(raw) for raw in RAW_LIST.decode(self.body())]
 
     def replace(self, entries: Sequence[bytes]) -> None:
-        """Hold `entries` instead, which are the same ones in another order or fewer."""
+        """Hold `entries` instead: the same ones in another order, or fewer."""
         self._parts = [b"[" + b",".join(entries) + b"]"]
         self.count = len(entries)
         self.size = len(self._parts[0])

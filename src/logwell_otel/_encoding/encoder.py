@@ -47,9 +47,9 @@ class Encoded:
         self.chunks: list[Chunk] = []
         self.dropped: Counter[str] = Counter()
         self.own = 0
-        """Records of this package's own logger, which count nowhere."""
+        """How many records of this package's own logger there were; they count nowhere else."""
         self.warnings: dict[str, str] = {}
-        """What to tell people, by reason."""
+        """What to tell people about dropped records, by reason."""
 
     def drop(self, record: DroppedRecord) -> None:
         """Count a record that goes no further."""
@@ -80,7 +80,7 @@ class Encoder:
 
         Args:
             batch: Records, oldest first.
-            room: Entries that still fit into the chunk waiting last in the outbox: the
+            room: How many entries still fit into the chunk waiting last in the outbox: the
                 first chunk is made to fill it, so that requests are full.
         """
         encoded = Encoded()
@@ -91,7 +91,7 @@ class Encoder:
         return encoded
 
     def _chunk(self, records: Iterator[ReadableLogRecord], size: int, encoded: Encoded) -> bool:
-        """Add the chunk of the next `size` entries; False if there are none."""
+        """Add the chunk of the next `size` entries; return False if there are none."""
         body = bytearray()
         count = errors = 0
         while True:
@@ -113,7 +113,7 @@ class Encoder:
     def _entries(
         self, records: Iterator[ReadableLogRecord], size: int, encoded: Encoded
     ) -> tuple[list[ReadableLogRecord], list[LogEntry]]:
-        """The next `size` records that are kept, fewer at the end, and their entries."""
+        """Return the next `size` records that are kept, fewer at the end, and their entries."""
         mapper, minimum_rank, stages = self._mapper, self._minimum_rank, self._stages
         ready = stages is None
         kept: list[ReadableLogRecord] = []
@@ -182,7 +182,7 @@ class Encoder:
             body[start] = ord(",")
 
     def _storable(self, encoded: bytes | None, record: ReadableLogRecord, entry: LogEntry) -> bytes:
-        """The JSON of an entry, made storable if `encoded` is not."""
+        """Return the JSON of an entry, made storable if `encoded` is not."""
         if encoded is not None and len(encoded) <= MAX_ENTRY_BYTES and not has_nul(encoded):
             return encoded
         if self._stages is None:
@@ -212,7 +212,7 @@ class Encoder:
 
 
 def _all_storable(body: bytearray, start: int) -> bool:
-    """Whether the array from `start` on holds no NUL and no entry that is too large."""
+    """Tell whether the array from `start` on holds no NUL and no entry that is too large."""
     return not has_nul(body, start) and (
         len(body) - start <= MAX_ENTRY_BYTES
         or all(len(memoryview(e)) <= MAX_ENTRY_BYTES for e in RAW_LIST.decode(body[start:]))

@@ -102,7 +102,7 @@ class Severities:
         self._known: dict[str | None, Severity] = {}
 
     def of(self, log: LogRecord) -> Severity:
-        """The level of `log`, and what of its severity the level does not say."""
+        """Return the level of `log`, and what of its severity the level does not say."""
         number, name = log.severity_number, log.severity_text
         if not (name is None or type(name) is str):
             return severity_of(number, name)
@@ -117,7 +117,7 @@ class Severities:
 
 
 def severity_of(number: object, text: object) -> Severity:
-    """Level of a severity number (1 to 24), else of a severity text, else `info`.
+    """Return the level of a severity number (1 to 24), else of a severity text, else `info`.
 
     A number outside 1 to 24 counts as unset, and is kept in the metadata when it is
     not 0.
@@ -162,7 +162,7 @@ class Timestamps:
         self._second = (0, "1970-01-01T00:00:00.")
 
     def of(self, log: LogRecord) -> str:
-        """The record's timestamp, else when it was observed, else now.
+        """Format the record's timestamp, else when it was observed, else now.
 
         Clamped to the years 1 to 9999: the server's database has no others, and would
         refuse the whole request.
@@ -185,7 +185,7 @@ class Timestamps:
 
 
 def in_range(timestamp: object) -> str | None:
-    """An ISO 8601 text as the server's database takes it; None for what is none."""
+    """Return an ISO 8601 text as the server's database takes it; None for what is none."""
     try:
         # Python 3.10 does not read a Z.
         moment = dt.datetime.fromisoformat(str(timestamp).replace("Z", "+00:00"))
@@ -197,7 +197,7 @@ def in_range(timestamp: object) -> str | None:
 
 
 def _usable(log: LogRecord) -> int:
-    """The first of the record's two times that can be read as a number, else now."""
+    """Return the first of the record's two times that can be read as a number, else now."""
     for name in ("timestamp", "observed_timestamp"):
         try:
             if nanoseconds := int(getattr(log, name)):
@@ -233,7 +233,7 @@ def service_name(value: object) -> str | None:
 _FILE_NAMES: Final = ("code.file.path", "code.filepath")
 _LINE_NAMES: Final = ("code.line.number", "code.lineno")
 LOCATION: Final = frozenset((*_FILE_NAMES, *_LINE_NAMES))
-"""Every name of an attribute that says so."""
+"""Every name of an attribute that says where a record was logged."""
 
 ABSENT: Final = object()
 """In the place of an attribute that a record does not have."""
@@ -242,7 +242,7 @@ ABSENT: Final = object()
 def take_location(
     metadata: dict[str, Any], file: object, line: object, *, wanted: bool
 ) -> tuple[str | None, int | None]:
-    """File and line from the first name that has a usable value; the rest stays.
+    """Take file and line from the first name that has a usable value; the rest stays.
 
     Args:
         metadata: The attributes, without these two.
@@ -337,6 +337,6 @@ def put_back(metadata: dict[str, Any], aside: Mapping[str, Any]) -> None:
 
 
 def mark_truncated(metadata: dict[str, Any]) -> None:
-    """Say in `metadata` that something was cut."""
+    """Note in `metadata` that something was cut."""
     if metadata.get(TRUNCATED) is not True:
         put(metadata, {TRUNCATED: True})

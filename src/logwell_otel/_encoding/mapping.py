@@ -72,8 +72,8 @@ class Mapper:
         source_location: False leaves file and line out of entries altogether.
 
     Attributes:
-        severity: Gives a `LogRecord`'s `Severity`.
-        resource_scope: Gives a `ReadableLogRecord`'s `ResourceScope`.
+        severity: Function from a `LogRecord` to its `Severity`.
+        resource_scope: Function from a `ReadableLogRecord` to its `ResourceScope`.
     """
 
     def __init__(self, service: str | None = None, *, source_location: bool = True) -> None:
@@ -190,7 +190,7 @@ class Mapper:
         )
 
     def salvage(self, record: ReadableLogRecord, error: Exception) -> LogEntry:
-        """An entry for a record that `entry` could not read: what can be read of it."""
+        """Make an entry of what can be read of a record that `entry` could not."""
         # Each part on its own: any of them may be what cannot be read.
         log: Any = None
         with suppress(Exception):
@@ -226,7 +226,7 @@ class DroppedRecord(Exception):  # noqa: N818 - a decision, not an error
 
 
 def unreadable(error: Exception, timestamp: str | None) -> LogEntry:
-    """An entry in the place of one that cannot be made: it says why."""
+    """Make an entry in the place of one that cannot be made: it says why."""
     problem = f"{type(error).__name__}: {safe_str(error)}"
     return LogEntry(
         level="warn",
@@ -237,7 +237,7 @@ def unreadable(error: Exception, timestamp: str | None) -> LogEntry:
 
 
 def _foreign_attributes(attributes: Any) -> tuple[dict[str, Any], int]:
-    """Attributes of a record that is not the SDK's own, and how many had been dropped."""
+    """Return attributes that are not the SDK's own, and how many had been dropped."""
     if not attributes:
         return {}, 0
     if not isinstance(attributes, Mapping):
@@ -247,7 +247,7 @@ def _foreign_attributes(attributes: Any) -> tuple[dict[str, Any], int]:
 
 
 def _service_of_record(metadata: dict[str, Any]) -> str | None:
-    """The service that the record itself names. What does not fit the field whole stays."""
+    """Return the service that the record names. What does not fit the field whole stays."""
     given = metadata["service.name"]
     name = service_name(given)
     if name is not None and name == given:
@@ -274,7 +274,7 @@ def _convert(metadata: dict[str, Any], ready: bool) -> bool:
 def _add_record_fields(
     metadata: dict[str, Any], log: LogRecord, severity: Severity, dropped: int, ready: bool
 ) -> str:
-    """Add what becomes metadata beside the attributes; gives the message."""
+    """Add what becomes metadata beside the attributes; return the message."""
     if severity.metadata:
         metadata |= severity.metadata
     try:
@@ -296,7 +296,7 @@ def _add_record_fields(
 
 
 def _message(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> str:
-    """The body as text, a structure as JSON; the event's name or the exception for a blank one.
+    """Return the body as text, a structure as JSON; else the event's name or the exception.
 
     Args:
         log: The record.
@@ -328,7 +328,7 @@ def _message(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> s
 
 
 def _read(metadata: dict[str, Any], name: str) -> Any:
-    """A value as it will be read: what is ready for encoding may be JSON or bytes."""
+    """Return a value as it will be read: what is ready for encoding may be JSON or bytes."""
     value = metadata.get(name)
     if type(value) is msgspec.Raw or type(value) is bytes:
         return from_json(to_json(value))
@@ -336,7 +336,7 @@ def _read(metadata: dict[str, Any], name: str) -> Any:
 
 
 def _add_trace_context(metadata: dict[str, Any], log: LogRecord) -> None:
-    """What of an unusual trace context is valid."""
+    """Add what is valid of an unusual trace context."""
     for name in ("trace_id", "trace_flags", "span_id"):
         metadata.pop(name, None)
     if trace_id := _hex_id(log.trace_id, 16):
@@ -348,7 +348,7 @@ def _add_trace_context(metadata: dict[str, Any], log: LogRecord) -> None:
 
 
 def _hex_id(value: object, size: int) -> str | None:
-    """A trace or span id in hexadecimal, None for what is none."""
+    """Return a trace or span id in hexadecimal, None for what is none."""
     if isinstance(value, int) and 0 < value < 1 << (8 * size):
         return value.to_bytes(size, "big").hex()
     return None

@@ -122,7 +122,7 @@ def _scope(scope: InstrumentationScope) -> dict[str, Any]:
 
 
 def _json(attributes: dict[str, Any], limit: int) -> msgspec.Raw:
-    """Plain attributes as JSON of about `limit` bytes, once for all records they belong to."""
+    """Encode plain attributes in about `limit` bytes, once for all records they belong to."""
     holder = LogEntry(level="info", message="", metadata=attributes)
     fit(holder, limit)
     return msgspec.Raw(msgspec.json.encode(holder.metadata))

@@ -85,7 +85,7 @@ def fit(entry: LogEntry, limit: int = MAX_ENTRY_BYTES) -> bytes:
 
 
 def shrink(encoded: bytes, limit: int) -> bytes | None:
-    """An encoded entry cut to `limit` bytes; None if it is not an entry of ours."""
+    """Cut an encoded entry to `limit` bytes; None if it is not an entry of ours."""
     try:
         return fit(_ENTRY.decode(encoded), limit)
     except msgspec.MsgspecError:

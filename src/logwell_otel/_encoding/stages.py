@@ -52,7 +52,7 @@ class Stages:
         return any((self._sampler, self._redactor, self._before_send))
 
     def sample(self, log: LogRecord) -> float | None:
-        """The rate to write on the record, None for none.
+        """Decide about a record; return the rate to write on it, None for none.
 
         Raises:
             DroppedRecord: It is not kept.
@@ -69,7 +69,7 @@ class Stages:
     def apply(
         self, entry: LogEntry, shared: Mapping[str, Any], rate: float | None = None
     ) -> LogEntry:
-        """The entry as it is to be sent.
+        """Return the entry as it is to be sent.
 
         Args:
             entry: As it was mapped.
@@ -105,7 +105,7 @@ class Stages:
         return entry
 
     def shutdown(self, timeout: float) -> None:
-        """End what runs for a sampler of our own, after its last report.
+        """End what runs for the sampler, after its last report.
 
         Args:
             timeout: Seconds to wait at most.
@@ -138,12 +138,12 @@ class Stages:
 
 
 def _fields(entry: LogEntry) -> tuple[object, ...]:
-    """The fields that the mapping made fit, and that a hook seldom touches."""
+    """Return the fields that the mapping made fit, and that a hook seldom touches."""
     return entry.level, entry.timestamp, entry.service, entry.source_file, entry.line_number
 
 
 def _is_plain(entry: LogEntry) -> bool:
-    """Whether `sanitize.clean` would find nothing, or only what the encoder finds as well.
+    """Tell whether `sanitize.clean` would find nothing but what the encoder finds as well.
 
     A look costs a tenth of cleaning. NUL characters and lone surrogates are the encoder's,
     in these entries as in all others.
