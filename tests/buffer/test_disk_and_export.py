@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellLogExporter
 from logwell_otel._buffer.spool import Disk, Spool
 from logwell_otel._delivery.engine import Seams
+from support.bench import Bench
+from support.config import KEY
+from support.records import records
+from support.server import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

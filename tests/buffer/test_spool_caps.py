@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from logwell_otel._buffer.spool import DEFAULT_MAX_AGE, DEFAULT_MAX_BYTES, SpoolCounters
-from spool_support import World, check_sum, drain, entries, entry, numbers
+from support.spool import World, check_sum, drain, entries, entry, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

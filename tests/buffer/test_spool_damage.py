@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from logwell_otel._buffer.spool import SpoolCounters
 from logwell_otel._buffer.spool.segment import Name, parse
-from spool_support import FailingDisk, World, check_sum, drain, entries, entry, numbers
+from support.spool import FailingDisk, World, check_sum, drain, entries, entry, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

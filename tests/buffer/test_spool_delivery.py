@@ -10,7 +10,7 @@ import pytest
 
 from logwell_otel._buffer.spool import SpoolCounters, SpoolError, SpoolWriteError
 from logwell_otel._wire import MAX_REQUEST_BYTES
-from spool_support import World, check_sum, drain, entries, entry, numbers
+from support.spool import World, check_sum, drain, entries, entry, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

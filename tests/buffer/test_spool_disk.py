@@ -11,17 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from logwell_otel._buffer.spool import SpoolCounters, SpoolError, SpoolWriteError, paths
-from spool_support import (
-    Child,
-    FailingDisk,
-    World,
-    check_sum,
-    drain,
-    entries,
-    entry,
-    numbers,
-    say,
-)
+from support.process import Child, say
+from support.spool import FailingDisk, World, check_sum, drain, entries, entry, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spool_support import Child, World, check_sum, drain, entries, entry, numbers, say
+from support.process import Child, say
+from support.spool import World, check_sum, drain, entries, entry, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

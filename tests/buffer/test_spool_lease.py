@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from logwell_otel._buffer.spool import SpoolCounters, SpoolWriteError, lease, list_spools, oslock
-from spool_support import Child, World, check_sum, drain, entries, entry, say
+from support.process import Child, say
+from support.spool import World, check_sum, drain, entries, entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

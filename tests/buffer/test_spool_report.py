@@ -15,7 +15,7 @@ from logwell_otel._buffer.spool import (
     list_spools,
     purge,
 )
-from spool_support import ENDPOINT, World, drain, entries, entry
+from support.spool import ENDPOINT, World, drain, entries, entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from logwell_otel._buffer.spool import Spool, SpoolCounters
-from spool_support import ENDPOINT, World, check_sum, drain, entries, entry, numbers
+from support.spool import ENDPOINT, World, check_sum, drain, entries, entry, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

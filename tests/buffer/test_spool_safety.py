@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logwell_otel._buffer.spool import Spool, SpoolError, paths
-from spool_support import ENDPOINT, World, drain, entries, entry
+from support.spool import ENDPOINT, World, drain, entries, entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from spool_support import World, entries, entry, numbers
+from support.spool import World, entries, entry, numbers
 
 if TYPE_CHECKING:
     from logwell_otel._buffer.spool import Spool, SpooledChunk

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kit import REFUSED, SERVER_ERROR, Bench, answer, messages, record, records
 from logwell_otel import LogwellError, LogwellErrorCode
+from support.bench import Bench
+from support.records import messages, record, records
+from support.server import REFUSED, SERVER_ERROR, answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,10 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from kit import Clock
 from logwell_otel import LogwellLogExporter
 from logwell_otel._buffer.overflow import Keeper
 from logwell_otel._delivery.engine import Seams
+from support.clock import Clock
 
 if TYPE_CHECKING:
     from logwell_otel import LogwellError

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chaos.result import Trial
-from kit import RATE_LIMITED, Bench, Clock, Server, messages, records
 from logwell_otel.devserver.limits import TokenBucket
+from support.bench import Bench
+from support.clock import Clock
+from support.records import messages, records
+from support.server import RATE_LIMITED, Server
 
 if TYPE_CHECKING:
     from chaos.result import Result

@@ -13,11 +13,11 @@ from unittest import mock
 from chaos.pipeline import texts
 from chaos.process import SubjectProcess
 from chaos.result import Trial
-from kit import records
 from logwell_otel import LogwellLogExporter
 from logwell_otel._buffer.spool import Spool
 from logwell_otel.devserver import DevServer
-from spool_support import FailingDisk
+from support.records import records
+from support.spool import FailingDisk
 
 if TYPE_CHECKING:
     from chaos.result import Result

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from check_support import KEY, clean_environment, closed_port
 from logwell_otel._version import __version__
 from logwell_otel.cli import main
 from logwell_otel.cli.check.installed import Installed
 from logwell_otel.devserver import DevServer
+from support.check import KEY, clean_environment
+from support.server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,7 +158,7 @@ def test_without_settings(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    port = closed_port()
+    port = free_port()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("ALL_PROXY", "http://proxy.example:1")
     given = ["--endpoint", f"http://127.0.0.1:{port}", "--api-key", KEY, "--timeout", "3"]

@@ -11,7 +11,7 @@ import pytest
 
 from logwell_otel._buffer.spool import Spool, list_spools
 from logwell_otel.cli import main
-from spool_support import entries
+from support.spool import entries
 
 if TYPE_CHECKING:
     from pathlib import Path

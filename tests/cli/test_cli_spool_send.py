@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from check_support import KEY, clean_environment
-from kit import RATE_LIMITED, REFUSED, UNAUTHORIZED, Server, answer
 from logwell_otel._buffer.spool import Spool, list_spools
 from logwell_otel._delivery.engine import Seams
 from logwell_otel.cli import main, spool
 from logwell_otel.cli.terminal import Terminal
 from logwell_otel.devserver import DevServer
-from spool_support import entries, entry
+from support.check import KEY, clean_environment
+from support.server import RATE_LIMITED, REFUSED, UNAUTHORIZED, Server, answer
+from support.spool import entries, entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

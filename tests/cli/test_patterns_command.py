@@ -15,7 +15,7 @@ from logwell_otel.cli.terminal import Terminal
 from logwell_otel.errors import LogwellError
 from logwell_otel.sampling import SamplingRules, signature
 from logwell_otel.sampling.rules import rates_of
-from socket_kit import SocketServer, answer_all, closed_port, response
+from support.server import SocketServer, answer_all, closed_port, response
 
 if TYPE_CHECKING:
     from pathlib import Path

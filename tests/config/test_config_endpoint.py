@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config_kit import attempt, refused, resolve
-from kit import KEY
 from logwell_otel import LogwellLogExporter
 from logwell_otel._config.address import base_url
 from logwell_otel._delivery.engine import Seams
+from support.config import KEY, attempt, refused, resolve
 
 
 @pytest.mark.parametrize(

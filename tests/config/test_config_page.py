@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from config_kit import attempt, resolve
 from logwell_otel import LogwellLogExporter
+from support.config import attempt, resolve
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from config_kit import refused, resolve
-from kit import KEY
 from logwell_otel import LogwellLogExporter
 from logwell_otel._config.secrets import BearerToken
 from logwell_otel._config.settings import variable_of
 from logwell_otel.sampling import Sampler
+from support.config import KEY, refused, resolve
 
 URL = "https://policies.example"
 TOKEN = "hush-hush-t0ken"

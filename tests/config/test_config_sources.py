@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from config_kit import ENDPOINT, refused, resolve
-from kit import KEY
 from logwell_otel import LogwellLogExporter
 from logwell_otel._config.options import Config
+from support.config import ENDPOINT, KEY, refused, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellLogExporter
 from logwell_otel._diagnostics import LOGGER_NAME
 from logwell_otel.devserver import DevServer
+from support.bench import Bench
+from support.config import KEY
+from support.records import records
+from support.server import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,11 +9,11 @@ import pytest
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
-from kit import messages, records
 from logwell_otel import LogwellLogExporter
 from logwell_otel import exporter as exporter_module
 from logwell_otel._otel import LogRecordExportResult
 from logwell_otel.devserver import DevServer
+from support.records import messages, records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,12 +9,15 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellError, LogwellLogExporter
 from logwell_otel._buffer.spool import Spool, list_spools
 from logwell_otel._delivery.engine import Seams
 from logwell_otel.devserver import DevServer
-from spool_support import FailingDisk
+from support.bench import Bench
+from support.config import KEY
+from support.records import records
+from support.server import REFUSED
+from support.spool import FailingDisk
 
 if TYPE_CHECKING:
     from pathlib import Path

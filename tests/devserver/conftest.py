@@ -5,16 +5,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from logwell_otel.devserver import DevServer
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-@pytest.fixture
-def receiver() -> Iterator[DevServer]:
-    with DevServer() as running:
-        yield running
+    from logwell_otel.devserver import DevServer
 
 
 @pytest.fixture

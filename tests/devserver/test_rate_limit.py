@@ -7,16 +7,9 @@ from hypothesis import strategies as st
 
 from logwell_otel.devserver import DevServer
 from logwell_otel.devserver.limits import TokenBucket
+from support.clock import Clock
 
 GOOD = b'{"level":"info","message":"good"}'
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_a_burst_of_600_then_one_each_tenth_of_a_second() -> None:

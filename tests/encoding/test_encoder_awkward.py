@@ -15,10 +15,10 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from emitting import bounded, encode, record
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
-from storable import problems
+from support.entries import bounded, encode, record
+from support.storable import problems
 
 if TYPE_CHECKING:
     from logwell_otel._otel import ReadableLogRecord

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emitting import record
 from logwell_otel._encoding.chunk import Chunk
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
-from storable import problems
+from support.entries import record
+from support.storable import problems
 
 
 def encoded(bodies: list[Any], *, room: int = 0, minimum_rank: int = 0) -> list[Chunk]:

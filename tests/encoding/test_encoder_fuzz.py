@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from emitting import NS, Application, bounded, record
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.fields import RESERVED
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._otel import LogRecord, ReadableLogRecord, SeverityNumber
 from logwell_otel.devserver import DevServer
-from storable import problems
+from support.entries import NS, Application, bounded, record
+from support.storable import problems
 
 
 class Unprintable:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emitting import RESOURCE, SCOPE, bounded, record
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._encoding.stages import Stages
 from logwell_otel._encoding.values import convert_structure, from_json
 from logwell_otel._otel import SeverityNumber
+from support.entries import RESOURCE, SCOPE, bounded, record
 
 if TYPE_CHECKING:
     from logwell_otel._otel import ReadableLogRecord

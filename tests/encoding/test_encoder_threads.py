@@ -10,10 +10,10 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from emitting import NS, bounded, record
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._otel import SeverityNumber
+from support.entries import NS, bounded, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

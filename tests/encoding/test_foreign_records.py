@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from emitting import NS, RESOURCE, SCOPE, TIME, Application, encode, entries, entry, record
 from logwell_otel._otel import LogRecord, SeverityNumber
-from storable import problems
+from support.entries import NS, RESOURCE, SCOPE, TIME, Application, encode, entries, entry, record
+from support.storable import problems
 
 
 class Raising:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from emitting import RESOURCE, bounded, entry
 from logwell_otel._encoding import fields as names
 from logwell_otel._encoding.fields import RESERVED
 from logwell_otel._encoding.values import UniqueNames
 from logwell_otel._otel import SeverityNumber
+from support.entries import RESOURCE, bounded, entry
 
 FULL: dict[str, Any] = {
     "severity_number": SeverityNumber.INFO2,

@@ -12,10 +12,10 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from emitting import RESOURCE, Application, bounded, encode, entries, entry, record
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._otel import LogRecord
+from support.entries import RESOURCE, Application, bounded, encode, entries, entry, record
 
 LONG = "ü" * 2000
 

@@ -36,7 +36,7 @@ from logwell_otel._encoding.values import (
     safe_str,
     storable,
 )
-from storable import problems
+from support.storable import problems
 
 SLOW = 5.0
 """Seconds that nothing here may come near to, on whatever machine."""

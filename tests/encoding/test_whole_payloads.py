@@ -12,10 +12,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import format_span_id, format_trace_id
 
-from emitting import NS, TIME, Application
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._otel import LogRecord, SeverityNumber
+from support.entries import NS, TIME, Application
 
 RESOURCE = Resource.create(
     {

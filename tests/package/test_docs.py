@@ -31,7 +31,7 @@ from logwell_otel._buffer.overflow import _REASONS as SPOOL_REASONS
 from logwell_otel._delivery.status import UNAVOIDED
 from logwell_otel._wire import MAX_ENTRIES
 from logwell_otel.devserver import DevServer
-from programs import instrumented
+from support.process import instrumented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -94,12 +94,6 @@ def page_text(name: str) -> str:
 
 
 # The programs.
-
-
-@pytest.fixture
-def receiver() -> Iterator[DevServer]:
-    with DevServer() as running:
-        yield running
 
 
 def run(

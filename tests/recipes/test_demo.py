@@ -9,7 +9,7 @@ pytest.importorskip("flask")
 pytest.importorskip("opentelemetry.distro")
 pytest.importorskip("opentelemetry.instrumentation.flask")
 
-from recipe import EXAMPLES, location, run
+from support.process import EXAMPLES, location, run
 
 if TYPE_CHECKING:
     from logwell_otel.devserver import DevServer

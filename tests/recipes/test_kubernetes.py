@@ -7,7 +7,7 @@ import pytest
 
 from logwell_otel.devserver import DevServer
 from logwell_otel.devserver.receiver import new_key
-from recipe import EXAMPLES, running, wait_until
+from support.process import EXAMPLES, running, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,13 +7,12 @@ import io
 import logging
 import pickle
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
-from kit import Clock
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 from logwell_otel.redaction import Redactor
 from logwell_otel.sampling import (
@@ -23,20 +22,12 @@ from logwell_otel.sampling import (
     client_signature,
     signature,
 )
-from policy_kit import POLICY, PolicyStandIn
-from socket_kit import SocketServer, answer_all, response
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from support.clock import Clock
+from support.policy import POLICY, PolicyStandIn
+from support.server import SocketServer, answer_all, response
 
 MESSAGE = "User 17 logged in"
 TOKEN = "s3cret-bearer-t0ken"  # made up
-
-
-@pytest.fixture
-def stand_in() -> Iterator[PolicyStandIn]:
-    with PolicyStandIn() as server:
-        yield server
 
 
 class Following:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from policy_kit import PolicyStandIn
+from support.policy import PolicyStandIn
 
 PROGRAM = """
 import os, sys, threading

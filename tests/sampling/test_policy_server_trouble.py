@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from kit import Clock
 from logwell_otel._http import Answer, NoAnswer
 from logwell_otel.sampling import PolicyServer, Sampler
-from policy_kit import POLICY, PolicyStandIn
-from socket_kit import Connection, SocketServer, closed_port, response
+from support.clock import Clock
+from support.policy import POLICY, PolicyStandIn
+from support.server import Connection, SocketServer, closed_port, response
 
 LAST_GOOD = {**POLICY, "severity_rates": {"INFO": 0.6}, "version": 3}
 

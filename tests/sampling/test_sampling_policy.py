@@ -11,32 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kit import KEY, Bench, record, records
-from logwell_otel.devserver import DevServer
 from logwell_otel.sampling import signature
-from policy_kit import POLICY, PolicyStandIn
-from programs import instrumented
+from support.bench import Bench
+from support.config import KEY
+from support.policy import POLICY, PolicyStandIn
+from support.process import instrumented
+from support.records import record, records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from logwell_otel import LogEntry, LogwellLogExporter
+    from logwell_otel.devserver import DevServer
     from logwell_otel.sampling import Sampler
     from logwell_otel.sampling.policy_file import PolicyFile
     from logwell_otel.sampling.policy_server import PolicyServer
-
-
-@pytest.fixture
-def stand_in() -> Iterator[PolicyStandIn]:
-    with PolicyStandIn() as server:
-        yield server
-
-
-@pytest.fixture
-def receiver() -> Iterator[DevServer]:
-    with DevServer() as running:
-        yield running
 
 
 def source_of(exporter: LogwellLogExporter) -> Any:

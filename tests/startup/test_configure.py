@@ -6,23 +6,17 @@ import os
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
 
 import pytest
 
 pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
 
+from typing import TYPE_CHECKING
+
 from logwell_otel import LogwellError, LogwellErrorCode, configure
-from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def receiver() -> Iterator[DevServer]:
-    with DevServer() as running:
-        yield running
+    from logwell_otel.devserver import DevServer
 
 
 def run(receiver: DevServer, program: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ from logwell_otel.context import (
     log_context,
     set_global_context,
 )
-from recording import Recorder, attributes_of, provider_with
+from support.records import Recorder, attributes_of, provider_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

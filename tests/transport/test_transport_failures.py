@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit import KEY, Clock
 from logwell_otel import _http as transport_module
 from logwell_otel._config.options import Config
 from logwell_otel._deadline import Deadline
 from logwell_otel._delivery.response import Action, outcome_of
 from logwell_otel._http import Answer, HttpxTransport, NoAnswer
-from socket_kit import Connection, SocketServer, answer_all, closed_port, response
+from support.clock import Clock
+from support.config import KEY
+from support.server import Connection, SocketServer, answer_all, closed_port, response
 
 if TYPE_CHECKING:
     from collections.abc import Callable

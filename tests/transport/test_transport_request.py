@@ -11,12 +11,12 @@ import opentelemetry.sdk.version
 import pytest
 import respx
 
-from kit import KEY
 from logwell_otel import __version__
 from logwell_otel._config.options import Config
 from logwell_otel._delivery.response import Action, outcome_of
 from logwell_otel._http import Answer, HttpxTransport, NoAnswer
-from socket_kit import ACCEPTED, SocketServer, answer_all, response
+from support.config import KEY
+from support.server import ACCEPTED, SocketServer, answer_all, response
 
 if TYPE_CHECKING:
     from collections.abc import Callable

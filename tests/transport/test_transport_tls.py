@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from kit import KEY
 from logwell_otel import LogwellError, LogwellErrorCode, LogwellLogExporter
 from logwell_otel._config.options import Config
 from logwell_otel._delivery.response import outcome_of
 from logwell_otel._http import Answer, HttpxTransport, NoAnswer, tls_context
-from socket_kit import ACCEPTED, Connection, SocketServer, answer_all, response
+from support.config import KEY
+from support.server import ACCEPTED, Connection, SocketServer, answer_all, response
 
 if TYPE_CHECKING:
     from pathlib import Path

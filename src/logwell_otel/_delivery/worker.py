@@ -247,9 +247,6 @@ class Sender:
         return f"<Sender {state}>"
 
 
-# Waiting for delivery as long as it gets on: what is held goes on being tried anyway.
-
-
 LONGEST_WAIT: Final = 30.0
 """Seconds that a server gets which accepts what it is sent."""
 

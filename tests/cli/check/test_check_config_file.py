@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from check_support import Environment
 from logwell_otel.cli.check.config_file import look
 from logwell_otel.cli.check.installed import Installed
 from logwell_otel.cli.check.zero_code import opentelemetry
+from support.check import Environment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from check_support import closed_port, results
 from logwell_otel.cli import main
 from logwell_otel.cli.check.server import CLOCK_SECONDS
 from logwell_otel.cli.check.tls import EXPIRES_SOON_DAYS
 from logwell_otel.cli.spool import PATIENCE
+from support.check import results
+from support.server import free_port
 
 DOCS = Path(__file__).parents[3] / "docs"
 
 
 def test_every_step_is_explained() -> None:
     environ = {"OTEL_LOGS_EXPORTER": "logwell", "LOGWELL_STRAY": "x"}
-    url = f"http://127.0.0.1:{closed_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     found = results(url, environ=environ, spool_dir="spool")
     found += results(url, environ={**environ, "OTEL_CONFIG_FILE": "otel.yaml"})
     page = (DOCS / "check.md").read_text()

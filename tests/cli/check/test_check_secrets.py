@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from check_support import JSON, KEY, ConnectProxy, Stub, results
 from logwell_otel.cli.check import report
 from logwell_otel.cli.check.run import Check, Seams
 from logwell_otel.cli.terminal import printable
+from support.check import JSON, KEY, Stub, results
+from support.server import ConnectProxy
 
 if TYPE_CHECKING:
-    from check_support import Reply
     from logwell_otel.cli.check.result import Result
+    from support.check import Reply
 
 HEADER = "header-hush"
 PASSWORD = "proxy-hush"

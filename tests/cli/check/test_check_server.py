@@ -7,19 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from check_support import (
-    HTML,
-    JSON,
-    KEY_UNKNOWN,
-    PAGE,
-    Stub,
-    certificate,
-    closed_port,
-    only,
-    results,
-    server_lines,
-)
 from logwell_otel.cli.check.server import MESSAGE
+from support.certificates import certificate
+from support.check import HTML, JSON, KEY_UNKNOWN, PAGE, Stub, only, results, server_lines
+from support.server import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +68,7 @@ def test_a_good_server_that_is_to_store_nothing(receiver: DevServer) -> None:
 
 
 def test_nothing_listens() -> None:
-    port = closed_port()
+    port = free_port()
     assert server_lines(results(f"http://127.0.0.1:{port}")) == [
         "pass DNS: 127.0.0.1 is an address, there is no name to look up",
         (

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from check_support import Environment, Point
 from logwell_otel.cli.check.signals import UnknownProtocolError, exporter_names, with_distro
+from support.check import Environment, Point
 
 VALUES = [None, "", "none", " NONE ", "otlp", "logwell", " otlp , console", "otlp_proto_http"]
 PROTOCOLS = [None, "", "grpc", "http/protobuf", " grpc ", "http/json", "x"]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from check_support import closed_port, only, results
 from logwell_otel._buffer.spool import Spool, paths
 from logwell_otel.cli.check.result import Status
 from logwell_otel.cli.check.spooling import spool_directory
+from support.check import only, results
+from support.server import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +21,7 @@ def _tmp_is_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_that_is_not_there_yet(tmp_path: Path) -> None:
     directory = tmp_path / "a" / "spool"
-    found = results(f"http://127.0.0.1:{closed_port()}", spool_dir=str(directory))
+    found = results(f"http://127.0.0.1:{free_port()}", spool_dir=str(directory))
     assert only(found, "Spool") == (
         f"pass Spool: {directory} does not exist yet, and will be created"
     )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from check_support import Environment, Point
 from logwell_otel.cli.check.installed import Installed
 from logwell_otel.cli.check.zero_code import opentelemetry
+from support.check import Environment, Point
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-if TYPE_CHECKING:
-    from types import TracebackType
+from support.server import HttpServer
 
-    from typing_extensions import Self
+if TYPE_CHECKING:
+    from http.server import BaseHTTPRequestHandler
+
 
 POLICY: dict[str, Any] = {
     "global_rate": 1.0,
@@ -28,7 +28,7 @@ _REPORT = {"service_name", "team_id", "timestamp", "total_logs", "unique_pattern
 _PATTERN = {"signature", "count", "sampled_count", "first_seen", "last_seen"}
 
 
-class PolicyStandIn:
+class PolicyStandIn(HttpServer):
     """Knows services by team, has one policy, collects reports; fails as it is told to.
 
     Attributes:
@@ -45,6 +45,7 @@ class PolicyStandIn:
     """
 
     def __init__(self, *, known: tuple[tuple[int, str], ...] = ((7, "shop"),)) -> None:
+        super().__init__()
         self.policy: dict[str, Any] | bytes = dict(POLICY)
         self.services: list[tuple[int, str]] = list(known)
         self.reports: list[dict[str, Any]] = []
@@ -56,41 +57,13 @@ class PolicyStandIn:
         self.gate.set()
         self.drip = False
         self.arrived = threading.Event()
-        stand_in = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                stand_in._answer(self)
-
-            def do_POST(self) -> None:
-                stand_in._answer(self)
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                """Quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.gate.set()
         self.drip = False
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        super().__exit__(*error)
 
-    def _answer(self, request: BaseHTTPRequestHandler) -> None:
-        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+    def respond(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         self.requests.append(f"{request.command} {request.path}")
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
         self.arrived.set()

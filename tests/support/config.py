@@ -1,13 +1,13 @@
-"""What the tests of configuration share."""
+"""Settings of a test, resolved or refused."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from kit import KEY
 from logwell_otel import LogwellError, LogwellErrorCode
 from logwell_otel._config.options import Config
 
+KEY = "lw_" + "k" * 32
 ENDPOINT = "https://logs.example.com"
 
 

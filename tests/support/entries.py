@@ -1,4 +1,4 @@
-"""Records as applications make them, and the entries that become of them."""
+"""Records of every kind, the odd ones too, and the entries that become of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Runs the files in `examples/` as people do: as processes, set up by variables."""
+"""Programs started as people start them: examples, instrumented ones, forks of the test."""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -9,11 +10,15 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
 
 import logwell_otel
 
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
 # The batch processor sends by size and on the way out, and never because time has passed.
 NEVER_BY_TIME = {"OTEL_BLRP_SCHEDULE_DELAY": "60000"}
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 BIN = Path(sys.executable).parent
 PATIENCE = 60.0
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -129,13 +134,6 @@ def wait_until(true: Callable[[], Any], what: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def ask(port: int, path: str) -> int:
     """GET from a server on this machine, as part of the trace `TRACE_ID`; gives the status."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
@@ -171,3 +169,93 @@ def own_metadata(entry: Entry) -> dict[str, Any]:
     """The metadata without what every entry of the logging handler has."""
     everywhere = {"resource", "otel.scope.name", "code.function.name"}
     return {name: value for name, value in entry.metadata.items() if name not in everywhere}
+
+
+_OURS = ("LOGWELL_", "OTEL_")
+
+
+_PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
+
+
+def instrumented(program: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`opentelemetry-instrument python PROGRAM`, with these variables and no others of ours."""
+    pytest.importorskip("opentelemetry.distro")
+    pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
+    assert any(
+        point.name == "logwell" for point in entry_points(group="opentelemetry_logs_exporter")
+    ), "logwell-otel must be installed for this test: pip install -e ."
+    command = Path(sys.executable).with_name("opentelemetry-instrument")
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_OURS) and name.upper() not in _PROXIES
+    }
+    return subprocess.run(
+        [str(command), sys.executable, str(program)],
+        env={**environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def json_objects(text: str) -> list[dict[str, Any]]:
+    """The JSON objects in `text`, whatever stands between them."""
+    decoder, found, at = json.JSONDecoder(), [], 0
+    while (at := text.find("{", at)) >= 0:
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except ValueError:
+            at += 1
+        else:
+            found.append(value)
+    return found
+
+
+class Child:
+    """A real process, forked, that runs `work` with the writing end of a pipe."""
+
+    def __init__(self, work: Callable[[int], None], fork: Callable[[], int] | None = None) -> None:
+        reading, writing = os.pipe()
+        self.pid = (fork or os.fork)()
+        if self.pid == 0:
+            code = 1
+            try:
+                os.close(reading)
+                signal.alarm(30)
+                work(writing)
+                code = 0
+            except BaseException:  # noqa: BLE001 - it must not return into the test's own stack
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        os.close(writing)
+        self._file = os.fdopen(reading, "rb")
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def line(self) -> str:
+        return self._file.readline().decode().strip()
+
+    def kill(self) -> list[str]:
+        """Kills it with SIGKILL; returns all lines it had still written."""
+        os.kill(self.pid, signal.SIGKILL)
+        lines = self.rest()
+        os.waitpid(self.pid, 0)
+        return lines
+
+    def rest(self) -> list[str]:
+        with self._file:
+            return self._file.read().decode().split("\n")[:-1]
+
+    def join(self) -> list[str]:
+        """Waits for its end, which must be a good one; returns the lines it wrote."""
+        lines = self.rest()
+        assert os.waitpid(self.pid, 0)[1] == 0
+        return lines
+
+
+def say(fd: int, *words: object) -> None:
+    os.write(fd, (" ".join(map(str, words)) + "\n").encode())

@@ -1,17 +1,15 @@
-"""What the spool's tests share: a clock to turn, entries by number, processes to kill."""
+"""A directory of spools, entries known by number, a disk that fails."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from logwell_otel._buffer.spool import Disk, Spool, SpooledChunk, lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
 ENDPOINT = "https://logs.example.com"
@@ -140,51 +138,3 @@ class FailingDisk(Disk):
     def unlink(self, path: Path) -> None:
         self._ask("unlink", path)
         super().unlink(path)
-
-
-class Child:
-    """A real process, forked, that runs `work` with the writing end of a pipe."""
-
-    def __init__(self, work: Callable[[int], None], fork: Callable[[], int] | None = None) -> None:
-        reading, writing = os.pipe()
-        self.pid = (fork or os.fork)()
-        if self.pid == 0:
-            code = 1
-            try:
-                os.close(reading)
-                signal.alarm(30)
-                work(writing)
-                code = 0
-            except BaseException:  # noqa: BLE001 - it must not return into the test's own stack
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-        os.close(writing)
-        self._file = os.fdopen(reading, "rb")
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def line(self) -> str:
-        return self._file.readline().decode().strip()
-
-    def kill(self) -> list[str]:
-        """Kills it with SIGKILL; returns all lines it had still written."""
-        os.kill(self.pid, signal.SIGKILL)
-        lines = self.rest()
-        os.waitpid(self.pid, 0)
-        return lines
-
-    def rest(self) -> list[str]:
-        with self._file:
-            return self._file.read().decode().split("\n")[:-1]
-
-    def join(self) -> list[str]:
-        """Waits for its end, which must be a good one; returns the lines it wrote."""
-        lines = self.rest()
-        assert os.waitpid(self.pid, 0)[1] == 0
-        return lines
-
-
-def say(fd: int, *words: object) -> None:
-    os.write(fd, (" ".join(map(str, words)) + "\n").encode())

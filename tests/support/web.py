@@ -9,19 +9,6 @@ from typing import Any
 Message = dict[str, Any]
 
 
-class FakeClock:
-    """A monotonic clock that moves when told to, in milliseconds."""
-
-    def __init__(self) -> None:
-        self.now_ns = 5_000_000_000
-
-    def __call__(self) -> int:
-        return self.now_ns
-
-    def advance(self, milliseconds: float) -> None:
-        self.now_ns += int(milliseconds * 1_000_000)
-
-
 def http_scope(path: str = "/", method: str = "GET", **changes: Any) -> dict[str, Any]:
     headers = [
         (name.lower().encode(), value.encode("latin-1"))
