@@ -2,8 +2,8 @@
 
 Wrap the application:
 
-app.add_middleware(RequestLogMiddleware)         # FastAPI, Starlette
-application = RequestLogMiddleware(application)  # any ASGI application
+    app.add_middleware(RequestLogMiddleware)         # FastAPI, Starlette
+    application = RequestLogMiddleware(application)  # any ASGI application
 
 Every HTTP request then becomes one log record.
 """

@@ -2,8 +2,8 @@
 
 Wrap the application:
 
-app.wsgi_app = RequestLogMiddleware(app.wsgi_app)           # Flask
-application = RequestLogMiddleware(get_wsgi_application())  # Django
+    app.wsgi_app = RequestLogMiddleware(app.wsgi_app)           # Flask
+    application = RequestLogMiddleware(get_wsgi_application())  # Django
 
 Every HTTP request then becomes one log record.
 """
