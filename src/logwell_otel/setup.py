@@ -25,13 +25,12 @@ from logwell_otel.exporter import (
     LogwellLogExporter,
     exporters,
 )
-from logwell_otel.handler import make_safe
+from logwell_otel.handler import install_handler, level_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from opentelemetry.instrumentation.logging.handler import LoggingHandler
     from typing_extensions import Unpack
 
     from logwell_otel._config.arguments import PipelineOptions
@@ -84,7 +83,7 @@ class Pipeline:
 
     def listen_to(self, logger: logging.Logger, threshold: int) -> None:
         """Have records of `logger` from level `threshold` on go through this pipeline."""
-        if (handler := attach(logger, self.provider, threshold)) is not None:
+        if (handler := install_handler(logger, self.provider, threshold)) is not None:
             self._handlers.append((logger, handler))
 
     def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
@@ -287,63 +286,3 @@ class ZeroCodeProcessor:
     def shutdown(self) -> None:
         """Flush only: the provider is not ours to end, and ends with the program."""
         flush_while_it_gets_on(self.force_flush, self._exporter.health)
-
-
-# The standard library's loggers -> OpenTelemetry: one handler, safe, and open to a level.
-
-
-def attach(
-    logger: logging.Logger, provider: LoggerProvider, threshold: int
-) -> logging.Handler | None:
-    """Have records of `logger` reach `provider` once.
-
-    Args:
-        logger: Where records come from.
-        provider: Where they go, if no handler takes them to OpenTelemetry already. One that
-            does, as under zero-code start-up, is made safe.
-        threshold: Least severe level that passes. The logger is opened up to it if it lets
-            less through. With `NOTSET` the logger's own level decides.
-
-    Returns:
-        The handler that was added, None if one was there.
-
-    Raises:
-        ImportError: opentelemetry-instrumentation-logging is not installed.
-    """
-    from logwell_otel.handler import LogwellLoggingHandler  # noqa: PLC0415 - an extra
-
-    handler: logging.Handler | None = None
-    if found := _handlers_of(logger):
-        for one in found:
-            make_safe(one)
-    else:
-        handler = LogwellLoggingHandler(threshold, provider)
-        logger.addHandler(handler)
-    if threshold != logging.NOTSET and logger.getEffectiveLevel() > threshold:
-        logger.setLevel(threshold)
-    return handler
-
-
-def _handlers_of(logger: logging.Logger) -> list[LoggingHandler]:
-    from opentelemetry.instrumentation.logging.handler import LoggingHandler  # noqa: PLC0415
-
-    found: list[LoggingHandler] = []
-    current: logging.Logger | None = logger
-    while current is not None:
-        found += [handler for handler in current.handlers if isinstance(handler, LoggingHandler)]
-        current = current.parent if current.propagate else None
-    return found
-
-
-def level_of(level: int | str) -> int:
-    """The number of a logging level.
-
-    Raises:
-        LogwellError: `INVALID_CONFIG`: there is no such level.
-    """
-    if isinstance(level, int):
-        return level
-    number = logging.getLevelName(level.strip().upper())
-    if isinstance(number, int):
-        return number
-    raise config_error(f"level: expected the name or number of a logging level, got {level!r}.")

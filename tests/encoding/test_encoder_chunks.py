@@ -82,12 +82,12 @@ def test_records_left_out_do_not_make_chunks_smaller() -> None:
     found = Encoder(Mapper(), minimum_rank=1).encode(batch)
     assert [chunk.count for chunk in found.chunks] == [100, 100, 56]
     assert messages(found.chunks) == [f"m{number}" for number in range(0, 512, 2)]
-    assert found.left_out == {"level": 256}
+    assert found.dropped == {"level": 256}
 
 
 def test_nothing_but_records_left_out() -> None:
     found = Encoder(Mapper(), minimum_rank=4).encode([record() for _ in range(3)])
-    assert (found.chunks, found.left_out) == ([], {"level": 3})
+    assert (found.chunks, found.dropped) == ([], {"level": 3})
 
 
 class TestLargeEntries:

@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from logwell_otel._encoding.encoder import Encoder
-from logwell_otel._encoding.fields import OWN
+from logwell_otel._encoding.fields import RESERVED
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._otel import LogRecord, ReadableLogRecord, SeverityNumber
 from logwell_otel.devserver import DevServer
@@ -32,7 +32,7 @@ TEXT = st.text(st.characters()) | st.sampled_from(
 )
 LOCATION = ["code.file.path", "code.filepath", "code.line.number", "code.lineno"]
 OTHERS = ["service.name", "attributes.trace_id", "attributes.body", "exception.type"]
-NAMES = TEXT | st.sampled_from([*sorted(OWN), *LOCATION, *OTHERS])
+NAMES = TEXT | st.sampled_from([*sorted(RESERVED), *LOCATION, *OTHERS])
 SCALARS = (
     st.none()
     | st.booleans()
@@ -110,7 +110,7 @@ SDK_VALUES = st.recursive(
 @st.composite
 def log_records(draw: st.DrawFn) -> LogRecord:
     """What an application may hand to the API."""
-    names = st.text(st.characters(), min_size=1, max_size=20) | st.sampled_from(sorted(OWN))
+    names = st.text(st.characters(), min_size=1, max_size=20) | st.sampled_from(sorted(RESERVED))
     return LogRecord(
         timestamp=NS,
         severity_number=draw(st.none() | st.sampled_from(SeverityNumber)),

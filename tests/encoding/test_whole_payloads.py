@@ -248,7 +248,7 @@ def test_records_below_the_minimum_level_are_left_out_and_counted() -> None:
     encoded = Encoder(Mapper(), minimum_rank=2).encode(application.records)
     [chunk] = encoded.chunks
     levels = [entry["level"] for entry in json.loads(chunk.body())]
-    assert (levels, dict(encoded.left_out), encoded.own) == (["warn", "error"], {"level": 2}, 0)
+    assert (levels, dict(encoded.dropped), encoded.own) == (["warn", "error"], {"level": 2}, 0)
 
 
 def test_a_scope_may_be_missing() -> None:

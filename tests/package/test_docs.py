@@ -345,7 +345,7 @@ def test_every_reason_for_dropping_has_its_line() -> None:
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     stages = (SOURCE / "_encoding" / "stages.py").read_text(encoding="utf-8")
-    chosen = set(re.findall(r'LeftOut\("(\w+)"', stages)) | {"level"}
+    chosen = set(re.findall(r'DroppedRecord\("(\w+)"', stages)) | {"level"}
     failed = {f"{stage}_error" for stage in re.findall(r'_failed\("(\w+)"', stages)}
     assert len(chosen) == 3
     assert len(failed) == 2

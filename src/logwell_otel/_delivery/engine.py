@@ -122,7 +122,7 @@ class Engine:
         """Hold what was encoded and let the sender know; False if others gave way for it."""
         for reason, warning in encoded.warnings.items():
             self.notices.say(warning, about=reason)
-        lost = self.outbox.put(encoded.chunks, encoded.left_out)
+        lost = self.outbox.put(encoded.chunks, encoded.dropped)
         if lost:
             self._losses.overflow(lost, self.notices)
         if encoded.chunks or encoded.warnings:

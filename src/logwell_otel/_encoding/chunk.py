@@ -12,6 +12,12 @@ from logwell_otel._wire import MAX_ENTRIES, MAX_REQUEST_BYTES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+"""Takes a body apart into its entries without decoding them."""
+
+PART_OVERHEAD: Final = 64
+"""Bytes of memory a part costs beside its payload: the object's header and its place in a list."""
+
 
 @dataclass(frozen=True, eq=False)
 class SpooledChunk:
@@ -39,8 +45,8 @@ class SpooledChunk:
         return sum(map(len, self.entries)) + len(self.entries) + 1
 
 
-class Counts(msgspec.Struct, frozen=True):
-    """What happened to requests so far.
+class Evidence(msgspec.Struct, frozen=True):
+    """What happened to requests so far: speaks for or against a suspect chunk.
 
     Attributes:
         accepted: Accepted.
@@ -65,7 +71,7 @@ class Suspicion(msgspec.Struct):
         alone: Failures as a single entry.
         first_failures: First tries that failed with it, as a part of larger chunks too.
         accepted_before: Requests accepted before its latest failure.
-        since: The counts when it first failed.
+        since: The evidence there was when it first failed.
         not_before: When it is sent again at the earliest, monotonic seconds.
     """
 
@@ -75,11 +81,11 @@ class Suspicion(msgspec.Struct):
     alone: int = 0
     first_failures: int = 0
     accepted_before: int = 0
-    since: Counts = msgspec.field(default_factory=Counts)
+    since: Evidence = msgspec.field(default_factory=Evidence)
     not_before: float = 0.0
 
     def heir(self) -> Suspicion:
-        """The suspicion against a part of the same chunk."""
+        """Return the suspicion against a part of the same chunk."""
         return Suspicion(
             strikes=self.strikes,
             failures=self.failures,
@@ -90,14 +96,6 @@ class Suspicion(msgspec.Struct):
 
     def __str__(self) -> str:
         return f"suspect with {self.strikes} strikes"
-
-
-RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
-
-"""Takes a body apart into its entries without decoding them."""
-
-PART_OVERHEAD: Final = 64
-"""Bytes of memory a part costs beside its payload: the object's header and its place in a list."""
 
 
 class Chunk:
@@ -141,7 +139,7 @@ class Chunk:
 
     @classmethod
     def of_entries(cls, entries: Sequence[bytes | msgspec.Raw], *, entered: float = 0.0) -> Chunk:
-        """A chunk of single entries."""
+        """Make a chunk of single entries."""
         return cls(b"[" + b",".join(map(bytes, entries)) + b"]", len(entries), entered=entered)
 
     @property
@@ -150,7 +148,7 @@ class Chunk:
         return self.size + PART_OVERHEAD * (len(self._parts) + 2)
 
     def takes(self, other: Chunk) -> bool:
-        """True if `other` fits into the same request."""
+        """Tell whether `other` fits into the same request."""
         return (
             self.count + other.count <= MAX_ENTRIES
             and self.size + other.size <= MAX_REQUEST_BYTES
@@ -166,17 +164,17 @@ class Chunk:
             self.errors = None if other.errors is None else self.errors + other.errors
 
     def body(self) -> bytes:
-        """The request body: one JSON array."""
+        """Return the request body: one JSON array."""
         if len(self._parts) == 1:
             return self._parts[0]
         return b"[" + b",".join([part[1:-1] for part in self._parts]) + b"]"
 
     def entries(self) -> list[bytes]:
-        """Each entry's JSON. Costs a scan of the body: for the rare paths."""
+        """Return the JSON of each entry. Costs a scan of the body: for the rare paths."""
         return [bytes(raw) for raw in RAW_LIST.decode(self.body())]
 
     def replace(self, entries: Sequence[bytes]) -> None:
-        """Hold `entries` instead, which are the same ones in another order or fewer."""
+        """Hold `entries` instead: the same ones in another order, or fewer."""
         self._parts = [b"[" + b",".join(entries) + b"]"]
         self.count = len(entries)
         self.size = len(self._parts[0])

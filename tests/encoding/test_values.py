@@ -22,20 +22,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwell_otel._encoding import sanitize
-from logwell_otel._encoding.sanitize import plain, safe_str, text
+from logwell_otel._encoding.fields import plain_metadata
 from logwell_otel._encoding.values import (
+    CIRCULAR,
     CUT,
     MAX_CHARACTERS,
     MAX_DEPTH,
     MAX_VALUES,
+    TOO_DEEP,
     Conversion,
-    name,
+    convert,
+    safe_name,
+    safe_str,
+    storable,
 )
 from support.storable import problems
 
 SLOW = 5.0
 """Seconds that nothing here may come near to, on whatever machine."""
+
+
+def plain(value: object) -> Any:
+    return convert(value)[0]
 
 
 class Level(enum.IntEnum):
@@ -149,10 +157,14 @@ TABLE: list[tuple[Any, Any]] = [
     (PurePosixPath("/a"), "/a"),
     (Answers("a\0\ud800"), "a\ufffd\ufffd"),
     (Answers(Text("sub")), "sub"),
-    (Answers(ValueError()), "<unprintable Answers>"),
-    (Answers(RecursionError()), "<unprintable Answers>"),
-    (Answers(MemoryError()), "<unprintable Answers>"),
-    (Answers(5), "<unprintable Answers>"),
+    (Answers(ValueError()), "<unprintable Answers: ValueError>"),
+    (Answers(ValueError("a\0")), "<unprintable Answers: ValueError: a\ufffd>"),
+    (Answers(RecursionError()), "<unprintable Answers: RecursionError>"),
+    (Answers(MemoryError()), "<unprintable Answers: MemoryError>"),
+    (
+        Answers(5),
+        "<unprintable Answers: TypeError: __str__ returned non-string (type int)>",
+    ),
     (Pretends(str), "behind the proxy"),
     (Pretends(int), "behind the proxy"),
     (Pretends(float), "behind the proxy"),
@@ -162,16 +174,19 @@ TABLE: list[tuple[Any, Any]] = [
     (Pretends(dt.datetime), "behind the proxy"),
     (Pretends(enum.Enum), "behind the proxy"),
     (NoClass(), "no class"),
-    ([Answers(ValueError()), {"k": NoClass()}], ["<unprintable Answers>", {"k": "no class"}]),
+    (
+        [Answers(ValueError()), {"k": NoClass()}],
+        ["<unprintable Answers: ValueError>", {"k": "no class"}],
+    ),
 ]
 
 
 @pytest.mark.parametrize("row", range(len(TABLE)))
 def test_each_type(row: int) -> None:
     value, expected = TABLE[row]
-    found = plain(value)
-    assert found == expected
-    assert type(found) is type(expected)
+    for found in (plain(value), Conversion().value(value)):
+        assert found == expected
+        assert type(found) is type(expected)
 
 
 def test_mocks_generators_and_foreign_json_are_text() -> None:
@@ -189,7 +204,7 @@ def test_a_date_that_cannot_be_written() -> None:
 
         dst = tzname = utcoffset
 
-    assert plain(dt.datetime(2026, 1, 2, tzinfo=NoZone())) == "<unprintable datetime>"
+    assert plain(dt.datetime(2026, 1, 2, tzinfo=NoZone())) == "<unprintable datetime: RuntimeError>"
 
 
 def test_only_exceptions_are_contained() -> None:
@@ -244,7 +259,7 @@ class TestDepth:
         found = conversion.value(value)
         for _ in range(MAX_DEPTH):
             found = found[0] if isinstance(found, list) else found["k"]
-        assert (found, conversion.cut) == ("[too deep]", True)
+        assert (found, conversion.cut) == (TOO_DEEP, True)
         while isinstance(value, (list, dict, tuple)):  # free it without recursion
             value = value["k"] if isinstance(value, dict) else value[0]
 
@@ -260,10 +275,10 @@ class TestCycles:
     def test_are_named(self) -> None:
         items: list[Any] = [1]
         items.append(items)
-        assert plain(items) == [1, "[cycle]"]
+        assert plain(items) == [1, CIRCULAR]
         mapping: dict[str, Any] = {}
         mapping["self"] = {"again": mapping}
-        assert plain(mapping) == {"self": {"again": "[cycle]"}}
+        assert plain(mapping) == {"self": {"again": CIRCULAR}}
 
     def test_the_same_value_twice_is_no_cycle(self) -> None:
         shared = [1]
@@ -408,6 +423,14 @@ class TestForeignContainers:
             def __str__(self) -> str:
                 return "restless"
 
+        class Once(dict[str, int]):
+            """What has gone on already cannot be asked again: it would seem empty."""
+
+            def items(self) -> Any:
+                yield "a", 1
+                raise RuntimeError("dictionary changed size during iteration")
+
+        assert plain(Once(a=1)) == "{'a': 1}"
         assert plain(Restless(3)) == {"a": 1}
         assert plain(Restless(1000)) == "restless"
 
@@ -443,9 +466,9 @@ class TestForeignContainers:
 
 def test_names() -> None:
     keys = ["a", Text("b"), 5, Pretends(str), Kind.PAIR, Answers(ValueError())]
-    expected = ["a", "b", "5", "behind the proxy", "Kind.PAIR", "<unprintable Answers>"]
-    assert [name(key) for key in keys] == expected
-    assert {type(name(key)) for key in keys} == {str}
+    expected = ["a", "b", "5", "behind the proxy", "Kind.PAIR", "<unprintable Answers: ValueError>"]
+    assert [safe_name(key) for key in keys] == expected
+    assert {type(safe_name(key)) for key in keys} == {str}
 
 
 def test_safe_str_is_cut() -> None:
@@ -454,8 +477,8 @@ def test_safe_str_is_cut() -> None:
 
 
 @given(st.text(st.characters()))
-def test_text_is_storable_and_changes_nothing_else(value: str) -> None:
-    found = text(value)
+def test_storable_text_changes_nothing_else(value: str) -> None:
+    found = storable(value)
     assert "\0" not in found
     found.encode("utf-8")
     assert len(found) == len(value)
@@ -484,6 +507,7 @@ ANYTHING = st.recursive(
 @given(ANYTHING)
 def test_anything_becomes_storable(value: Any) -> None:
     found = plain(value)
+    assert Conversion().value(value) == found
     entry = {"level": "info", "message": "m", "metadata": {"v": found}}
     body = msgspec.json.encode([{**entry, "timestamp": "2026-11-20T14:09:42.426364Z"}])
     assert problems(body, 1) == []
@@ -492,6 +516,6 @@ def test_anything_becomes_storable(value: Any) -> None:
 
 @given(ANYTHING)
 def test_each_attribute_is_converted_on_its_own(value: Any) -> None:
-    found = sanitize.plain_metadata({"a": value, "b": list(range(20_000)), "c": value})
+    found = plain_metadata({"a": value, "b": list(range(20_000)), "c": value})
     assert found["a"] == found["c"] == plain(value)
     assert found["logwell.truncated"] is True
