@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 import weakref
 from functools import partial
@@ -11,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel._config.options import Config, service_from_environment
-from logwell_otel._delivery.engine import Engine, Seams
+from logwell_otel._delivery.engine import Engine, Seams, tls_files
 from logwell_otel._delivery.metrics import Metrics
+from logwell_otel._diagnostics import contained
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._http import tls_context
 from logwell_otel._otel import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
+from logwell_otel._process import PerProcess
 from logwell_otel._wire import LEVELS, LogEntry
 from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping, Sequence
 
     from opentelemetry.metrics import MeterProvider
@@ -48,9 +49,6 @@ def exporters() -> list[LogwellLogExporter]:
 
 
 DEFAULT_FLUSH_MILLIS: Final = 30_000
-# A forked child drops the parent's engine without closing anything of it: a finaliser that
-# closes a TLS connection would end the parent's session.
-_parents_engines: Final[list[Engine]] = []
 
 
 class LogwellLogExporter(LogRecordExporter):
@@ -74,7 +72,7 @@ class LogwellLogExporter(LogRecordExporter):
             record's own `service.name` attribute wins over both.
         headers: Further headers of every request, as a mapping or `name=value,name=value`.
         timeout: Seconds one request may take; 0.1 to 300, default 10.
-        certificate_file: CA certificates to trust, PEM; by default those of httpx.
+        certificate_file: CA certificates to trust, PEM; by default certifi's.
         client_certificate_file: Certificate to show to the server, PEM.
         client_key_file: Its private key, PEM, where it is not in the same file.
         level: Least severe level that is sent: `debug` (default), `info`, `warn`, `error`,
@@ -196,13 +194,14 @@ class LogwellLogExporter(LogRecordExporter):
             stages=self._stages,
         )
         self._closed = False
-        self._replacing = threading.Lock()
         this = weakref.ref(self)
         self._metrics = Metrics(
             self._config.endpoint, lambda: _counts(this()), meter_provider=meter_provider
         )
         self._spool = open_spool(self._config)
-        self._engine = self._new_engine()
+        # At the fork, so that a child has it when OpenTelemetry's processor restarts there.
+        self._engines = PerProcess(self._new_engine, remake=self._new_engine_in_child, at_fork=True)
+        self._engines.get()
         if self._config.insecure:
             self._engine.notices.say(
                 f"The API key travels unencrypted to {self._config.endpoint}. Use https where the "
@@ -218,13 +217,11 @@ class LogwellLogExporter(LogRecordExporter):
             SUCCESS when every entry is stored or held for later; FAILURE when any was
             dropped, and after `shutdown`.
         """
-        engine = self._own_engine()
-        try:
+        engine = self._engine
+        kept = False
+        with contained(partial(engine.failed, len(batch))):
             encoded = self._encoder.encode(batch, room=engine.outbox.room())
             kept = engine.hand_over(encoded)
-        except Exception as error:  # noqa: BLE001 - counted and said; the application goes on
-            engine.failed(len(batch), error)
-            return LogRecordExportResult.FAILURE
         if kept and not self._closed:
             return LogRecordExportResult.SUCCESS
         return LogRecordExportResult.FAILURE
@@ -243,7 +240,7 @@ class LogwellLogExporter(LogRecordExporter):
             True if all is stored, or was refused by the server for good. False after the
             timeout, when some was dropped, or when called from `on_error` or `on_flush`.
         """
-        return self._own_engine().sender.flush(timeout_millis / 1000)
+        return self._engine.sender.flush(timeout_millis / 1000)
 
     def shutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
         """Deliver what is held, then end. A second call does nothing.
@@ -263,7 +260,7 @@ class LogwellLogExporter(LogRecordExporter):
             return
         self._closed = True
         until = self._seams.clock() + max(0.0, timeout_millis / 1000)
-        self._own_engine().shutdown(max(0.0, timeout_millis / 1000))
+        self._engine.shutdown(max(0.0, timeout_millis / 1000))
         if self._stages is not None:
             self._stages.shutdown(max(0.0, until - self._seams.clock()))
 
@@ -279,42 +276,25 @@ class LogwellLogExporter(LogRecordExporter):
 
     def health(self) -> Health:
         """How delivery is going."""
-        return self._own_engine().health()
+        return self._engine.health()
 
     def _new_engine(self) -> Engine:
         return Engine(self._config, self._metrics.observe, self._seams, self._spool)
 
-    def _own_engine(self) -> Engine:
-        engine = self._engine
-        # At-fork hooks do not run when C code forks (uWSGI); the pid tells all the same.
-        if engine.pid == os.getpid():
-            return engine
-        with self._replacing:
-            if self._engine.pid != os.getpid():
-                _parents_engines.append(self._engine)
-                # Or all children of one parent would draw the same jitter and come back together.
-                self._seams.rng.seed()
-                self._engine = self._new_engine()
-                if self._closed:
-                    self._engine.outbox.close()
-            return self._engine
+    def _new_engine_in_child(self) -> Engine:
+        # Or all children of one parent would draw the same jitter and come back together.
+        self._seams.rng.seed()
+        engine = self._new_engine()
+        if self._closed:
+            engine.outbox.close()
+        return engine
+
+    @property
+    def _engine(self) -> Engine:
+        return self._engines.get()
 
     def __repr__(self) -> str:
         return f"<LogwellLogExporter to {self._config.endpoint}: {self._engine!r}>"
-
-
-def _after_in_child() -> None:
-    """Never raises, or Python would print a traceback for every fork."""
-    for exporter in exporters():
-        # The lock may have been held by a thread that does not exist here.
-        exporter._replacing = threading.Lock()  # noqa: SLF001 - our own class
-        exporter._own_engine()  # noqa: SLF001
-
-
-if hasattr(os, "register_at_fork"):  # Not on Windows, which has no fork.
-    # Once, as hooks cannot be taken back; and here, before any processor of the SDK's is made,
-    # so that the child has its own engine when the processor restarts its worker there.
-    os.register_at_fork(after_in_child=_after_in_child)
 
 
 def _counts(exporter: LogwellLogExporter | None) -> tuple[Ledger, int] | None:
@@ -349,7 +329,7 @@ def open_spool(config: Config) -> Spool | None:
 
 def _check_certificates(config: Config) -> None:
     try:
-        tls_context(config)
+        tls_context(tls_files(config))
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         names = [
             f"{name} ({config.origins[name]})"

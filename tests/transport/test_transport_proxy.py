@@ -14,7 +14,8 @@ import trustme
 
 from kit import KEY
 from logwell_otel._config.options import Config
-from logwell_otel._http import Answer, HttpxTransport, NoAnswer
+from logwell_otel._delivery.engine import transport_to
+from logwell_otel._http import Answer, NoAnswer
 from socket_kit import ACCEPTED, Connection, SocketServer, answer_all, closed_port, response
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def everything_logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixt
 
 def post(url: str, **settings: object) -> Answer | NoAnswer:
     config = Config.resolve({}, endpoint=url, api_key=KEY, **settings)
-    transport = HttpxTransport(config)
+    transport = transport_to(config)
     try:
         reply = transport.post(BODY, 10)
         shown = f"{config!r} {vars(config)!r} {transport!r} {vars(transport)!r} {reply!r}"

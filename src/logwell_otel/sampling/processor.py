@@ -117,6 +117,3 @@ def with_rate(attributes: Mapping[str, Any] | None, rate: float) -> Mapping[str,
     bounded = BoundedAttributes(attributes=rated, immutable=False, extended_attributes=True)
     bounded.dropped = dropped
     return bounded
-
-
-# The sampler in front of a standard-library handler: a file, a console, anybody's.
