@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import quote
 
@@ -25,25 +26,25 @@ _SHORTEST_SECRET: Final = 4
 _MASK: Final = "***"
 THROTTLE_SECONDS: Final = 60.0
 _MAX_PENDING: Final = 1000
-# sys.exit() or a cancelled task in a callback cannot end a program from this thread, but
-# would end the thread. These two are for whoever dispatches.
-_PASSES: Final = (KeyboardInterrupt, GeneratorExit)
 
 
 class contained:  # noqa: N801 - used as contextlib.suppress is
     """Runs a block for whose exceptions there is somebody to tell: none goes further.
 
-    For code of other people, and for threads that must go on. Only an `Exception` is
-    contained; `sys.exit()` and an interrupt go through.
+    For code of other people, and for threads that must go on.
 
     Args:
         tell: Called with what was raised: says it, or counts it.
+        exits: True contains `sys.exit()` and a cancelled task as well. They cannot end a
+            program from a thread of ours, but would end the thread. An interrupt goes
+            through in any case.
     """
 
-    __slots__ = ("_tell",)
+    __slots__ = ("_exits", "_tell")
 
-    def __init__(self, tell: Callable[[Exception], object]) -> None:
+    def __init__(self, tell: Callable[[Any], object], *, exits: bool = False) -> None:
         self._tell = tell
+        self._exits = exits
 
     def __enter__(self) -> None:
         pass
@@ -54,7 +55,9 @@ class contained:  # noqa: N801 - used as contextlib.suppress is
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        if not isinstance(error, Exception):
+        if error is None or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+            return False
+        if not (self._exits or isinstance(error, Exception)):
             return False
         self._tell(error)
         return True
@@ -162,28 +165,26 @@ class Notices:
         return None
 
     def _call(self, callback: Callable[[Any], object], value: object) -> None:
-        try:
+        with contained(partial(self._callback_failed, callback), exits=True):
             callback(value)
-        except _PASSES:
-            raise
-        except BaseException as error:  # noqa: BLE001 - counted and said
-            self.failed_callbacks += 1
-            # Not its repr: that of a functools.partial shows its arguments.
-            name = getattr(callback, "__qualname__", type(callback).__qualname__)
-            self.say(
-                f"The callback {name} raised {described(error)}. Delivery goes on without it.",
-                about=f"callback {name}",
-            )
+
+    def _callback_failed(self, callback: Callable[[Any], object], error: BaseException) -> None:
+        self.failed_callbacks += 1
+        # Not its repr: that of a functools.partial shows its arguments.
+        name = getattr(callback, "__qualname__", type(callback).__qualname__)
+        self.say(
+            f"The callback {name} raised {described(error)}. Delivery goes on without it.",
+            about=f"callback {name}",
+        )
 
     def _write(self, text: str) -> None:
-        try:
+        with contained(self._could_not_write, exits=True):
             self._say(hide_keys(text))
-        except _PASSES:
-            raise
-        except BaseException:  # noqa: BLE001 - counted
-            # A handler of the application's raised instead of writing: there is no better
-            # way to say so than the one that just failed.
-            self.failed_callbacks += 1
+
+    def _could_not_write(self, _: BaseException) -> None:
+        # A handler of the application's raised instead of writing: there is no better way to
+        # say so than the one that just failed.
+        self.failed_callbacks += 1
 
 
 class Once:
@@ -229,10 +230,10 @@ class Once:
 
 def described(error: BaseException) -> str:
     """Its class and text, whatever its `__str__` does."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - an exception whose text cannot be made has its name
-        return type(error).__name__
+    name = type(error).__name__
+    with suppress(Exception):  # its text cannot be made
+        return f"{name}: {error}"
+    return name
 
 
 def warn(text: str) -> None:

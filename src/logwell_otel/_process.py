@@ -299,21 +299,21 @@ class Worker:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            wait: float | None = self._after_failure
-            try:
-                wait = self._step()
-            except Exception:  # noqa: BLE001 - counted; without this thread nothing is done any more
-                self.failures += 1
+            wait = self._contained(self._step)
             if wait == 0:
                 continue  # there is more to do, and waiting for an event costs as much
             if not self._stop.is_set():
                 self._wakeup.wait(wait)
             self._wakeup.clear()
         if self._finish is not None:
-            try:
-                self._finish()
-            except Exception:  # noqa: BLE001 - counted; there is nothing after the end
-                self.failures += 1
+            self._contained(self._finish)
+
+    def _contained(self, function: Callable[[], T]) -> T | float:
+        try:
+            return function()
+        except Exception:  # noqa: BLE001 - counted; without this thread nothing is done any more
+            self.failures += 1
+            return self._after_failure
 
     def __repr__(self) -> str:
         return f"<Worker {self._name} {'running' if self.running else 'not running'}>"

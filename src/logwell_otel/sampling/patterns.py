@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -241,9 +242,12 @@ def report_of(
 
 def _example(message: str, redact: Callable[[str], str] | None) -> str:
     if redact is not None:
-        try:
-            message = redact(message)
-        except Exception:  # noqa: BLE001 - what could not be redacted does not leave the process
-            return ""
+        message = _redacted(message, redact)
     # A lone surrogate is no JSON.
     return message[:EXAMPLE_CHARACTERS].encode("utf-8", "replace").decode()
+
+
+def _redacted(message: str, redact: Callable[[str], str]) -> str:
+    with suppress(Exception):
+        return redact(message)
+    return ""  # what could not be redacted does not leave the process
