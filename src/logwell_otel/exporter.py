@@ -5,8 +5,6 @@ Start here: `export()` is the way of a record from OpenTelemetry to what deliver
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 import weakref
 from functools import partial
@@ -14,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel._config.options import Config, options_in_help, service_from_environment
-from logwell_otel._delivery.engine import Dependencies, Engine
+from logwell_otel._delivery.engine import Dependencies, Engine, tls_files
 from logwell_otel._delivery.metrics import Metrics
+from logwell_otel._diagnostics import contained
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._http import tls_context
 from logwell_otel._otel import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
+from logwell_otel._process import PerProcess
 from logwell_otel._wire import LEVELS, LogEntry
 from logwell_otel.errors import config_error
 
@@ -40,9 +40,6 @@ DEFAULT_FLUSH_MILLIS: Final = 30_000
 
 # All there are in this process: zero-code start-up may have made one that `configure` looks for.
 _exporters: Final[weakref.WeakSet[LogwellLogExporter]] = weakref.WeakSet()
-# A forked child drops the parent's engine without closing anything of it: a finaliser that
-# closes a TLS connection would end the parent's session.
-_parents_engines: Final[list[Engine]] = []
 
 
 def exporters() -> list[LogwellLogExporter]:
@@ -99,13 +96,14 @@ class LogwellLogExporter(LogRecordExporter):
             stages=self._stages,
         )
         self._closed = False
-        self._replacing = threading.Lock()
         this = weakref.ref(self)
         self._metrics = Metrics(
             config.endpoint, lambda: _counts(this()), meter_provider=config.meter_provider
         )
         self._spool = open_spool(config)
-        self._engine = self._new_engine()
+        # At the fork, so that a child has it when OpenTelemetry's processor restarts there.
+        self._engines = PerProcess(self._new_engine, remake=self._new_engine_in_child, at_fork=True)
+        self._engines.get()
         if config.insecure:
             self._engine.notices.say(
                 f"The API key travels unencrypted to {config.endpoint}. Use https where the "
@@ -121,13 +119,11 @@ class LogwellLogExporter(LogRecordExporter):
             SUCCESS when every entry is stored or held for later; FAILURE when any was
             dropped, and after `shutdown`.
         """
-        engine = self._own_engine()
-        try:
+        engine = self._engine
+        kept = False
+        with contained(partial(engine.failed, len(batch))):
             encoded = self._encoder.encode(batch, room=engine.outbox.room())
             kept = engine.hand_over(encoded)
-        except Exception as error:  # noqa: BLE001 - counted and said; the application goes on
-            engine.failed(len(batch), error)
-            return LogRecordExportResult.FAILURE
         if kept and not self._closed:
             return LogRecordExportResult.SUCCESS
         return LogRecordExportResult.FAILURE
@@ -146,7 +142,7 @@ class LogwellLogExporter(LogRecordExporter):
             True if all is stored, or was refused by the server for good. False after the
             timeout, when some was dropped, or when called from `on_error` or `on_flush`.
         """
-        return self._own_engine().sender.flush(timeout_millis / 1000)
+        return self._engine.sender.flush(timeout_millis / 1000)
 
     def shutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
         """Deliver what is held, then end. A second call does nothing.
@@ -166,7 +162,7 @@ class LogwellLogExporter(LogRecordExporter):
             return
         self._closed = True
         until = self._dependencies.clock() + max(0.0, timeout_millis / 1000)
-        self._own_engine().shutdown(max(0.0, timeout_millis / 1000))
+        self._engine.shutdown(max(0.0, timeout_millis / 1000))
         if self._stages is not None:
             self._stages.shutdown(max(0.0, until - self._dependencies.clock()))
 
@@ -182,42 +178,25 @@ class LogwellLogExporter(LogRecordExporter):
 
     def health(self) -> Health:
         """How delivery is going."""
-        return self._own_engine().health()
+        return self._engine.health()
 
     def _new_engine(self) -> Engine:
         return Engine(self._config, self._metrics.observe, self._dependencies, self._spool)
 
-    def _own_engine(self) -> Engine:
-        engine = self._engine
-        # At-fork hooks do not run when C code forks (uWSGI); the pid tells all the same.
-        if engine.pid == os.getpid():
-            return engine
-        with self._replacing:
-            if self._engine.pid != os.getpid():
-                _parents_engines.append(self._engine)
-                # Or all children of one parent would draw the same jitter and come back together.
-                self._dependencies.rng.seed()
-                self._engine = self._new_engine()
-                if self._closed:
-                    self._engine.outbox.close()
-            return self._engine
+    def _new_engine_in_child(self) -> Engine:
+        # Or all children of one parent would draw the same jitter and come back together.
+        self._dependencies.rng.seed()
+        engine = self._new_engine()
+        if self._closed:
+            engine.outbox.close()
+        return engine
+
+    @property
+    def _engine(self) -> Engine:
+        return self._engines.get()
 
     def __repr__(self) -> str:
         return f"<LogwellLogExporter to {self._config.endpoint}: {self._engine!r}>"
-
-
-def _after_in_child() -> None:
-    """Never raises, or Python would print a traceback for every fork."""
-    for exporter in exporters():
-        # The lock may have been held by a thread that does not exist here.
-        exporter._replacing = threading.Lock()  # noqa: SLF001 - our own class
-        exporter._own_engine()  # noqa: SLF001
-
-
-if hasattr(os, "register_at_fork"):  # Not on Windows, which has no fork.
-    # Once, as hooks cannot be taken back; and here, before any processor of the SDK's is made,
-    # so that the child has its own engine when the processor restarts its worker there.
-    os.register_at_fork(after_in_child=_after_in_child)
 
 
 def _counts(exporter: LogwellLogExporter | None) -> tuple[Ledger, int] | None:
@@ -281,7 +260,7 @@ class LogwellBatchLogRecordProcessor(BatchLogRecordProcessor):
 
 def _check_certificates(config: Config) -> None:
     try:
-        tls_context(config)
+        tls_context(tls_files(config))
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         reason: Any = getattr(error, "reason", None) or error
         problem = str(reason)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
-from logwell_otel import _process as exit_hooks
 from logwell_otel._config.options import Config
 from logwell_otel._delivery.worker import flush_while_it_gets_on
 from logwell_otel._diagnostics import warn
 from logwell_otel._otel import LoggerProvider
+from logwell_otel._process import PerProcess, at_exit_of_children
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import config_error
 from logwell_otel.exporter import (
@@ -41,17 +41,8 @@ if TYPE_CHECKING:
 MAX_QUEUE_SIZE: Final = 20_480
 MAX_EXPORT_BATCH_SIZE: Final = 500
 
-_lock = threading.Lock()
+_lock: Final = PerProcess(threading.Lock)
 _pipelines: Final[dict[tuple[str, int], Pipeline]] = {}
-
-
-def _after_in_child() -> None:
-    global _lock  # noqa: PLW0603 - the old one may be held by a thread that does not exist here
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # Not on Windows, which has no fork.
-    os.register_at_fork(after_in_child=_after_in_child)
 
 
 class Pipeline:
@@ -99,7 +90,7 @@ class Pipeline:
 
     def shutdown(self) -> None:
         """Deliver what is held and end this pipeline; a second call does nothing."""
-        with _lock:
+        with _lock.get():
             for key in [key for key, pipeline in _pipelines.items() if pipeline is self]:
                 del _pipelines[key]
         for logger, handler in self._handlers:
@@ -171,7 +162,7 @@ def configure(
         level = "INFO" if config.origins["level"] == "default" else config.level
     threshold = level_of(level)
     target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
-    with _lock:
+    with _lock.get():
         pipeline = _pipelines.get(config.identity)
         made = pipeline is None
         if pipeline is None:
@@ -179,7 +170,7 @@ def configure(
         pipeline.listen_to(target, threshold)
         _pipelines[config.identity] = pipeline
     if made:
-        exit_hooks.shut_down_in_children(pipeline)
+        at_exit_of_children(pipeline.shutdown)
     return pipeline
 
 

@@ -31,7 +31,7 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {
         "opentelemetry-sdk": "1.45.1",
         "opentelemetry-instrumentation-logging": "0.66b1",
-        "httpx": "0.28.1",
+        "httpcore": "1.0.9",
     }
     monkeypatch.setattr(Installed, "version", lambda _, name: versions.get(name))
     monkeypatch.setattr(Installed, "module", lambda *_: True)
@@ -47,7 +47,7 @@ def receiver() -> Iterator[DevServer]:
 def versions() -> str:
     return (
         f"Python {platform.python_version()} in {sys.prefix}, logwell-otel {__version__}, "
-        "opentelemetry-sdk 1.45.1, opentelemetry-instrumentation-logging 0.66b1, httpx 0.28.1"
+        "opentelemetry-sdk 1.45.1, opentelemetry-instrumentation-logging 0.66b1, httpcore 1.0.9"
     )
 
 

@@ -137,7 +137,7 @@ def test_a_fork_while_locks_are_held_does_not_deadlock_the_child(receiver: DevSe
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     exporter.export(records(1))
     engine = exporter._engine  # noqa: SLF001
-    with engine.outbox._changed, exporter._replacing:  # noqa: SLF001
+    with engine.outbox._changed:  # noqa: SLF001
         status = in_child(lambda: deliver(exporter, records(1, 1)))
     assert status == 0
     exporter.shutdown()

@@ -55,8 +55,8 @@ class Following:
         return self._judge("info")
 
     def count(self, message: str, *, kept: bool = True) -> None:
-        worker = self.server._worker.get()  # noqa: SLF001 - as `saw` does, without the thread
-        worker.statistics.record(message, kept=kept)
+        polling = self.server._polling.get()  # noqa: SLF001 - as `saw` does, without the thread
+        polling.statistics.record(message, kept=kept)
 
     def tick(self, seconds: float = 0.0) -> float:
         self.clock.now += seconds
@@ -255,8 +255,9 @@ def test_a_bearer_token_is_sent_and_shown_nowhere(stand_in: PolicyStandIn) -> No
     following.tick()
     assert stand_in.headers[0]["authorization"] == f"Bearer {TOKEN}"
     server = following.server
-    client = server._client  # noqa: SLF001
-    shown = map(repr, (server, vars(server), vars(client), vars(client._http)))  # noqa: SLF001
+    calls: Any = server._calls  # noqa: SLF001
+    client = calls._request.__self__  # noqa: SLF001
+    shown = map(repr, (server, vars(server), vars(calls), vars(client)))
     assert TOKEN not in " ".join(shown)
     assert repr(server) == f"<PolicyServer {stand_in.url}, 'shop' of team 7>"
     with pytest.raises(TypeError):

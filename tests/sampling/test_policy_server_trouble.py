@@ -113,7 +113,7 @@ def test_a_registration_that_is_redirected_is_none() -> None:
         calls.append(method)
         return Answer(404 if method == "GET" else 307, {"location": "http://elsewhere/"}, b"")
 
-    following = Following("http://policies.example", _http=http)
+    following = Following("http://policies.example", _request=http)
     following.tick()
     following.tick()
     assert calls == ["GET", "POST", "GET", "POST"]
@@ -208,14 +208,14 @@ def test_what_goes_wrong_unforeseen_ends_neither_thread_nor_program() -> None:
     ) -> Answer | NoAnswer:
         raise RuntimeError("a bug")
 
-    server = PolicyServer("http://127.0.0.1:9", service="shop", team_id=7, _http=http)
+    server = PolicyServer("http://127.0.0.1:9", service="shop", team_id=7, _request=http)
     sampler = Sampler()
     sampler.follow(server)
     sampler.decide("info", "x")
-    background = server._worker.get().background  # noqa: SLF001 - where it is counted
+    worker = server._polling.get().worker  # noqa: SLF001 - where it is counted
     sampler.shutdown(10)
     _wait_for_the_thread()
-    assert background.failures == 2
+    assert worker.failures == 2
 
 
 def test_a_warning_that_cannot_be_written_is_counted() -> None:

@@ -184,7 +184,7 @@ def test_a_report_where_no_thread_can_be_started_any_more(
 
     bench = Bench(sampling_policy=stand_in.url, sampling_team_id=7, service="shop")
     with monkeypatch.context() as patch:
-        patch.setattr("logwell_otel.sampling.background.threading.Thread.start", start)
+        patch.setattr("threading.Thread.start", start)
         bench.exporter.export(records(3))
     bench.exporter.shutdown()
     assert [report["total_logs"] for report in stand_in.reports] == [3]

@@ -195,7 +195,7 @@ def test_a_child_forked_while_another_thread_configures_does_not_hang(receiver: 
         began, forked = threading.Event(), threading.Event()
 
         def configuring():
-            with logwell_otel.setup._lock:
+            with logwell_otel.setup._lock.get():
                 began.set()
                 forked.wait()
 

@@ -12,9 +12,15 @@ import pytest
 
 from logwell_otel import _http as transport_module
 from logwell_otel._config.options import Config
-from logwell_otel._deadline import Deadline
+from logwell_otel._delivery import engine
 from logwell_otel._delivery.response import Action, outcome_of
-from logwell_otel._http import Answer, HttpxTransport, NoAnswer
+from logwell_otel._http import (
+    Answer,
+    Deadline,
+    HttpTransport,
+    NoAnswer,
+    _Connection,
+)
 from support.clock import Clock
 from support.config import KEY
 from support.server import Connection, SocketServer, answer_all, closed_port, response
@@ -29,8 +35,8 @@ SLACK = 1.0  # for a machine that is busy with something else
 OK = Answer(200, {"content-length": "14"}, b'{"accepted":1}')
 
 
-def transport_to(url: str) -> HttpxTransport:
-    return HttpxTransport(Config.resolve({}, endpoint=url, api_key=KEY))
+def transport_to(url: str) -> HttpTransport:
+    return engine.transport_to(Config.resolve({}, endpoint=url, api_key=KEY))
 
 
 def post_within(seconds: float, url: str, body: bytes = BODY) -> Answer | NoAnswer:
@@ -245,8 +251,9 @@ def test_a_connection_that_the_server_closed_meanwhile_costs_nothing() -> None:
         transport.close()
 
 
-def wait_until_closed_by_peer(transport: HttpxTransport) -> None:
-    pool = transport._transport._pool  # type: ignore[union-attr]  # noqa: SLF001
+def wait_until_closed_by_peer(transport: HttpTransport) -> None:
+    assert transport._client._connection is not None  # noqa: SLF001
+    pool = transport._client._connection.pool  # noqa: SLF001
     deadline = time.monotonic() + LONG
     while not all(connection.has_expired() for connection in pool.connections):
         assert time.monotonic() < deadline
@@ -272,6 +279,6 @@ def test_a_connection_that_breaks_while_it_is_closed() -> None:
             raise OSError("broken")
 
     transport = transport_to("http://127.0.0.1:1")
-    transport._transport = Broken()  # type: ignore[assignment]  # noqa: SLF001
+    transport._client._connection = _Connection(Broken(), Deadline())  # type: ignore[arg-type]  # noqa: SLF001
     transport.close()
-    assert transport._transport is None  # noqa: SLF001
+    assert transport._client._connection is None  # noqa: SLF001

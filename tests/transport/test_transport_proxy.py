@@ -11,7 +11,8 @@ import pytest
 import trustme
 
 from logwell_otel._config.options import Config
-from logwell_otel._http import Answer, HttpxTransport, NoAnswer
+from logwell_otel._delivery.engine import transport_to
+from logwell_otel._http import Answer, NoAnswer
 from support.config import KEY
 from support.server import (
     ACCEPTED,
@@ -64,7 +65,7 @@ def everything_logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixt
 
 def post(url: str, **settings: object) -> Answer | NoAnswer:
     config = Config.resolve({}, endpoint=url, api_key=KEY, **settings)
-    transport = HttpxTransport(config)
+    transport = transport_to(config)
     try:
         reply = transport.post(BODY, 10)
         shown = f"{config!r} {vars(config)!r} {transport!r} {vars(transport)!r} {reply!r}"

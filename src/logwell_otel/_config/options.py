@@ -236,7 +236,7 @@ class Config:
         "Seconds one request may take; 0.1 to 300, default 10.",
     )
     certificate_file: Path | None = _option(
-        Resolver.file, "CA certificates to trust, PEM; by default those of httpx."
+        Resolver.file, "CA certificates to trust, PEM; by default those of certifi."
     )
     client_certificate_file: Path | None = _option(
         Resolver.file, "Certificate to show to the server, PEM."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from logwell_otel._delivery.retry import Breaker
 from logwell_otel._delivery.status import LossReport, Trouble
 from logwell_otel._delivery.worker import Sender
 from logwell_otel._diagnostics import Notices, described, entries, was
-from logwell_otel._http import HttpxTransport, Transport
+from logwell_otel._http import HttpClient, HttpTransport, TlsFiles, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +27,26 @@ if TYPE_CHECKING:
     from logwell_otel._delivery.response import Outcome
     from logwell_otel._encoding.encoder import Encoded
     from logwell_otel.health import Health, Status
+
+
+def transport_to(config: Config) -> HttpTransport:
+    """Return a transport to the server that `config` names."""
+    return HttpTransport(
+        ingest_url=config.ingest_url,
+        health_url=config.health_url,
+        authorization=lambda: f"Bearer {config.api_key.reveal()}",
+        headers=config.headers,
+        client=HttpClient(
+            proxy=None if config.proxy is None else config.proxy.reveal,
+            tls=tls_files(config),
+            mask=config.secrets.mask,
+        ),
+    )
+
+
+def tls_files(config: Config) -> TlsFiles:
+    """Return the certificates of `config`."""
+    return TlsFiles(config.certificate_file, config.client_certificate_file, config.client_key_file)
 
 
 class Dependencies(msgspec.Struct, frozen=True):
@@ -46,7 +65,7 @@ class Dependencies(msgspec.Struct, frozen=True):
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     rng: random.Random = msgspec.field(default_factory=random.Random)
-    transport: Callable[[Config], Transport] = HttpxTransport
+    transport: Callable[[Config], Transport] = transport_to
     threads: bool = True
     sleep: Callable[[float], object] | None = None
     say: Callable[[str], None] | None = None
@@ -70,7 +89,6 @@ class Engine:
         spool: Spool | None = None,
     ) -> None:
         clock, wall = dependencies.clock, dependencies.wall
-        self.pid = os.getpid()
         self._config = config
         self._clock = clock
         self.notices = Notices(config.on_error, config.on_flush, clock=clock, say=dependencies.say)

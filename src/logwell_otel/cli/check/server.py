@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from logwell_otel._config.options import service_from_environment
+from logwell_otel._delivery.engine import transport_to
 from logwell_otel._delivery.response import Action, outcome_of, quoted
-from logwell_otel._http import Answer, HttpxTransport, NoAnswer
+from logwell_otel._http import Answer, NoAnswer
 from logwell_otel._wire import LogEntry
 from logwell_otel.cli.check.explain import explain, explain_ingest, is_json, own_error
 from logwell_otel.cli.check.result import Finding, Status, failed, passed, skipped, warning
@@ -53,7 +54,7 @@ class ServerAnswers:
     def __init__(self, config: Config, wall: Callable[[], float] = time.time) -> None:
         self._config = config
         self._wall = wall
-        self._transport = HttpxTransport(config)
+        self._transport = transport_to(config)
         self._key_answer: Answer | NoAnswer | None = None
         self._date: str | None = None
         self._dated_at = 0.0

@@ -28,7 +28,7 @@ _VERSIONS: Final = (
     "opentelemetry-instrumentation",
     "opentelemetry-instrumentation-logging",
     "opentelemetry-distro",
-    "httpx",
+    "httpcore",
 )
 _EXTRA: Final = "pip install 'logwell-otel[zero-code]'"
 _NAME: Final = "logwell"
