@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from config_kit import resolve
 from logwell_otel import Health, LogwellErrorCode
 from logwell_otel._buffer.overflow import _LOSSES as SPOOL_LOSSES
 from logwell_otel._buffer.overflow import _REASONS as SPOOL_REASONS
+from logwell_otel._config.settings import variable_of
 from logwell_otel._delivery.status import UNAVOIDED
 from logwell_otel._wire import MAX_ENTRIES
 from logwell_otel.devserver import DevServer
@@ -479,12 +481,9 @@ def test_looking_for_a_warning_can_fail() -> None:
 
 
 def variables_in_source() -> set[str]:
-    """LOGWELL_* names: written out, or made of a setting's name by `settings.variable_of`."""
+    """LOGWELL_* names: those of settings that have a variable, and what is written out."""
     written = {name for text in TEXTS for name in re.findall(r"LOGWELL_[A-Z_]+[A-Z]", text)}
-    settings = {
-        f"LOGWELL_{text.upper()}" for text in TEXTS if re.fullmatch(r"[a-z]+(_[a-z]+)*", text)
-    }
-    return written | settings
+    return written | {variable_of(name) for name in resolve().origins}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
