@@ -62,6 +62,7 @@ _SHORT: Final = 64
 _NUL: Final = b"\\u0000"
 _NOT_SIMPLE: Final = object()
 _STRUCTURES: Final = frozenset({dict, list, tuple})
+_ONLY_TEXTS: Final = frozenset({str})
 # Exact types only: a subclass may override what OpenTelemetry or the exporter calls.
 _ATTRIBUTE_TYPES: Final = frozenset({str, int, float, bool, bytes, type(None)})
 
@@ -294,6 +295,21 @@ def _room_left(  # noqa: C901 - flat: one question a type
     return room
 
 
+def _flat(value: Any, room: int) -> tuple[Any, ...] | dict[str, Any] | None:
+    """Copy a structure of less than `room` values that are attribute values already, else None."""
+    if len(value) >= room:
+        return None
+    # Copied first, in one step: another thread may be changing it.
+    if type(value) is dict:
+        members = value.copy()
+        named = _ONLY_TEXTS.issuperset(map(type, members)) and "" not in members
+        return (
+            members if named and _ATTRIBUTE_TYPES.issuperset(map(type, members.values())) else None
+        )
+    items = tuple(value)
+    return items if _ATTRIBUTE_TYPES.issuperset(map(type, items)) else None
+
+
 # The careful walk.
 
 
@@ -444,7 +460,15 @@ class _AttributeConversion(Conversion):
 
     def value(self, value: Any, depth: int = 0) -> Any:
         self._values -= 1
-        return value if type(value) in _ATTRIBUTE_TYPES else self._contained(value, depth)
+        kind = type(value)
+        if kind in _ATTRIBUTE_TYPES:
+            return value
+        if kind in _STRUCTURES and depth < MAX_DEPTH:
+            flat = _flat(value, self._values)
+            if flat is not None:
+                self._values -= len(flat)
+                return flat
+        return self._contained(value, depth)
 
     def _unusual(self, value: object, depth: int) -> Any:
         # An enum member that is also a string, numpy's float64.
