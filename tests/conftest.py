@@ -14,7 +14,7 @@ from logwell_otel.devserver import DevServer
 from support.policy import PolicyStandIn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
 # No deadlines: on a busy machine any example takes 200 ms once, and all take long to make.
@@ -30,6 +30,7 @@ _SLOW_IMPORT = re.compile(
 )
 _PROCESS_EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}
 _SOCKET_EVENTS = {"socket.bind", "socket.connect"}
+_running: list[bool] = []
 _SERVERS = {"receiver", "stand_in", "stub", "client", "shared"}
 
 
@@ -68,8 +69,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     """An audit hook of Python: a test that lacks its mark fails, and says what it did."""
+    if not _running:
+        return
     if event in _PROCESS_EVENTS or (event in _SOCKET_EVENTS and _is_network(arguments)):
         raise AssertionError(f"{event} in a test that is marked neither process nor socket")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Only a test is refused anything: pytest-xdist starts its workers."""
+    _running.append(True)
+    try:
+        return (yield)
+    finally:
+        _running.clear()
 
 
 def _is_network(arguments: tuple[Any, ...]) -> bool:
