@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.socket
+
 SOON = 0.5
 GIVEN_UP = 3.0
 

@@ -77,6 +77,7 @@ def construct(arguments: dict[str, Any]) -> LogwellLogExporter | LogwellError:
         return error
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.data(), SECRETS, st.randoms(use_true_random=False))
 def test_values_in_each_others_places(

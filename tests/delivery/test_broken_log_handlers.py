@@ -32,6 +32,7 @@ def _broken() -> Iterator[None]:
     logger.removeHandler(handler)
 
 
+@pytest.mark.socket
 def test_the_senders_thread_lives_on_and_delivers() -> None:
     with DevServer() as receiver:
         receiver.faults.answer(401, times=1)  # said at once

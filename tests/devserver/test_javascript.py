@@ -82,6 +82,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(value=anything, indent=st.sampled_from([None, 1]), ascii_only=st.booleans())
 def test_the_deep_parser_reads_what_the_other_reads(
     value: Any, indent: int | None, ascii_only: bool
@@ -103,6 +104,7 @@ def test_the_deep_parser_refuses_what_the_other_refuses(text: str) -> None:
     assert actual == expected
 
 
+@pytest.mark.slow
 def test_depth_has_no_limit() -> None:
     value = parse_json(b"[" * 100_000 + b"7" + b"]" * 100_000)
     depth = 0

@@ -45,6 +45,7 @@ def test_a_limit_that_lets_nothing_through_is_refused(limit: int) -> None:
         RateLimit(limit)
 
 
+@pytest.mark.socket
 def test_what_costs_a_token_and_what_does_not() -> None:
     clock = Clock()
     with DevServer(requests_per_minute=3, clock=clock) as receiver:

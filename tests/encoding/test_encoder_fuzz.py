@@ -130,6 +130,7 @@ def check(batch: list[ReadableLogRecord], room: int = 0) -> list[dict[str, Any]]
     return [entry for chunk in encoded.chunks for entry in json.loads(chunk.body())]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(foreign_records(), max_size=4), st.integers(0, 100))
 def test_records_with_anything_in_any_field(batch: list[ReadableLogRecord], room: int) -> None:
@@ -171,6 +172,7 @@ def _comparable(value: Any) -> str:
     return str(value)
 
 
+@pytest.mark.socket
 def test_the_receiver_stores_all_of_it() -> None:
     """The stand-in server follows recorded answers of the real one, poison included."""
     with DevServer(requests_per_minute=None) as receiver, httpx.Client() as client:
@@ -195,6 +197,7 @@ def test_the_receiver_stores_all_of_it() -> None:
         send()
 
 
+@pytest.mark.socket
 def test_what_the_receiver_stores_is_what_was_meant() -> None:
     odd = record(
         body={"event": "paid\0", "n": math.nan},

@@ -38,7 +38,7 @@ from logwell_otel._encoding.values import (
 )
 from support.storable import problems
 
-SLOW = 5.0
+SLOW = 30.0
 """Seconds that nothing here may come near to, on whatever machine."""
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from opentelemetry._logs import LogRecord
 
+pytestmark = pytest.mark.socket
+
 
 class Waiting(Recorder):
     """A recorder one can wait for: the record follows the response."""

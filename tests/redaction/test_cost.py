@@ -14,6 +14,8 @@ import pytest
 from logwell_otel.redaction import Redactor
 from logwell_otel.redaction.prefilter import Prefilter
 
+pytestmark = pytest.mark.slow
+
 _PIECES = [
     "a", "A", "aB", "@", "a@", "a.", "a@a.", "a%40a.", "4", "4 ", "4111-", "4111 ", "ü", " ", "-",
     "--", ".", "_", "\\", "\n", "password=", 'password="', "password='x\" ", "password: ",

@@ -319,6 +319,7 @@ def test_settings_that_are_none(wrong: dict[str, Any]) -> None:
     assert TOKEN not in str(caught.value.__cause__)
 
 
+@pytest.mark.socket
 def test_the_environments_proxy_is_used_and_its_password_shown_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -177,7 +177,7 @@ def test_the_end_of_the_block_does_not_wait_for_a_server_that_hangs(receiver: De
         began = time.monotonic()
         with logwell_otel.configure(timeout=60) as pipeline:
             logging.info("held")
-        assert time.monotonic() - began < 6, time.monotonic() - began
+        assert time.monotonic() - began < 30, time.monotonic() - began
         assert pipeline.health().held == 1, pipeline.health()
         os._exit(0)
         """,

@@ -218,6 +218,7 @@ def test_in_place_twice_it_adds_once() -> None:
     assert attributes_of(recorder.only) == {"a": 1}
 
 
+@pytest.mark.slow
 def test_80000_records_through_a_tiny_batch_all_have_their_context() -> None:
     exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
     batch = BatchLogRecordProcessor(

@@ -28,10 +28,12 @@ from support.server import Connection, SocketServer, answer_all, closed_port, re
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.socket
+
 BODY = b'[{"level":"info","message":"hello"}]'
 LONG = 10.0
 SHORT = 0.3
-SLACK = 1.0  # for a machine that is busy with something else
+SLACK = 5.0  # for a machine that is busy with something else
 OK = Answer(200, {"content-length": "14"}, b'{"accepted":1}')
 
 

@@ -27,6 +27,8 @@ from support.server import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.socket
+
 BODY = b'[{"level":"info","message":"hello"}]'
 OK = Answer(200, {"content-length": "14"}, ACCEPTED)
 USER, PASSWORD = "pr0xyuser", "pr0xyp4ss"

@@ -25,6 +25,8 @@ from support.server import ACCEPTED, Connection, SocketServer, answer_all, respo
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.socket
+
 BODY = b'[{"level":"info","message":"hello"}]'
 OK = Answer(200, {"content-length": "14"}, ACCEPTED)
 

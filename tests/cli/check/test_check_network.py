@@ -103,6 +103,7 @@ def test_no_connection(error: OSError, said: str, monkeypatch: pytest.MonkeyPatc
     assert line(network.connect(way(), [info("192.0.2.1")], 5.0)) == said
 
 
+@pytest.mark.socket
 def test_an_address_in_brackets() -> None:
     port = free_port()
     found = results(f"http://[::1]:{port}")

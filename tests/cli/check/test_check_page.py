@@ -16,6 +16,7 @@ from support.server import free_port
 DOCS = Path(__file__).parents[3] / "docs"
 
 
+@pytest.mark.socket
 def test_every_step_is_explained() -> None:
     environ = {"OTEL_LOGS_EXPORTER": "logwell", "LOGWELL_STRAY": "x"}
     url = f"http://127.0.0.1:{free_port()}"

@@ -15,6 +15,8 @@ from support.server import ConnectProxy, free_port
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.socket
+
 KEY = "lw_" + "k" * 32
 # base64 of user:pa ss
 AUTHORIZATION = "basic dxnlcjpwysbzcw=="

@@ -54,6 +54,7 @@ def test_a_server_that_sends_secrets_back(
     assert stub.requests[-1][2]["x-secret"] == HEADER
 
 
+@pytest.mark.socket
 @pytest.mark.parametrize("status", ["407 no proxy-hush", "500 x"])
 def test_a_proxy_that_sends_its_password_back(status: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with ConnectProxy(status) as proxy:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from logwell_otel.devserver import DevServer
 
+pytestmark = pytest.mark.socket
+
 ENDPOINT = "endpoint (LOGWELL_ENDPOINT)"
 
 

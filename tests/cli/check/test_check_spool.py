@@ -19,6 +19,7 @@ def _tmp_is_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "emptied_at_restart", lambda _: False)
 
 
+@pytest.mark.socket
 def test_one_that_is_not_there_yet(tmp_path: Path) -> None:
     directory = tmp_path / "a" / "spool"
     found = results(f"http://127.0.0.1:{free_port()}", spool_dir=str(directory))

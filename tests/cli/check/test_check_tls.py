@@ -18,6 +18,8 @@ from support.check import Stub, only, results
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.socket
+
 FILE = "certificate_file (LOGWELL_CERTIFICATE_FILE)"
 DAY = 86_400.0
 
