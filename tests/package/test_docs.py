@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from config_kit import resolve
 from logwell_otel import Health, LogwellErrorCode
 from logwell_otel._buffer.overflow import _LOSSES as SPOOL_LOSSES
 from logwell_otel._buffer.overflow import _REASONS as SPOOL_REASONS
@@ -33,6 +32,7 @@ from logwell_otel._config.settings import variable_of
 from logwell_otel._delivery.status import UNAVOIDED
 from logwell_otel._wire import MAX_ENTRIES
 from logwell_otel.devserver import DevServer
+from support.config import resolve
 from support.process import instrumented
 
 if TYPE_CHECKING:
