@@ -12,7 +12,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from logwell_otel import LogwellError, LogwellLogExporter
-from logwell_otel._buffer.overflow import Keeper
+from logwell_otel._buffer.flusher import Flusher
 from logwell_otel._delivery.engine import Seams
 from logwell_otel._http import Answer, NoAnswer
 from logwell_otel._otel import LogRecord, ReadableLogRecord, SeverityNumber
@@ -170,8 +170,8 @@ class Bench:
             self.clock.sleep(min(wait, until - self.clock()))
 
     def keep(self) -> None:
-        """What the keeper's thread does five times a second."""
-        Keeper(self.engine.outbox, lambda: None, self.engine._look_failed).tick()  # noqa: SLF001
+        """What the flusher's thread does five times a second."""
+        Flusher(self.engine.outbox, lambda: None, self.engine._look_failed).tick()  # noqa: SLF001
 
     def check_ledger(self) -> None:
         """Every entry is accounted for."""

@@ -9,6 +9,7 @@ import pytest
 
 from check_support import closed_port, only, results
 from logwell_otel._buffer.spool import Spool, paths
+from logwell_otel._encoding.chunk import Chunk
 from logwell_otel.cli.check.result import Status
 from logwell_otel.cli.check.spooling import spool_directory
 
@@ -28,8 +29,10 @@ def test_one_that_is_not_there_yet(tmp_path: Path) -> None:
 
 
 def test_one_with_entries(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", endpoint="https://a.example", service="shop")
-    spool.store([b'{"level":"info","message":"1"}'] * 3)
+    spool = Spool(
+        tmp_path / "spool", endpoint="https://a.example", service="shop", project=lambda: "p"
+    )
+    spool.store([Chunk.of_entries([b'{"level":"info","message":"1"}'] * 3)])
     spool.close()
     before = sorted(tmp_path.rglob("*"))
     finding = spool_directory(tmp_path / "spool")
