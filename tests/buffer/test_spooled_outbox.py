@@ -370,3 +370,44 @@ def test_two_projects_with_one_service_name_do_not_get_each_others_entries(tmp_p
     again.exporter.export(records(1, 20))
     again.run()
     assert sorted(again.server.stored) == sorted([*messages(10), "message 20"])
+
+
+@pytest.mark.parametrize("damage", [False, True])
+def test_a_database_that_is_lost_in_an_outage_costs_what_was_in_it(
+    bench: Bench, tmp_path: Path, damage: bool
+) -> None:
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(100))
+    bench.run(1)
+    for path in tmp_path.glob("*.db*"):
+        if damage:
+            path.write_bytes(b"\xff" * 10_000)
+        else:
+            path.unlink()
+    bench.exporter.export(records(200, 100))
+    bench.keep()
+    assert on_disk(tmp_path) == bench.exporter.health().held_on_disk == 200
+    reason = "spool_unreadable" if damage else "spool_gone"
+    assert bench.exporter.health().dropped == {reason: 100}
+    bench.engine.notices.dispatch()
+    assert any(("set aside" if damage else "deleted or replaced") in text for text in bench.said)
+    bench.check_ledger()
+    bench.server.always = lambda _: None
+    bench.run()
+    assert bench.server.stored == messages(200, 100)
+    bench.check_ledger()
+
+
+def test_rows_that_a_person_deletes_are_missed_and_counted(bench: Bench, tmp_path: Path) -> None:
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(300))
+    bench.run(1)
+    (path,) = tmp_path.glob("*.db")
+    with sqlite3.connect(path) as db:
+        db.execute("DELETE FROM chunks WHERE id = 2")
+    db.close()
+    bench.server.always = lambda _: None
+    bench.run()
+    assert len(bench.server.stored) == 200
+    assert bench.exporter.health().dropped == {"spool_gone": 100}
+    bench.check_ledger()

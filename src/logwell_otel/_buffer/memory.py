@@ -196,7 +196,7 @@ class Memory:
         """So many entries on disk are gone, the oldest as far as anybody knows."""
         lost = 0
         for generation, count in self.on_disk.by_generation().items():
-            lost += self._drop(reason, generation, min(count, entries - lost), 0)
+            lost += self._drop(reason, generation, max(0, min(count, entries - lost)), 0)
         return lost
 
     def _drop(self, reason: str, generation: int, entries: int, size: int) -> int:

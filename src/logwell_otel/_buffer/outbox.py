@@ -223,6 +223,8 @@ class Outbox:
             piece.generation, piece.entered = chunk.generation, chunk.entered
         stored = self._overflow.replace(chunk, pieces) if self._overflow and chunk.rows else []
         with self._changed:
+            if self._overflow is not None:
+                self._overflow.apply()  # first: that may be a database that is no more
             if not self._memory.end_flight(chunk):
                 return False
             if chunk.rows is not None:
@@ -231,8 +233,6 @@ class Outbox:
                 self._memory.begin_flight(piece)
                 if stored:
                     self._memory.is_on_disk(piece, stored[number])
-            if self._overflow is not None:
-                self._overflow.apply()
             return True
 
     def settle(

@@ -108,11 +108,11 @@ class Overflow:
             self._refused(error)
             return
         with memory.changed:
+            self.apply()  # first: a database that was lost is not the one that these are in
             for chunk, row in zip(batch, rows, strict=True):
                 # Not if it was given up meanwhile, and counted there.
                 if memory.in_flight(chunk):
                     memory.is_on_disk(chunk, row)
-            self.apply()
         if self._refused_at is not None:
             self._refused_at = None
             self._notices.say("The spool takes entries again.")
@@ -145,22 +145,24 @@ class Overflow:
             return None
         try:
             chunk = self._spool.take(self._memory.rows_in_flight())
-            missing = 0
+            self.apply()
             if chunk is None:
-                with self._memory.changed:
-                    missing = self._memory.on_disk.entries
-                missing -= self._spool.entries()
+                self._find_missing()
         except SpoolError as error:
             self.apply()
             self._say_unreadable(error)
             return None
-        with self._memory.changed:
-            self.apply()
-            if chunk is None and missing > 0:  # somebody deleted rows by hand
-                self._memory.drop_on_disk("spool_gone", missing)
         if chunk is not None:
             chunk.entered = self._clock()
         return chunk
+
+    def _find_missing(self) -> None:
+        """Nothing was found although there should be something: somebody deleted rows."""
+        self._spool.look()
+        self.apply()
+        there = self._spool.entries()
+        with self._memory.changed:
+            self._memory.drop_on_disk("spool_gone", self._memory.on_disk.entries - there)
 
     def replace(self, chunk: Chunk, pieces: Sequence[Chunk]) -> list[Rows]:
         """Have `pieces` on disk in the place of `chunk`; nothing if the disk refuses."""

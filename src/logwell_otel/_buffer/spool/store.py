@@ -216,7 +216,9 @@ class Spool:
 
         def work(db: sqlite3.Connection) -> list[Rows]:
             born = self._born(db, rows.ids)
-            self._delete(db, rows.ids)
+            # In a database that was just made anew, these may be somebody else's.
+            mine = [(row, self._token()) for row in rows.ids]
+            db.executemany("DELETE FROM chunks WHERE id = ? AND owner = ?", mine)
             return self._insert(db, pieces, in_flight, born)
 
         return self._write(work)
@@ -237,7 +239,7 @@ class Spool:
             return False
         now = self._monotonic()
         due = now - self._scanned_at >= SCAN_SECONDS
-        if not due and self._owner is None:
+        if not due and (self._owner is None or self._connection is None):
             return False
         if not due and not self._gone():
             return self._write(self._hear_of_evictions)
