@@ -40,7 +40,7 @@ def test_while_all_is_well_nothing_is_written(bench: Bench, tmp_path: Path) -> N
     assert on_disk(tmp_path) == 0
 
 
-def test_after_a_failure_everything_is_on_disk_at_the_keepers_next_look(
+def test_after_a_failure_everything_is_on_disk_at_the_flushers_next_look(
     bench: Bench, tmp_path: Path
 ) -> None:
     bench.server.always = lambda _: REFUSED

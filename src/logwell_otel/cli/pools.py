@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -11,7 +10,12 @@ from urllib.parse import quote
 from logwell_otel._buffer.spool import owner as owners
 from logwell_otel._buffer.spool import paths
 from logwell_otel._buffer.spool.errors import SpoolError
-from logwell_otel._buffer.spool.store import BUSY_SECONDS
+from logwell_otel._buffer.spool.store import BUSY_SECONDS, check_sqlite
+
+try:
+    import sqlite3
+except ImportError:  # a Python built without it, which `check_sqlite` says
+    sqlite3 = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import os
@@ -104,6 +108,7 @@ def list_spools(directory: str | os.PathLike[str]) -> list[PoolReport]:
     Raises:
         SpoolError: There is no such directory, or it cannot be read.
     """
+    check_sqlite()
     return [_describe(path) for path in paths.databases(directory)]
 
 
@@ -117,6 +122,7 @@ def purge(directory: str | os.PathLike[str], *, pool: str | None = None) -> Purg
     Raises:
         SpoolError: There is no such directory or pool, or the disk says no.
     """
+    check_sqlite()
     entries = size = damaged = 0
     left: dict[str, int] = {}
     found = [path for path in paths.databases(directory) if pool in (None, path.stem)]

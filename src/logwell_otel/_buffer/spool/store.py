@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-OLDEST_SQLITE: Final = (3, 8, 3)
+OLDEST_SQLITE: Final = (3, 8, 8)
+"""The first with `wal_checkpoint(TRUNCATE)`, which gives the log's space back."""
+
 FORMAT: Final = 1
 BUSY_SECONDS: Final = 2.0
 """Seconds that a write waits for other processes': one takes a fraction of a millisecond."""
@@ -96,9 +98,9 @@ class _Damaged(Exception):  # noqa: N818 - a finding, handled here
 class Spool:
     """The rows of this process in the database of one server and service.
 
-    Starts no thread and touches no disk before the first call. All calls are made under
-    `lock`, by whatever thread. A forked child's copy is empty: what the parent has stays
-    the parent's. `docs/spool.md` says what it promises and what not.
+    Starts no thread, and keeps no file open while it keeps no entries. All calls are made
+    under `lock`, by whatever thread. A forked child's copy is empty: what the parent has
+    stays the parent's. `docs/spool.md` says what it promises and what not.
 
     Args:
         directory: Where the database lies. May be shared by any number of processes,
@@ -786,8 +788,8 @@ def check_sqlite() -> None:
         needed = ".".join(map(str, OLDEST_SQLITE))
         raise SpoolError(
             f"this Python has SQLite {sqlite3.sqlite_version}, and the spool needs {needed} or "
-            "later: older ones do not keep several processes' writes apart. Use a Python with a "
-            "later one, or leave spool_dir out."
+            "later: older ones do not give the disk its space back. Use a Python with a later one, "
+            "or leave spool_dir out."
         )
 
 
