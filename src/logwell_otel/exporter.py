@@ -286,12 +286,14 @@ def open_spool(config: Config) -> Spool | None:
     if config.spool_dir is None:
         return None
     from logwell_otel._buffer.spool import Spool, SpoolError  # noqa: PLC0415
+    from logwell_otel._buffer.spool.paths import project_name  # noqa: PLC0415
 
     try:
         return Spool(
             config.spool_dir,
             endpoint=config.endpoint,
             service=config.service or service_from_environment(),
+            project=lambda: project_name(config.api_key.reveal()),
             max_bytes=config.spool_max_bytes,
             max_age=config.spool_max_age,
         )

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from logwell_otel import LogwellLogExporter
-from logwell_otel._buffer.overflow import Keeper
+from logwell_otel._buffer.flusher import Flusher
 from logwell_otel._delivery.engine import Dependencies
 from support.clock import Clock
 
@@ -57,7 +57,7 @@ class Compressed:
             **options,
         )
         self._engine = self.exporter._engine  # noqa: SLF001 - driven from outside
-        self._keeper = Keeper(self._engine.outbox, lambda: None, self._engine._look_failed)  # noqa: SLF001
+        self._flusher = Flusher(self._engine.outbox, lambda: None, self._engine._look_failed)  # noqa: SLF001
 
     def export(self, batch: list[Any]) -> None:
         began = time.perf_counter()
@@ -70,7 +70,7 @@ class Compressed:
         while self.clock() < until:
             wait = self._engine.delivery.step()
             self._engine.notices.dispatch()
-            self._keeper.tick()
+            self._flusher.tick()
             if wait == 0:
                 self.clock.sleep(REQUEST_SECONDS)
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import socket
 import threading
@@ -10,14 +9,15 @@ import time
 from typing import TYPE_CHECKING
 
 from logwell_otel import LogwellError, LogwellLogExporter
-from logwell_otel._buffer.spool import Spool, list_spools
+from logwell_otel._buffer.spool import Spool
 from logwell_otel._delivery.engine import Dependencies
+from logwell_otel.cli.pools import list_spools
 from logwell_otel.devserver import DevServer
 from support.bench import Bench
 from support.config import KEY
 from support.records import records
 from support.server import REFUSED
-from support.spool import FailingDisk
+from support.spool import FULL, Disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,15 +60,17 @@ def test_what_is_left_in_the_spool_is_said_once(tmp_path: Path) -> None:
 def test_a_disk_that_has_just_refused_is_asked_once_more_at_shutdown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = FailingDisk()
-    monkeypatch.setattr("logwell_otel._buffer.spool.Spool", functools.partial(Spool, disk=disk))
+    disk = Disk()
+    monkeypatch.setattr(
+        "logwell_otel._buffer.spool.Spool", functools.partial(Spool, connect=disk.connect)
+    )
     bench = Bench(spool_dir=tmp_path / "spool")
     bench.server.always = lambda _: REFUSED
-    disk.failing = {"create": errno.ENOSPC}
+    disk.error = FULL
     bench.exporter.export(records(250))
     bench.run(5)
     assert bench.exporter.health().held_in_memory == 250
-    disk.failing = {}
+    disk.error = None
     bench.exporter.shutdown()
     health = bench.exporter.health()
     assert (health.held_on_disk, health.dropped) == (250, {})

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from logwell_otel import Health, LogwellErrorCode
-from logwell_otel._buffer.overflow import _LOSSES as SPOOL_LOSSES
-from logwell_otel._buffer.overflow import _REASONS as SPOOL_REASONS
+from logwell_otel._buffer.overflow import LOSSES as SPOOL_LOSSES
+from logwell_otel._buffer.overflow import REASONS as SPOOL_REASONS
 from logwell_otel._config.settings import variable_of
 from logwell_otel._delivery.status import UNAVOIDED
 from logwell_otel._wire import MAX_ENTRIES
@@ -351,7 +351,7 @@ def test_every_reason_for_dropping_has_its_line() -> None:
     failed = {f"{stage}_error" for stage in re.findall(r'_failed\("(\w+)"', stages)}
     assert len(chosen) == 3
     assert len(failed) == 2
-    assert named == UNAVOIDED | set(SPOOL_REASONS.values()) | chosen | failed | {"shutdown"}
+    assert named == UNAVOIDED | set(SPOOL_REASONS) | chosen | failed | {"shutdown"}
 
 
 METRICS_PROGRAM = """

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from logwell_otel import LogwellError, LogwellLogExporter
-from logwell_otel._buffer.overflow import Keeper
+from logwell_otel._buffer.flusher import Flusher
 from logwell_otel._delivery.engine import Dependencies
 from support.clock import Clock
 from support.config import KEY
@@ -53,8 +53,8 @@ class Bench:
             self.clock.sleep(min(wait, until - self.clock()))
 
     def keep(self) -> None:
-        """What the keeper's thread does five times a second."""
-        Keeper(self.engine.outbox, lambda: None, self.engine._look_failed).tick()  # noqa: SLF001
+        """What the flusher's thread does five times a second."""
+        Flusher(self.engine.outbox, lambda: None, self.engine._look_failed).tick()  # noqa: SLF001
 
     def check_ledger(self) -> None:
         """Every entry is accounted for."""

@@ -1,4 +1,4 @@
-"""What became of every entry.
+"""What became of every entry, and what a flush waits for.
 
     handed over + recovered = accepted + refused + dropped + held
 
@@ -11,6 +11,8 @@ from collections import Counter
 from typing import NamedTuple
 
 import msgspec
+
+from logwell_otel._encoding.chunk import RECOVERED
 
 
 class Ledger(msgspec.Struct):
@@ -52,11 +54,39 @@ class Holdings(NamedTuple):
         return self.entries_in_memory + self.entries_on_disk
 
 
-# What a flush waits for: everything that was handed over before it, and nothing later.
+class OnDisk:
+    """What is held in the spool, by generation. Called under the outbox's lock."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._entries: Counter[int] = Counter()
+
+    @property
+    def entries(self) -> int:
+        """Entries of all generations."""
+        return sum(self._entries.values())
+
+    def add(self, generation: int, entries: int, size: int) -> None:
+        """Entries are on disk from now on."""
+        self._entries[generation] += entries
+        self.bytes += size
+
+    def remove(self, generation: int, entries: int, size: int) -> int:
+        """Entries are there no longer; gives how many of so many we had."""
+        known = min(entries, self._entries[generation])
+        self._entries[generation] -= known
+        if not self._entries[generation]:
+            del self._entries[generation]
+        self.bytes = max(0, self.bytes - size) if self._entries else 0
+        return known
+
+    def by_generation(self) -> dict[int, int]:
+        """Entries of each generation, recovered ones first."""
+        return dict(sorted(self._entries.items()))
 
 
 class Flushes:
-    """Counts held entries by generation; every flush ends one.
+    """Counts held entries by generation; every flush ends one. It waits for its own and older.
 
     Not thread-safe: the outbox calls it under its own lock.
     """
@@ -64,24 +94,26 @@ class Flushes:
     def __init__(self) -> None:
         self.generation = 0
         """What is handed over now belongs to it."""
-        self.on_disk: int | None = None
-        """Oldest generation of which entries may be on disk; None while there are none."""
         self._held: Counter[int] = Counter()
         self._lost: set[int] = set()
 
     def entered(self, generation: int, count: int) -> None:
-        """`count` entries are held in memory from now on."""
-        self._held[generation] += count
+        """`count` entries are held from now on, in memory or on disk."""
+        if generation != RECOVERED:
+            self._held[generation] += count
 
     def left(self, generation: int, count: int) -> None:
-        """`count` entries are held in memory no longer."""
+        """`count` entries are held no longer."""
+        if generation == RECOVERED:
+            return
         self._held[generation] -= count
         if not self._held[generation]:
             del self._held[generation]
 
     def lost(self, generation: int) -> None:
         """Entries were dropped."""
-        self._lost.add(generation)
+        if generation != RECOVERED:
+            self._lost.add(generation)
 
     def mark(self) -> int:
         """End the current generation and return its number."""
@@ -90,8 +122,6 @@ class Flushes:
 
     def is_settled(self, mark: int) -> bool:
         """True if nothing of generation `mark` or before is held."""
-        if self.on_disk is not None and self.on_disk <= mark:
-            return False
         return all(generation > mark for generation in self._held)
 
     def take_losses(self, mark: int) -> bool:

@@ -209,7 +209,7 @@ class Delivery:
             about="defect",
         )
         self._breaker.failed(None)
-        if self._outbox.has_in_hand(chunk) and self._quarantine.failed(chunk):
+        if self._outbox.in_flight(chunk) and self._quarantine.failed(chunk):
             self._outbox.settle(chunk, dropped="internal_error")
             self._losses.report()
 

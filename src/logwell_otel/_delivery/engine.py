@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -21,12 +21,15 @@ from logwell_otel._http import HttpClient, HttpTransport, TlsFiles, Transport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from logwell_otel._buffer.overflow import Keeper
+    from logwell_otel._buffer.flusher import Flusher
     from logwell_otel._buffer.spool import Spool
     from logwell_otel._config.options import Config
     from logwell_otel._delivery.response import Outcome
     from logwell_otel._encoding.encoder import Encoded
     from logwell_otel.health import Health, Status
+
+
+_JOIN_SECONDS: Final = 0.05
 
 
 def transport_to(config: Config) -> HttpTransport:
@@ -92,12 +95,7 @@ class Engine:
         self._config = config
         self._clock = clock
         self.notices = Notices(config.on_error, config.on_flush, clock=clock, say=dependencies.say)
-        reserve = None
-        if spool is not None:
-            from logwell_otel._buffer.overflow import Reserve  # noqa: PLC0415 - only with a spool
-
-            reserve = Reserve(spool, notices=self.notices, clock=clock)
-        self.outbox = Outbox(config.max_queue_bytes, reserve, clock=clock)
+        self.outbox = Outbox(config.max_queue_bytes, spool, notices=self.notices, clock=clock)
         self._trouble = Trouble(self.notices, clock=clock, wall=wall)
         self._pace = Pace(
             config.requests_per_minute, config.requests_per_hour, clock=clock, rng=dependencies.rng
@@ -128,13 +126,14 @@ class Engine:
             sleep=dependencies.sleep,
             threads=dependencies.threads,
         )
-        self._keeper: Keeper | None = None
+        self._flusher: Flusher | None = None
         if spool is not None:
-            from logwell_otel._buffer.overflow import Keeper  # noqa: PLC0415 - only with a spool
+            from logwell_otel._buffer.flusher import Flusher  # noqa: PLC0415 - only with a spool
 
-            self._keeper = Keeper(
+            self._flusher = Flusher(
                 self.outbox, self.sender.wake, self._look_failed, threads=dependencies.threads
             )
+            self.outbox.hurry = self._flusher.hurry
 
     def hand_over(self, encoded: Encoded) -> bool:
         """Hold what was encoded and let the sender know; False if others gave way for it."""
@@ -145,25 +144,26 @@ class Engine:
             self._losses.overflow(lost, self.notices)
         if encoded.chunks or encoded.warnings:
             self.sender.wake()
-        if encoded.chunks and self._keeper is not None and not self._keeper.wake():
-            self._keeper.tick()
+        if encoded.chunks and self._flusher is not None and not self._flusher.wake():
+            self._flusher.tick()
         return not lost
 
     def shutdown(self, timeout: float) -> None:
         """Deliver what is held within `timeout` seconds; leave the rest to the spool."""
         self.sender.shutdown(timeout)
         if not self.sender.is_current_thread():
-            self._stop_keeper()  # the sender may hang in a callback and never come to `_close`
+            # The sender may hang in a callback and never come to `_close`, the flusher in a disk.
+            self._stop_flusher(_JOIN_SECONDS)
 
     def _close(self) -> None:
         """Delivery is over."""
         self._transport.close()
-        self._stop_keeper()
+        self._stop_flusher()
 
-    def _stop_keeper(self) -> None:
+    def _stop_flusher(self, timeout: float = 1.0) -> None:
         # Not before delivery is over: draining may take 30 s, and `docker stop` kills after 10.
-        if self._keeper is not None:
-            self._keeper.stop()
+        if self._flusher is not None:
+            self._flusher.stop(timeout)
 
     def failed(self, count: int, error: Exception) -> None:
         """A batch of `count` records could not be encoded or handed over."""

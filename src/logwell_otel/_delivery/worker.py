@@ -27,6 +27,9 @@ packets must not hold up the exit of a program. A request normally takes 20 to 4
 _STALLED_AFTER: Final = 4.5
 """Seconds without an answer after which shutdown stops waiting for the sender."""
 
+_DISK_PATIENCE: Final = 0.4
+"""Seconds that the disk gets then to take what is held: together less than 5 s."""
+
 _AFTER_DEFECT: Final = 1.0
 """Seconds until the next step after one that raised."""
 
@@ -158,7 +161,7 @@ class Sender:
                 break
             self._done.wait(wait)
         # A callback may be what holds up the sender: then none is called from here as well.
-        self._give_up(callbacks=self._done.is_set())
+        self._give_up(callbacks=self._done.is_set(), patience=_DISK_PATIENCE)
 
     def _finish(self) -> None:
         if self._done.is_set():
@@ -197,8 +200,8 @@ class Sender:
                 self._rests_until = self._clock() + wait
                 self._sleep(wait)
 
-    def _give_up(self, *, callbacks: bool = True) -> None:
-        lost, left = self._outbox.give_up("shutdown")
+    def _give_up(self, *, callbacks: bool = True, patience: float | None = None) -> None:
+        lost, left = self._outbox.give_up("shutdown", patience=patience)
         if left:
             self._notices.say(
                 f"{entries(left)} left in the spool at shutdown, for the next process."

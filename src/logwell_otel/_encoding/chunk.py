@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -19,30 +18,20 @@ PART_OVERHEAD: Final = 64
 """Bytes of memory a part costs beside its payload: the object's header and its place in a list."""
 
 
-@dataclass(frozen=True, eq=False)
-class SpooledChunk:
-    """Entries taken from the spool: one request's worth.
+RECOVERED: Final = -1
+"""The generation of entries that an earlier process left in the spool: no flush waits for them."""
 
-    It is in the caller's hands until `Spool.done`, `Spool.give_back` or
-    `Spool.replace` has it; settling it twice does nothing.
+
+class Rows(NamedTuple):
+    """Where a chunk lies in the spool.
 
     Attributes:
-        entries: 1 to 100 entries, JSON, in the order they were stored.
-        recovered: True if another process stored them, in most cases one before a restart.
+        ids: Of one row, or of several small ones that travel together.
+        bytes: Their bodies' bytes.
     """
 
-    entries: list[bytes] = field(repr=False)
-    recovered: bool
-
-    @property
-    def count(self) -> int:
-        """How many entries."""
-        return len(self.entries)
-
-    @property
-    def size(self) -> int:
-        """Bytes of a request with these entries as a JSON array."""
-        return sum(map(len, self.entries)) + len(self.entries) + 1
+    ids: tuple[int, ...]
+    bytes: int
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -110,7 +99,7 @@ class Chunk:
         errors: Error and fatal entries at most, None where nobody has counted them.
         generation: Which flush it belongs to (see `outbox`).
         entered: Monotonic seconds when its oldest entry was handed over.
-        spooled: Its file in the spool, None while it is in memory only.
+        rows: Where it lies in the spool, None while it is in memory only.
         suspicion: What `quarantine` knows of it, None for a chunk that never failed.
     """
 
@@ -120,8 +109,8 @@ class Chunk:
         "entered",
         "errors",
         "generation",
+        "rows",
         "size",
-        "spooled",
         "suspicion",
     )
 
@@ -135,7 +124,7 @@ class Chunk:
         self.entered = entered
         self.generation = 0
         self.suspicion: Suspicion | None = None
-        self.spooled: SpooledChunk | None = None
+        self.rows: Rows | None = None
 
     @classmethod
     def of_entries(cls, entries: Sequence[bytes | msgspec.Raw], *, entered: float = 0.0) -> Chunk:

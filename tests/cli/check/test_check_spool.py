@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from logwell_otel._buffer.spool import Spool, paths
+from logwell_otel._encoding.chunk import Chunk
 from logwell_otel.cli.check.result import Status
 from logwell_otel.cli.check.spooling import spool_directory
 from support.check import only, results
@@ -30,8 +31,10 @@ def test_one_that_is_not_there_yet(tmp_path: Path) -> None:
 
 
 def test_one_with_entries(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", endpoint="https://a.example", service="shop")
-    spool.store([b'{"level":"info","message":"1"}'] * 3)
+    spool = Spool(
+        tmp_path / "spool", endpoint="https://a.example", service="shop", project=lambda: "p"
+    )
+    spool.store([Chunk.of_entries([b'{"level":"info","message":"1"}'] * 3)])
     spool.close()
     before = sorted(tmp_path.rglob("*"))
     finding = spool_directory(tmp_path / "spool")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from logwell_otel._buffer.spool import SpoolError, list_spools, paths
+from logwell_otel._buffer.spool import SpoolError, paths
 from logwell_otel.cli.check.result import Finding, failed, passed, warning
+from logwell_otel.cli.pools import list_spools
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from logwell_otel._buffer.overflow import Keeper
+from logwell_otel._buffer.flusher import Flusher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Box:
-    """As much of an outbox as a keeper sees; something happens at the worst moment."""
+    """As much of an outbox as a flusher sees; something happens at the worst moment."""
 
     waiting = False
 
@@ -47,50 +47,50 @@ def box() -> Box:
 
 
 @pytest.fixture
-def keeper(box: Box) -> Keeper:
-    return Keeper(cast("Outbox", box), lambda: None, box.failures.append)
+def flusher(box: Box) -> Flusher:
+    return Flusher(cast("Outbox", box), lambda: None, box.failures.append)
 
 
-def test_what_comes_while_it_goes_to_sleep_wakes_it(box: Box, keeper: Keeper) -> None:
+def test_what_comes_while_it_goes_to_sleep_wakes_it(box: Box, flusher: Flusher) -> None:
     """Slept through for 5 s otherwise, and a `kill -9` may cost one."""
-    box.at_the_end_of_a_look = keeper.wake
-    keeper.wake()
+    box.at_the_end_of_a_look = flusher.wake
+    flusher.wake()
     assert box.looked_again.wait(2.0)
-    keeper.stop()
+    flusher.stop()
 
 
 def test_it_ends_at_once_when_it_is_stopped_while_it_goes_to_sleep(
-    box: Box, keeper: Keeper
+    box: Box, flusher: Flusher
 ) -> None:
-    stopping = threading.Thread(target=keeper.stop)
+    stopping = threading.Thread(target=flusher.stop)
 
     def stop() -> None:
         stopping.start()
-        while not keeper._stop.is_set():  # noqa: SLF001 - a moment that cannot be seen from outside
+        while not flusher._stopping:  # noqa: SLF001 - a moment that cannot be seen from outside
             time.sleep(0.001)
-        time.sleep(0.02)  # and it has woken a keeper that it takes to be asleep
+        time.sleep(0.02)  # and it has woken a flusher that it takes to be asleep
 
     box.at_the_end_of_a_look = stop
     began = time.monotonic()
-    keeper.wake()
+    flusher.wake()
     while stopping.ident is None:
         time.sleep(0.001)
     stopping.join()
     assert time.monotonic() - began < 0.9
 
 
-def test_a_look_that_raises_is_followed_by_others(box: Box, keeper: Keeper) -> None:
+def test_a_look_that_raises_is_followed_by_others(box: Box, flusher: Flusher) -> None:
     """The thread once ended, and with it the second that a `kill -9` may cost at most."""
     error = OSError("Stale file handle")
 
     def fail() -> None:
-        box.at_the_end_of_a_look = keeper.wake
+        box.at_the_end_of_a_look = flusher.wake
         raise error
 
     box.look_after_disk, look = fail, box.look_after_disk  # type: ignore[method-assign]
-    keeper.tick()
+    flusher.tick()
     assert box.failures == [error]
     box.look_after_disk = look  # type: ignore[method-assign]
-    keeper.wake()
+    flusher.wake()
     assert box.looked_again.wait(2.0)
-    keeper.stop()
+    flusher.stop()
