@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import socket
+import ssl
 import struct
 import time
 from typing import TYPE_CHECKING
 
+import httpcore
 import pytest
 
 from kit import KEY, Clock
@@ -15,7 +17,14 @@ from logwell_otel import _http as transport_module
 from logwell_otel._config.options import Config
 from logwell_otel._delivery import engine
 from logwell_otel._delivery.response import Action, outcome_of
-from logwell_otel._http import Answer, Deadline, HttpTransport, NoAnswer, _Connection
+from logwell_otel._http import (
+    Answer,
+    Deadline,
+    HttpTransport,
+    NoAnswer,
+    _Connection,
+    _DeadlineStream,
+)
 from socket_kit import Connection, SocketServer, answer_all, closed_port, response
 
 if TYPE_CHECKING:
@@ -121,6 +130,24 @@ def test_a_deadline_is_over_when_the_clock_says_so() -> None:
         deadline.left()
     deadline.start(0.5)
     assert deadline.left() == 0.5
+
+
+def test_a_connection_whose_time_is_over_before_the_handshake_is_closed() -> None:
+    """It was left to the garbage collector, which warned of it."""
+    clock = Clock()
+    deadline = Deadline(clock)
+    closed: list[bool] = []
+
+    class Connected(httpcore.NetworkStream):
+        def close(self) -> None:
+            closed.append(True)
+
+    stream = _DeadlineStream(Connected(), deadline)
+    deadline.start(1)
+    clock.sleep(1)
+    with pytest.raises(TimeoutError):
+        stream.start_tls(ssl.create_default_context())
+    assert closed == [True]
 
 
 def test_a_server_that_does_not_read() -> None:
