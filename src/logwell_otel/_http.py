@@ -460,7 +460,13 @@ class _DeadlineStream(NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002
     ) -> NetworkStream:
-        stream = self._stream.start_tls(ssl_context, server_hostname, self._deadline.left())
+        try:
+            left = self._deadline.left()
+        except TimeoutError:
+            # httpcore closes what a handshake of its own has failed on, and nothing else.
+            self._stream.close()
+            raise
+        stream = self._stream.start_tls(ssl_context, server_hostname, left)
         return _DeadlineStream(stream, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import socket
+import ssl
 import struct
 import time
 from typing import TYPE_CHECKING
 
+import httpcore
 import pytest
 
 from logwell_otel import _http as transport_module
@@ -20,6 +22,7 @@ from logwell_otel._http import (
     HttpTransport,
     NoAnswer,
     _Connection,
+    _DeadlineStream,
 )
 from support.clock import Clock
 from support.config import KEY
@@ -130,6 +133,24 @@ def test_a_deadline_is_over_when_the_clock_says_so() -> None:
         deadline.left()
     deadline.start(0.5)
     assert deadline.left() == 0.5
+
+
+def test_a_connection_whose_time_is_over_before_the_handshake_is_closed() -> None:
+    """It was left to the garbage collector, which warned of it."""
+    clock = Clock()
+    deadline = Deadline(clock)
+    closed: list[bool] = []
+
+    class Connected(httpcore.NetworkStream):
+        def close(self) -> None:
+            closed.append(True)
+
+    stream = _DeadlineStream(Connected(), deadline)
+    deadline.start(1)
+    clock.sleep(1)
+    with pytest.raises(TimeoutError):
+        stream.start_tls(ssl.create_default_context())
+    assert closed == [True]
 
 
 def test_a_server_that_does_not_read() -> None:
