@@ -13,7 +13,7 @@ pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 
 from chaos.catalogue import SCENARIOS
 
 SMOKE = [
-    "outage of 10 min: hanging, spool beyond memory",
+    "outage of 10 min: refusing, spool beyond memory",
     "receiver killed under load, 10 times",
     "kill -9 in an outage: server refusing",
     "spool: subject killed, restarted",

@@ -33,7 +33,7 @@ from logwell_otel._delivery.status import UNAVOIDED
 from logwell_otel._wire import MAX_ENTRIES
 from logwell_otel.devserver import DevServer
 from support.config import resolve
-from support.process import instrumented
+from support.process import PATIENCE, instrumented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -124,7 +124,7 @@ def run(
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert result.returncode == status, result.stdout + result.stderr

@@ -32,7 +32,7 @@ NEVER_BY_TIME = {"OTEL_BLRP_SCHEDULE_DELAY": "60000"}
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 BIN = Path(sys.executable).parent
-PATIENCE = 60.0
+PATIENCE = 180.0
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACE_PARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 
@@ -195,7 +195,7 @@ def instrumented(program: Path, **variables: str) -> subprocess.CompletedProcess
         env={**environ, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
