@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import MeterProvider
 
-    from logwell_otel._buffer.account import Ledger
+    from logwell_otel._buffer.account import Counters
     from logwell_otel._buffer.spool import Spool
     from logwell_otel._config.options import BeforeSend, Redacts, Samples
     from logwell_otel._encoding.stages import Stages
@@ -317,11 +317,11 @@ if hasattr(os, "register_at_fork"):  # Not on Windows, which has no fork.
     os.register_at_fork(after_in_child=_after_in_child)
 
 
-def _counts(exporter: LogwellLogExporter | None) -> tuple[Ledger, int] | None:
+def _counts(exporter: LogwellLogExporter | None) -> tuple[Counters, int] | None:
     if exporter is None:
         return None
     held = exporter._engine.outbox.holdings()  # noqa: SLF001 - our own class
-    return held.ledger, held.entries
+    return held.counters, held.entries
 
 
 def open_spool(config: Config) -> Spool | None:
