@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from logwell_otel._buffer.account import Ledger
+    from logwell_otel._buffer.account import Counters
     from logwell_otel._buffer.spool import Spool
     from logwell_otel._config.arguments import ExporterOptions, Redacts
     from logwell_otel._encoding.stages import Stages
@@ -199,11 +199,11 @@ class LogwellLogExporter(LogRecordExporter):
         return f"<LogwellLogExporter to {self._config.endpoint}: {self._engine!r}>"
 
 
-def _counts(exporter: LogwellLogExporter | None) -> tuple[Ledger, int] | None:
+def _counts(exporter: LogwellLogExporter | None) -> tuple[Counters, int] | None:
     if exporter is None:
         return None
     held = exporter._engine.outbox.holdings()  # noqa: SLF001 - our own class
-    return held.ledger, held.entries
+    return held.counters, held.entries
 
 
 class LogwellBatchLogRecordProcessor(BatchLogRecordProcessor):

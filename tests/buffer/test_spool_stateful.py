@@ -159,15 +159,15 @@ class Spools(RuleBasedStateMachine):
         self.may_be_lost = self.damaged = True
 
     def dropped(self, process: Process) -> int:
-        return sum(process.outbox.holdings().ledger.dropped.values())
+        return sum(process.outbox.holdings().counters.dropped.values())
 
     def evicted(self, process: Process, before: Holdings) -> int:
         """What the other process made room with, and this one had not heard of."""
-        return self.dropped(process) - sum(before.ledger.dropped.values())
+        return self.dropped(process) - sum(before.counters.dropped.values())
 
     def check(self, process: Process) -> None:
         held = process.outbox.holdings()
-        ledger = held.ledger
+        ledger = held.counters
         ended = ledger.accepted + ledger.refused + sum(ledger.dropped.values())
         assert ledger.handed_over + ledger.recovered == ended + held.entries, (ledger, held)
         assert min(held[1:]) >= 0

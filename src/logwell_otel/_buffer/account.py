@@ -15,7 +15,7 @@ import msgspec
 from logwell_otel._encoding.chunk import RECOVERED
 
 
-class Ledger(msgspec.Struct):
+class Counters(msgspec.Struct):
     """Every entry is counted once where it came in and once where it ended.
 
     Attributes:
@@ -32,17 +32,17 @@ class Ledger(msgspec.Struct):
     refused: int = 0
     dropped: Counter[str] = msgspec.field(default_factory=Counter)
 
-    def copy(self) -> Ledger:
+    def copy(self) -> Counters:
         """A copy that later events do not change."""
-        return Ledger(
+        return Counters(
             self.handed_over, self.recovered, self.accepted, self.refused, Counter(self.dropped)
         )
 
 
 class Holdings(NamedTuple):
-    """The ledger and what is held, at one moment."""
+    """The counters and what is held, at one moment."""
 
-    ledger: Ledger
+    counters: Counters
     entries_in_memory: int
     bytes_in_memory: int
     entries_on_disk: int

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from logwell_otel._buffer.account import Flushes, Ledger, OnDisk
+from logwell_otel._buffer.account import Counters, Flushes, OnDisk
 from logwell_otel._encoding.chunk import RECOVERED, Chunk, Rows
 from logwell_otel._wire import MAX_ENTRIES
 
@@ -34,9 +34,9 @@ class Memory:
         self._in_flight: dict[Chunk, int] = {}
         self._lost_rows: set[int] = set()
         self.changed = threading.Condition()
-        """Guards all of this, so that the ledger's sum holds at any moment; notified when
+        """Guards all of this, so that the sum of the counters holds at any moment; notified when
         something is settled. Held for moments only, never while a disk works."""
-        self.ledger = Ledger()
+        self.counters = Counters()
         self.flushes = Flushes()
         self.on_disk = OnDisk()
 
@@ -177,7 +177,7 @@ class Memory:
 
     def recovered(self, change: Change) -> None:
         """Entries that a dead process left are on disk for us."""
-        self.ledger.recovered += change.entries
+        self.counters.recovered += change.entries
         self.on_disk.add(RECOVERED, change.entries, change.bytes)
 
     def lost_on_disk(self, change: Change) -> int:
@@ -202,7 +202,7 @@ class Memory:
     def _drop(self, reason: str, generation: int, entries: int, size: int) -> int:
         lost = self.on_disk.remove(generation, entries, size)
         if lost:
-            self.ledger.dropped[reason] += lost
+            self.counters.dropped[reason] += lost
             self.flushes.lost(generation)
             self.flushes.left(generation, lost)
             self.changed.notify_all()
@@ -214,10 +214,10 @@ class Memory:
         self, chunk: Chunk, *, accepted: int = 0, refused: int = 0, dropped: str | None = None
     ) -> None:
         """What became of a chunk that is held no longer; see `Outbox.settle`."""
-        self.ledger.accepted += accepted
-        self.ledger.refused += refused
+        self.counters.accepted += accepted
+        self.counters.refused += refused
         if dropped is not None:
-            self.ledger.dropped[dropped] += chunk.count
+            self.counters.dropped[dropped] += chunk.count
             self.flushes.lost(chunk.generation)
         if chunk.rows is not None:
             self.on_disk.remove(chunk.generation, chunk.count, chunk.rows.bytes)

@@ -92,12 +92,12 @@ class Outbox:
         memory = self._memory
         with self._changed:
             for reason, count in (left_out or {}).items():
-                memory.ledger.handed_over += count
-                memory.ledger.dropped[reason] += count
+                memory.counters.handed_over += count
+                memory.counters.dropped[reason] += count
             for chunk in chunks:
-                memory.ledger.handed_over += chunk.count
+                memory.counters.handed_over += chunk.count
                 if self._given_up or (self._closed and not although_closed):
-                    memory.ledger.dropped["shutdown"] += chunk.count
+                    memory.counters.dropped["shutdown"] += chunk.count
                     memory.flushes.lost(memory.flushes.generation)
                     continue
                 chunk.generation = memory.flushes.generation
@@ -339,23 +339,23 @@ class Outbox:
     # What there is.
 
     def holdings(self) -> Holdings:
-        """The ledger and what is held, all of one moment."""
+        """The counters and what is held, all of one moment."""
         memory = self._memory
         with self._changed:
             on_disk = memory.on_disk
             return Holdings(
-                memory.ledger.copy(), memory.entries, memory.bytes, on_disk.entries, on_disk.bytes
+                memory.counters.copy(), memory.entries, memory.bytes, on_disk.entries, on_disk.bytes
             )
 
     def dropped(self, reasons: Collection[str]) -> dict[str, int]:
         """Entries dropped so far for any of `reasons`."""
         with self._changed:
-            dropped = self._memory.ledger.dropped
+            dropped = self._memory.counters.dropped
             return {why: count for why, count in dropped.items() if why in reasons and count}
 
     def __repr__(self) -> str:
         held = self.holdings()
         return (
             f"<Outbox {held.entries} entries held, {held.bytes_in_memory} bytes in memory, "
-            f"{held.ledger.accepted} accepted>"
+            f"{held.counters.accepted} accepted>"
         )

@@ -187,7 +187,7 @@ class Engine:
         from logwell_otel.health import Health  # noqa: PLC0415 - nobody needs it at start-up
 
         held = self.outbox.holdings()
-        ledger = held.ledger
+        ledger = held.counters
         memory_share = held.bytes_in_memory / self._config.max_queue_bytes
         disk_share = held.bytes_on_disk / self._config.spool_max_bytes
         status, reasons = self._status(memory_share, disk_share)

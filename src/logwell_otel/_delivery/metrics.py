@@ -26,7 +26,7 @@ from logwell_otel._version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from logwell_otel._buffer.account import Ledger
+    from logwell_otel._buffer.account import Counters
     from logwell_otel._delivery.response import Outcome
 
 ENABLED_BY: Final = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
@@ -53,7 +53,7 @@ class Metrics:
     def __init__(
         self,
         endpoint: str,
-        read: Callable[[], tuple[Ledger, int] | None],
+        read: Callable[[], tuple[Counters, int] | None],
         meter_provider: MeterProvider | None = None,
     ) -> None:
         parts = urlsplit(endpoint)
