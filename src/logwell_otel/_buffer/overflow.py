@@ -148,6 +148,8 @@ class Overflow:
             self.apply()
             if chunk is None:
                 self._find_missing()
+                # The look at what is missing may have claimed rows of a dead process.
+                chunk = self._spool.take(self._memory.rows_in_flight())
         except SpoolError as error:
             self.apply()
             self._say_unreadable(error)

@@ -12,15 +12,20 @@ import os
 import re
 import secrets
 import sys
+import time
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel._buffer.spool.errors import SpoolError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{16}")
 _FLAGS: Final[int] = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+# A second together: making a database takes some milliseconds.
+_LOCK_TRIES: Final = 100
+_LOCK_PAUSE: Final = 0.01
 _UNSUPPORTED: Final = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 if sys.platform == "win32":
@@ -34,6 +39,11 @@ if sys.platform == "win32":
                 raise BlockingIOError from error
             raise
 
+    @contextlib.contextmanager
+    def alone_in(directory: Path) -> Iterator[None]:  # noqa: ARG001 - as below
+        """Nothing to do: a file that is open cannot be deleted or renamed here."""
+        yield
+
 else:
     import fcntl
 
@@ -41,6 +51,26 @@ else:
         # Not fcntl.lockf: those locks are lost as soon as any descriptor of the file is
         # closed in the process, by a stranger as well.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    @contextlib.contextmanager
+    def alone_in(directory: Path) -> Iterator[None]:
+        """No other process makes a database in `directory`, or sets one aside, meanwhile.
+
+        Raises:
+            OSError: The disk says no, or another process has been at it for a second.
+        """
+        fd = os.open(directory, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        try:
+            for _ in range(_LOCK_TRIES):
+                with contextlib.suppress(BlockingIOError):
+                    _lock(fd)
+                    break
+                time.sleep(_LOCK_PAUSE)
+            else:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            yield
+        finally:
+            os.close(fd)
 
 
 class Owner:

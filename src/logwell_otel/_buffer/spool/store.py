@@ -24,6 +24,7 @@ except ImportError:  # a Python built without it
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
+    from pathlib import Path
 
 _T = TypeVar("_T")
 
@@ -69,6 +70,9 @@ _INSERT: Final = (
     "INSERT INTO chunks (born, owner, project, generation, count, bytes, body) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+
+_COMPANIONS: Final = ("-wal", "-shm")
+"""What SQLite calls its other files, after the database's name."""
 
 
 class Change(NamedTuple):
@@ -660,16 +664,26 @@ class Spool:
                 db.execute("INSERT INTO about VALUES (?, ?)", self._about)
             finally:
                 db.close()
-            try:
-                os.link(path, self.path)
-            except FileExistsError:
-                pass  # another process was faster
-            except OSError:
-                if not self.path.exists():  # a file system without links
-                    path.rename(self.path)
+            with owners.alone_in(self.path.parent):
+                self._put_in_place(path)
         finally:
             with contextlib.suppress(OSError):  # renamed
                 path.unlink(missing_ok=True)
+
+    def _put_in_place(self, made: Path) -> None:
+        if self.path.exists():
+            return  # another process was faster
+        # Of a database that somebody deleted, the log is left, and SQLite would take it for the
+        # new one's: rows of the old one would come back, in a file that is damaged.
+        for suffix in _COMPANIONS:
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        try:
+            os.link(made, self.path)
+        except FileExistsError:
+            pass
+        except OSError:
+            if not self.path.exists():  # a file system without links
+                made.rename(self.path)
 
     def _forget_file(self, reason: str, text: str) -> None:
         """The file is no longer what we wrote to: all that was ours in it is lost."""
@@ -682,12 +696,13 @@ class Spool:
         self._disconnect()
         aside = self.path.with_name(f"{self.path.name}.damaged")
         try:
-            if not self._gone():
-                self.path.replace(aside)  # the latest is kept, for people to look at
-                for suffix in ("-wal", "-shm"):
-                    path = self.path.with_name(self.path.name + suffix)
-                    if path.exists():
-                        path.replace(aside.with_name(aside.name + suffix))
+            with owners.alone_in(self.path.parent):
+                if not self._gone():
+                    self.path.replace(aside)  # the latest is kept, for people to look at
+                    for suffix in _COMPANIONS:
+                        path = self.path.with_name(self.path.name + suffix)
+                        if path.exists():
+                            path.replace(aside.with_name(aside.name + suffix))
         except OSError as error:
             raise SpoolDiskError(
                 f"{self.path} is damaged ({damage}) and cannot be set aside: {error.strerror}."
