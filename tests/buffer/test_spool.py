@@ -342,6 +342,17 @@ def test_a_database_that_is_deleted_under_us_is_made_again(world: World, replace
     assert drain(spool) == [1]
 
 
+def test_nothing_of_a_deleted_database_comes_back_from_its_log(world: World) -> None:
+    spool = world.open()
+    spool.store(chunks(0, 3))
+    for path in world.directory.glob("*.db"):
+        path.unlink()
+    assert next(world.directory.glob("*.db-wal")).stat().st_size > 0
+    assert spool.take() is None
+    spool.store(chunks(10, 2))
+    assert drain(spool) == [10, 11]
+
+
 def test_a_directory_that_is_deleted_under_an_idle_spool_is_made_again(world: World) -> None:
     """After `find -type d -empty -delete` nothing went to disk any more."""
     spool = world.open()
