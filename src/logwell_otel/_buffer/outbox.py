@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from logwell_otel._buffer.account import Holdings
-from logwell_otel._buffer.memory import Memory
+from logwell_otel._buffer.account import Holdings, Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping

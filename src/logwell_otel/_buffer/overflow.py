@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from logwell_otel._buffer.memory import Memory
+    from logwell_otel._buffer.account import Memory
     from logwell_otel._buffer.spool import Spool
     from logwell_otel._diagnostics import Notices
     from logwell_otel._encoding.chunk import Chunk, Rows
