@@ -30,7 +30,7 @@ class Redacts(Protocol):
         """The entry without what must not leave the process."""
 
 
-class Decision(Protocol):
+class Decides(Protocol):
     """What a sampler decides: `sampling.Decision`."""
 
     @property
@@ -45,7 +45,7 @@ class Decision(Protocol):
 class Samples(Protocol):
     """What `sampler=` takes: `sampling.Sampler`, or something like it."""
 
-    def decide(self, level: str, message: str, trace_id: int = 0) -> Decision:
+    def decide(self, level: str, message: str, trace_id: int = 0) -> Decides:
         """Decide about one record."""
 
     def always_keeps(self, level: str) -> bool:

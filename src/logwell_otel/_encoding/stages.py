@@ -17,7 +17,7 @@ from logwell_otel._wire import JS_BLANK, MAX_SAFE_INTEGER, RATE_ATTRIBUTE, LogEn
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from logwell_otel._config.arguments import BeforeSend, Decision, Redacts
+    from logwell_otel._config.arguments import BeforeSend, Decides, Redacts
     from logwell_otel._otel import LogRecord
 
 _ONLY_TEXTS: Final = frozenset({str})
@@ -37,7 +37,7 @@ class Stages:
 
     def __init__(
         self,
-        sampler: Callable[[LogRecord], Decision | None] | None = None,
+        sampler: Callable[[LogRecord], Decides | None] | None = None,
         redactor: Redacts | None = None,
         before_send: BeforeSend | None = None,
         *,

@@ -327,7 +327,7 @@ class _QuietHere(logging.Filter):
         return record.levelno >= logging.ERROR or record.thread != self._thread
 
 
-class _Connection:
+class _TrackedConnection:
     """One client's connection, to be found at `request.state.connection`.
 
     Attributes:
@@ -359,7 +359,7 @@ class _Connections:
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        self.open: set[_Connection] = set()
+        self.open: set[_TrackedConnection] = set()
 
     def protocol(self) -> type[H11Protocol]:
         """The protocol class to give to uvicorn."""
@@ -368,7 +368,7 @@ class _Connections:
         class TrackedProtocol(H11Protocol):
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 super().__init__(*args, **kwargs)
-                self._tracked = _Connection(next(connections._numbers))
+                self._tracked = _TrackedConnection(next(connections._numbers))
                 # uvicorn copies this mapping into each request's scope["state"].
                 self.app_state = {**self.app_state, "connection": self._tracked}
 
