@@ -7,6 +7,7 @@ nox.options.sessions = ["newest", "oldest"]
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 CONSTRAINTS = {"PIP_CONSTRAINT": "constraints.txt", "PIP_BUILD_CONSTRAINT": "constraints.txt"}
 TOOLS = ["cryptography", "hypothesis", "pytest", "pytest-xdist", "respx", "structlog", "trustme"]
+PARALLEL = ["-n", "auto", "--dist", "worksteal"]
 OLDEST = [
     "opentelemetry-api==1.39.0",
     "opentelemetry-sdk==1.39.0",
@@ -20,11 +21,11 @@ def newest(session: nox.Session) -> None:
     """All tests, with the versions of constraints.txt."""
     session.install("pip>=25.1")
     session.install(".[devserver]", "--group", "dev", env=CONSTRAINTS)
-    session.run("python", "-m", "pytest", "-q", "-n", "2", *session.posargs)
+    session.run("python", "-m", "pytest", "-q", *PARALLEL, *session.posargs)
 
 
 @nox.session(python=PYTHONS)
 def oldest(session: nox.Session) -> None:
     """The oldest OpenTelemetry: what needs a newer one is skipped, and says so."""
     session.install(".[devserver]", *OLDEST, *TOOLS)
-    session.run("python", "-m", "pytest", "-q", "-n", "2", *session.posargs)
+    session.run("python", "-m", "pytest", "-q", *PARALLEL, *session.posargs)

@@ -42,7 +42,7 @@ PACKAGES: Final = (
     "opentelemetry-exporter-otlp-json-http",
     "logwell",
     "msgspec",
-    "httpx",
+    "httpcore",
 )
 
 

@@ -37,7 +37,7 @@ def steps(  # noqa: C901 - a function a step
 ) -> dict[str, Callable[[], object]]:
     """What is done for each record, by name."""
     logs = [record.log_record for record in records]
-    origin = Mapper().origin(records[0])
+    source = Mapper().resource_scope(records[0])
     attributes = [log.attributes for log in logs]
     metadata = [dict(each) for each in attributes]
     located = [dict(each) for each in attributes]
@@ -85,7 +85,7 @@ def steps(  # noqa: C901 - a function a step
         for log in logs:
             Raw(
                 f'"{log.trace_id.to_bytes(16, "big").hex()}{BETWEEN_IDS[log.trace_flags]}'
-                f"{log.span_id.to_bytes(8, 'big').hex()}{origin.rest}"
+                f"{log.span_id.to_bytes(8, 'big').hex()}{source.rest}"
             )
 
     def times() -> None:

@@ -142,7 +142,11 @@ def drain(subject: Any) -> float:
 def outage(subject: Any, records: int) -> dict[str, int]:
     """Log while nothing is delivered: the peak of memory in bytes, and records still held."""
     # Every process has imported the same, so that what differs is what is held.
-    for module in ("httpx", "logwell_otel", "opentelemetry.exporter.otlp.proto.http._log_exporter"):
+    for module in (
+        "httpcore",
+        "logwell_otel",
+        "opentelemetry.exporter.otlp.proto.http._log_exporter",
+    ):
         importlib.import_module(module)
     for number in range(records):
         subject.log(f"order {number} placed by customer", ATTRIBUTES)

@@ -1,4 +1,4 @@
-"""What `scripts/demo` runs: the receiver, the shop with nothing but variables, the result."""
+"""What `scripts/demo` runs: the development server, the shop with variables alone, the result."""
 
 import json
 import os
@@ -17,16 +17,16 @@ VARIABLES = {
 
 
 def main() -> int:
-    receiver = subprocess.Popen(
+    server = subprocess.Popen(
         [sys.executable, "-m", "logwell_otel.cli", "serve", "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert receiver.stdout is not None  # noqa: S101 - a pipe was asked for
+    assert server.stdout is not None  # noqa: S101 - a pipe was asked for
     try:
         endpoint = key = ""
-        for line in receiver.stdout:
-            print(f"receiver | {line}", end="")
+        for line in server.stdout:
+            print(f"server | {line}", end="")
             if line.startswith("ready:"):
                 _, endpoint, key = line.split()
                 break
@@ -48,10 +48,10 @@ def main() -> int:
             return 1
         return show(endpoint, shop.stdout)
     finally:
-        receiver.terminate()
-        for line in receiver.stdout:
-            print(f"receiver | {line}", end="")
-        receiver.wait(timeout=10)
+        server.terminate()
+        for line in server.stdout:
+            print(f"server | {line}", end="")
+        server.wait(timeout=10)
 
 
 def show(endpoint: str, spans: str) -> int:

@@ -1,8 +1,4 @@
-"""Telling people: callbacks and warnings, from one thread, outside every lock.
-
-Whatever happens is put here by any thread and told by the sender's: a callback that logs,
-flushes or takes long can then neither deadlock nor hold up the application.
-"""
+"""What goes wrong: contained, told to people, and without anybody's secrets in it."""
 
 from __future__ import annotations
 
@@ -13,25 +9,66 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from types import TracebackType
 
     from logwell_otel.errors import ErrorCallback, FlushCallback, LogwellError
 
 
 LOGGER_NAME: Final = "logwell_otel"
+_KEY_LIKE: Final = re.compile(r"lw_[A-Za-z0-9_-]{8,}")
+_SHORTEST_SECRET: Final = 4
+_MASK: Final = "***"
 THROTTLE_SECONDS: Final = 60.0
 _MAX_PENDING: Final = 1000
-# sys.exit() or a cancelled task in a callback cannot end a program from this thread, but
-# would end the thread. These two are for whoever dispatches.
-_PASSES: Final = (KeyboardInterrupt, GeneratorExit)
+
+
+class contained:  # noqa: N801 - used as contextlib.suppress is
+    """Runs a block for whose exceptions there is somebody to tell: none goes further.
+
+    For code of other people, and for threads that must go on.
+
+    Args:
+        tell: Called with what was raised: says it, or counts it.
+        exits: True contains `sys.exit()` and a cancelled task as well. They cannot end a
+            program from a thread of ours, but would end the thread. An interrupt goes
+            through in any case.
+    """
+
+    __slots__ = ("_exits", "_tell")
+
+    def __init__(self, tell: Callable[[Any], object], *, exits: bool = False) -> None:
+        self._tell = tell
+        self._exits = exits
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if error is None or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+            return False
+        if not (self._exits or isinstance(error, Exception)):
+            return False
+        self._tell(error)
+        return True
 
 
 class Notices:
     """Collects what there is to tell, and tells it when `dispatch` is called.
+
+    Whatever happens is put here by any thread and told by the sender's, outside every lock:
+    a callback that logs, flushes or takes long can then neither deadlock nor hold up the
+    application.
 
     Args:
         on_error: Called with every `LogwellError`.
@@ -128,36 +165,75 @@ class Notices:
         return None
 
     def _call(self, callback: Callable[[Any], object], value: object) -> None:
-        try:
+        with contained(partial(self._callback_failed, callback), exits=True):
             callback(value)
-        except _PASSES:
-            raise
-        except BaseException as error:  # noqa: BLE001 - counted and said
-            self.failed_callbacks += 1
-            # Not its repr: that of a functools.partial shows its arguments.
-            name = getattr(callback, "__qualname__", type(callback).__qualname__)
-            self.say(
-                f"The callback {name} raised {described(error)}. Delivery goes on without it.",
-                about=f"callback {name}",
-            )
+
+    def _callback_failed(self, callback: Callable[[Any], object], error: BaseException) -> None:
+        self.failed_callbacks += 1
+        # Not its repr: that of a functools.partial shows its arguments.
+        name = getattr(callback, "__qualname__", type(callback).__qualname__)
+        self.say(
+            f"The callback {name} raised {described(error)}. Delivery goes on without it.",
+            about=f"callback {name}",
+        )
 
     def _write(self, text: str) -> None:
-        try:
+        with contained(self._could_not_write, exits=True):
             self._say(hide_keys(text))
-        except _PASSES:
-            raise
-        except BaseException:  # noqa: BLE001 - counted
-            # A handler of the application's raised instead of writing: there is no better
-            # way to say so than the one that just failed.
-            self.failed_callbacks += 1
+
+    def _could_not_write(self, _: BaseException) -> None:
+        # A handler of the application's raised instead of writing: there is no better way to
+        # say so than the one that just failed.
+        self.failed_callbacks += 1
+
+
+class Once:
+    """Says when something begins to fail and when it works again, not each time in between.
+
+    Args:
+        subject: What, as a sentence begins.
+        consequence: What that means, as a sentence.
+        say: Writes a warning for people. What it raises is counted.
+
+    Attributes:
+        failures: Since it worked last.
+        unsaid: Warnings that a logging handler of the application raised for.
+    """
+
+    def __init__(self, subject: str, consequence: str, say: Callable[[str], object]) -> None:
+        self._subject = subject
+        self._consequence = consequence
+        self._say = say
+        self.failures = 0
+        self.unsaid = 0
+
+    def failed(self, what: str) -> None:
+        """It failed; said the first time only."""
+        self.failures += 1
+        if self.failures == 1:
+            self._write(f"{self._subject} {what}. {self._consequence}")
+
+    def worked(self, what: str) -> None:
+        """It worked; said if it had failed."""
+        if self.failures:
+            self.failures = 0
+            self._write(f"{self._subject} {what} again.")
+
+    def _write(self, text: str) -> None:
+        with contained(self._could_not_write):
+            self._say(hide_keys(text))
+
+    def _could_not_write(self, _: Exception) -> None:
+        # A handler of the application's raised: there is nobody left to tell.
+        self.unsaid += 1
 
 
 def described(error: BaseException) -> str:
     """Its class and text, whatever its `__str__` does."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - an exception whose text cannot be made has its name
-        return type(error).__name__
+    name = type(error).__name__
+    with suppress(Exception):  # its text cannot be made
+        return f"{name}: {error}"
+    return name
 
 
 def warn(text: str) -> None:
@@ -197,9 +273,6 @@ def _is_opentelemetry(handler: logging.Handler) -> bool:
     )
 
 
-# Counts as people write them.
-
-
 def count(number: int, one: str, many: str | None = None) -> str:
     """`1 entry`, `2 entries`; `many` is by default `one` with an s."""
     return f"{number} {one if number == 1 else many or one + 's'}"
@@ -213,11 +286,6 @@ def entries(number: int) -> str:
 def was(number: int) -> str:
     """`was` or `were`."""
     return "was" if number == 1 else "were"
-
-
-_KEY_LIKE: Final = re.compile(r"lw_[A-Za-z0-9_-]{8,}")
-_SHORTEST_SECRET: Final = 4
-_MASK: Final = "***"
 
 
 class Secrets:

@@ -74,7 +74,7 @@ def set_global_context(attributes: Mapping[str, object] | None = None, /, **name
 
 
 def current_context() -> dict[str, Any]:
-    """The attributes that a record emitted here and now gets, as a new dict."""
+    """Return the attributes that a record emitted here and now gets, as a new dict."""
     merged = dict(_global)
     for block in _blocks.get():
         merged.update(block.attributes)

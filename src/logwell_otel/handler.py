@@ -18,10 +18,7 @@ from opentelemetry._logs import Logger, LoggerProvider, LogRecord, NoOpLogger, g
 from logwell_otel._encoding.exceptions import exception_details, is_recorded
 from logwell_otel._encoding.values import clean_attributes, clean_value, describe
 from logwell_otel.context import add_context
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+from logwell_otel.errors import config_error
 
 try:
     from opentelemetry.instrumentation.logging.handler import LoggingHandler
@@ -32,32 +29,13 @@ except ImportError as error:
         "pip install 'opentelemetry-instrumentation-logging>=0.61b0'"
     ) from error
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _MAX_SHOWN_ARGUMENTS = 200
 
 # One for all handlers: what one of them logs by accident, the others must not pick up.
 _emitting: ContextVar[bool] = ContextVar("logwell_otel_handler_emitting", default=False)
-
-
-@dataclass
-class HandlerCounts:
-    """What a handler has kept from the application.
-
-    Attributes:
-        values_replaced: Attribute values and arguments that could not be had; the record
-            was sent with a placeholder that says why.
-        messages_unformatted: Messages whose arguments did not fit their format; sent as
-            they were written, with the reason. A formatter that raised counts too.
-        records_lost: Records that could not be handed over at all: a processor raised.
-        records_recursive: Records logged while a record was being handled, by a
-            `__str__`, by OpenTelemetry or by an exporter; not sent, or there is no end.
-        errors_unreported: Lost records that could not even be reported on stderr.
-    """
-
-    values_replaced: int = 0
-    messages_unformatted: int = 0
-    records_lost: int = 0
-    records_recursive: int = 0
-    errors_unreported: int = 0
 
 
 class LogwellLoggingHandler(LoggingHandler):
@@ -94,11 +72,11 @@ class LogwellLoggingHandler(LoggingHandler):
 
     @property
     def counts(self) -> HandlerCounts:
-        """What has been contained so far, as a copy."""
+        """What has been kept from the application so far, as a copy."""
         return replace(self._counts)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand a record over. Raises nothing that is an `Exception`."""
+        """Hand a record to OpenTelemetry. Raises nothing that is an `Exception`."""
         if _emitting.get():
             self._counts.records_recursive += 1
             return
@@ -112,7 +90,7 @@ class LogwellLoggingHandler(LoggingHandler):
             _emitting.reset(token)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The body of a record; called when a formatter is set."""
+        """Return the body of a record; called when a formatter is set."""
         try:
             return super().format(record)
         except Exception:  # noqa: BLE001 - a formatter is the application's code
@@ -132,7 +110,7 @@ class LogwellLoggingHandler(LoggingHandler):
             return
 
     def _prepared(self, record: logging.LogRecord) -> logging.LogRecord:
-        """A copy of the record in which nothing is left that raises."""
+        """Return a copy of the record in which nothing is left that raises."""
         if self.formatter is None:
             # A plain record: one of a class of its own may format its message itself, again.
             safe = logging.LogRecord.__new__(logging.LogRecord)
@@ -161,7 +139,7 @@ class LogwellLoggingHandler(LoggingHandler):
             return self._repaired_message(record)
 
     def _repaired_message(self, record: logging.LogRecord) -> str:
-        """The message with what cannot be had replaced; unformatted if that does not help."""
+        """Return the message with what cannot be had replaced, unformatted if need be."""
         template, replaced = clean_value(record.msg)
         arguments, more = clean_value(record.args)
         self._counts.values_replaced += replaced + more
@@ -172,6 +150,96 @@ class LogwellLoggingHandler(LoggingHandler):
             self._counts.messages_unformatted += 1
             shown = repr(arguments)[:_MAX_SHOWN_ARGUMENTS]
             return f"{text} [not formatted: {describe(error)}; arguments: {shown}]"
+
+
+@dataclass
+class HandlerCounts:
+    """What a handler has kept from the application.
+
+    Attributes:
+        values_replaced: Attribute values and arguments that could not be had; the record
+            was sent with a placeholder that says why.
+        messages_unformatted: Messages whose arguments did not fit their format; sent as
+            they were written, with the reason. A formatter that raised counts too.
+        records_lost: Records that could not be handed over at all: a processor raised.
+        records_recursive: Records logged while a record was being handled, by a
+            `__str__`, by OpenTelemetry or by an exporter; not sent, or there is no end.
+        errors_unreported: Lost records that could not even be reported on stderr.
+    """
+
+    values_replaced: int = 0
+    messages_unformatted: int = 0
+    records_lost: int = 0
+    records_recursive: int = 0
+    errors_unreported: int = 0
+
+
+def install_handler(
+    logger: logging.Logger, provider: LoggerProvider, threshold: int
+) -> logging.Handler | None:
+    """Have records of `logger` reach `provider` once.
+
+    Args:
+        logger: Where records come from.
+        provider: Where they go, if no handler takes them to OpenTelemetry already. One that
+            does, as under zero-code start-up, is made safe.
+        threshold: Least severe level that passes. The logger is opened up to it if it lets
+            less through. With `NOTSET` the logger's own level decides.
+
+    Returns:
+        The handler that was added, None if one was there.
+    """
+    added: logging.Handler | None = None
+    if found := _handlers_of(logger):
+        for handler in found:
+            make_safe(handler)
+    else:
+        added = LogwellLoggingHandler(threshold, provider)
+        logger.addHandler(added)
+    if threshold != logging.NOTSET and logger.getEffectiveLevel() > threshold:
+        logger.setLevel(threshold)
+    return added
+
+
+def make_safe(handler: LoggingHandler, provider: LoggerProvider | None = None) -> None:
+    """Have a handler of OpenTelemetry's do what `LogwellLoggingHandler` does.
+
+    Its level and filters stay.
+
+    Args:
+        handler: The handler. One of ours, or one with an `emit` of its own, is left alone.
+        provider: Where records go. Default: the global one.
+    """
+    if isinstance(handler, LogwellLoggingHandler) or "emit" in vars(handler):
+        return
+    safe = LogwellLoggingHandler(logger_provider=provider)
+    safe.formatter = handler.formatter
+    # On the object: its class is OpenTelemetry's, and other objects' of it.
+    vars(handler).update(emit=safe.emit, flush=safe.flush)
+
+
+def level_of(level: int | str) -> int:
+    """Return the number of a logging level.
+
+    Raises:
+        LogwellError: `INVALID_CONFIG`: there is no such level.
+    """
+    if isinstance(level, int):
+        return level
+    number = logging.getLevelName(level.strip().upper())
+    if isinstance(number, int):
+        return number
+    raise config_error(f"level: expected the name or number of a logging level, got {level!r}.")
+
+
+def _handlers_of(logger: logging.Logger) -> list[LoggingHandler]:
+    """OpenTelemetry's handlers that records of `logger` reach, ours among them."""
+    found: list[LoggingHandler] = []
+    current: logging.Logger | None = logger
+    while current is not None:
+        found += [handler for handler in current.handlers if isinstance(handler, LoggingHandler)]
+        current = current.parent if current.propagate else None
+    return found
 
 
 def _exception_of(record: logging.LogRecord) -> BaseException | None:
@@ -228,20 +296,3 @@ class _SafeLogger(Logger):
         # Not in the interface before OpenTelemetry 1.45; there, every logger is.
         ask = getattr(self._logger, "enabled", None)
         return True if ask is None else bool(ask(**question))
-
-
-def make_safe(handler: LoggingHandler, provider: LoggerProvider | None = None) -> None:
-    """Have `LogwellLoggingHandler` do what `handler` does. Its level and filters stay.
-
-    Args:
-        handler: A handler of OpenTelemetry's; one of ours is left alone.
-        provider: Where records go. Default: the global one.
-    """
-    from logwell_otel.handler import LogwellLoggingHandler  # noqa: PLC0415 - an extra
-
-    if isinstance(handler, LogwellLoggingHandler) or "emit" in vars(handler):
-        return
-    safe = LogwellLoggingHandler(logger_provider=provider)
-    safe.formatter = handler.formatter
-    # On the object: its class is OpenTelemetry's, and other objects' of it.
-    vars(handler).update(emit=safe.emit, flush=safe.flush)

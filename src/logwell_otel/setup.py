@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
-from logwell_otel import _process as exit_hooks
 from logwell_otel._config.options import Config
 from logwell_otel._delivery.worker import flush_while_it_gets_on
 from logwell_otel._diagnostics import warn
 from logwell_otel._otel import LoggerProvider
+from logwell_otel._process import PerProcess, at_exit_of_children
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import config_error
 from logwell_otel.exporter import (
@@ -25,14 +25,15 @@ from logwell_otel.exporter import (
     LogwellLogExporter,
     exporters,
 )
-from logwell_otel.handler import make_safe
+from logwell_otel.handler import install_handler, level_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from opentelemetry.instrumentation.logging.handler import LoggingHandler
+    from typing_extensions import Unpack
 
+    from logwell_otel._config.arguments import PipelineOptions
     from logwell_otel.health import Health
 
 
@@ -40,17 +41,8 @@ if TYPE_CHECKING:
 MAX_QUEUE_SIZE: Final = 20_480
 MAX_EXPORT_BATCH_SIZE: Final = 500
 
-_lock = threading.Lock()
+_lock: Final = PerProcess(threading.Lock)
 _pipelines: Final[dict[tuple[str, int], Pipeline]] = {}
-
-
-def _after_in_child() -> None:
-    global _lock  # noqa: PLW0603 - the old one may be held by a thread that does not exist here
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # Not on Windows, which has no fork.
-    os.register_at_fork(after_in_child=_after_in_child)
 
 
 class Pipeline:
@@ -82,7 +74,7 @@ class Pipeline:
 
     def listen_to(self, logger: logging.Logger, threshold: int) -> None:
         """Have records of `logger` from level `threshold` on go through this pipeline."""
-        if (handler := attach(logger, self.provider, threshold)) is not None:
+        if (handler := install_handler(logger, self.provider, threshold)) is not None:
             self._handlers.append((logger, handler))
 
     def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
@@ -98,7 +90,7 @@ class Pipeline:
 
     def shutdown(self) -> None:
         """Deliver what is held and end this pipeline; a second call does nothing."""
-        with _lock:
+        with _lock.get():
             for key in [key for key, pipeline in _pipelines.items() if pipeline is self]:
                 del _pipelines[key]
         for logger, handler in self._handlers:
@@ -136,10 +128,9 @@ def configure(
     endpoint: str | None = None,
     api_key: str | None = None,
     *,
-    service: str | None = None,
     logger: logging.Logger | str | None = None,
     level: int | str | None = None,
-    **options: Any,
+    **options: Unpack[PipelineOptions],
 ) -> Pipeline:
     """Send what the standard library's logging, structlog or the OTel API log to Logwell.
 
@@ -152,51 +143,51 @@ def configure(
     Args:
         endpoint: Base URL of the server.
         api_key: The project's API key.
-        service: Service name, also of the resource if the provider is made here.
         logger: The logger that gets the handler, by default the root logger.
         level: Least severe level that is sent, by default `LOGWELL_LEVEL` or INFO. The logger
             is opened up to it if it lets less through, as the root logger does by default.
             With `logging.NOTSET` the logger's own level decides.
-        **options: Further arguments of `LogwellLogExporter`, except its `level`.
+        **options: Further arguments of `LogwellLogExporter`, except its `level`. A `service`
+            is also that of the resource, if the provider is made here.
 
     Raises:
+        TypeError: There is no option of that name.
         LogwellError: `INVALID_CONFIG` when a setting is missing or wrong, or when `redact`
             or `before_send` come too late for an exporter that zero-code start-up made.
         ImportError: opentelemetry-instrumentation-logging is not installed; the text says
             how to install it.
     """
-    arguments = {"service": service, **options}
-    config = Config.resolve(endpoint=endpoint, api_key=api_key, **arguments)
+    config = Config.resolve(endpoint=endpoint, api_key=api_key, **options)
     if level is None:
         level = "INFO" if config.origins["level"] == "default" else config.level
     threshold = level_of(level)
     target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
-    with _lock:
+    with _lock.get():
         pipeline = _pipelines.get(config.identity)
         made = pipeline is None
         if pipeline is None:
-            pipeline = _adopted(config, arguments) or _new(endpoint, api_key, arguments)
+            pipeline = _adopted(config, options) or _new(config, options.get("service"))
         pipeline.listen_to(target, threshold)
         _pipelines[config.identity] = pipeline
     if made:
-        exit_hooks.shut_down_in_children(pipeline)
+        at_exit_of_children(pipeline.shutdown)
     return pipeline
 
 
-def _adopted(config: Config, arguments: dict[str, Any]) -> Pipeline | None:
+def _adopted(config: Config, options: PipelineOptions) -> Pipeline | None:
     provider = get_logger_provider()
     exporter = zero_code_exporter(config.identity)
     if exporter is None or not isinstance(provider, LoggerProvider):
         return None
-    given = {name: value for name, value in arguments.items() if name != "api_key_file"}
+    given = {name: value for name, value in options.items() if name != "api_key_file"}
     if (warning := ignored_arguments(given)) is not None:
         warn(warning)
     return Pipeline(exporter, provider, ZeroCodeProcessor(provider, exporter))
 
 
-def _new(endpoint: str | None, api_key: str | None, arguments: dict[str, Any]) -> Pipeline:
-    exporter = LogwellLogExporter(endpoint, api_key, **arguments)
-    provider = _provider(arguments["service"])
+def _new(config: Config, service: str | None) -> Pipeline:
+    exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
+    provider = _provider(service)
     processor = _processor(exporter)
     provider.add_log_record_processor(processor)
     return Pipeline(exporter, provider, processor)
@@ -286,63 +277,3 @@ class ZeroCodeProcessor:
     def shutdown(self) -> None:
         """Flush only: the provider is not ours to end, and ends with the program."""
         flush_while_it_gets_on(self.force_flush, self._exporter.health)
-
-
-# The standard library's loggers -> OpenTelemetry: one handler, safe, and open to a level.
-
-
-def attach(
-    logger: logging.Logger, provider: LoggerProvider, threshold: int
-) -> logging.Handler | None:
-    """Have records of `logger` reach `provider` once.
-
-    Args:
-        logger: Where records come from.
-        provider: Where they go, if no handler takes them to OpenTelemetry already. One that
-            does, as under zero-code start-up, is made safe.
-        threshold: Least severe level that passes. The logger is opened up to it if it lets
-            less through. With `NOTSET` the logger's own level decides.
-
-    Returns:
-        The handler that was added, None if one was there.
-
-    Raises:
-        ImportError: opentelemetry-instrumentation-logging is not installed.
-    """
-    from logwell_otel.handler import LogwellLoggingHandler  # noqa: PLC0415 - an extra
-
-    handler: logging.Handler | None = None
-    if found := _handlers_of(logger):
-        for one in found:
-            make_safe(one)
-    else:
-        handler = LogwellLoggingHandler(threshold, provider)
-        logger.addHandler(handler)
-    if threshold != logging.NOTSET and logger.getEffectiveLevel() > threshold:
-        logger.setLevel(threshold)
-    return handler
-
-
-def _handlers_of(logger: logging.Logger) -> list[LoggingHandler]:
-    from opentelemetry.instrumentation.logging.handler import LoggingHandler  # noqa: PLC0415
-
-    found: list[LoggingHandler] = []
-    current: logging.Logger | None = logger
-    while current is not None:
-        found += [handler for handler in current.handlers if isinstance(handler, LoggingHandler)]
-        current = current.parent if current.propagate else None
-    return found
-
-
-def level_of(level: int | str) -> int:
-    """The number of a logging level.
-
-    Raises:
-        LogwellError: `INVALID_CONFIG`: there is no such level.
-    """
-    if isinstance(level, int):
-        return level
-    number = logging.getLevelName(level.strip().upper())
-    if isinstance(number, int):
-        return number
-    raise config_error(f"level: expected the name or number of a logging level, got {level!r}.")

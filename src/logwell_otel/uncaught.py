@@ -45,7 +45,7 @@ class UncaughtCapture:
         self._threading_before, threading.excepthook = threading.excepthook, self._threading_hook
 
     def uninstall(self) -> None:
-        """Record nothing any more, and put the earlier hooks back where ours are in front."""
+        """Stop recording, and put the earlier hooks back where ours are in front."""
         global _installed  # noqa: PLW0603 - sys.excepthook is one for the process
         self._active = False
         if sys.excepthook is self._sys_hook:

@@ -5,57 +5,38 @@ from __future__ import annotations
 import functools
 import socket
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellLogExporter
-from logwell_otel._buffer.spool import Disk, Spool
-from logwell_otel._delivery.engine import Seams
+from logwell_otel._buffer.spool import Spool
+from logwell_otel._delivery.engine import Dependencies
+from support.bench import Bench
+from support.config import KEY
+from support.records import records
+from support.server import REFUSED
+from support.spool import Disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.socket
+
 SOON = 0.5
 GIVEN_UP = 3.0
 
 
-class SlowDisk(Disk):
-    """A disk whose operations wait while it is told to be slow."""
-
-    def __init__(self) -> None:
-        self.slow: frozenset[str] = frozenset()
-        self.works = threading.Event()
-        self.waits = threading.Event()
-
-    def _wait(self, operation: str) -> None:
-        if operation in self.slow:
-            self.waits.set()
-            self.works.wait(GIVEN_UP)
-
-    def write(self, fd: int, data: bytes) -> None:
-        self._wait("write")
-        super().write(fd, data)
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._wait("rename")
-        super().rename(source, target)
-
-    def unlink(self, path: Path) -> None:
-        self._wait("unlink")
-        super().unlink(path)
-
-
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
-    slow = SlowDisk()
-    monkeypatch.setattr("logwell_otel._buffer.spool.Spool", functools.partial(Spool, disk=slow))
-    yield slow
-    slow.works.set()
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    hanging = Disk()
+    monkeypatch.setattr(
+        "logwell_otel._buffer.spool.Spool", functools.partial(Spool, connect=hanging.connect)
+    )
+    yield hanging
+    hanging.works.set()
 
 
 @pytest.fixture
@@ -66,8 +47,8 @@ def nowhere() -> str:
 
 
 def exporter_to(url: str, spool_dir: Path, **options: Any) -> LogwellLogExporter:
-    quiet = Seams(say=lambda _: None)
-    return LogwellLogExporter(url, KEY, spool_dir=spool_dir, _seams=quiet, **options)
+    quiet = Dependencies(say=lambda _: None)
+    return LogwellLogExporter(url, KEY, spool_dir=spool_dir, _dependencies=quiet, **options)
 
 
 def wait_until_on_disk(exporter: LogwellLogExporter, count: int) -> None:
@@ -86,13 +67,10 @@ def seconds_of_use(exporter: LogwellLogExporter) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("operation", ["write", "rename"])
-def test_while_entries_go_to_a_slow_disk(
-    tmp_path: Path, nowhere: str, disk: SlowDisk, operation: str
-) -> None:
+def test_while_entries_go_to_a_slow_disk(tmp_path: Path, nowhere: str, disk: Disk) -> None:
     """A burst of 20,000 during an outage lost 80 % in OpenTelemetry's queue otherwise."""
     exporter = exporter_to(nowhere, tmp_path / "spool")
-    disk.slow = frozenset({operation})
+    disk.works.clear()
     exporter.export(records(1_000))
     assert disk.waits.wait(GIVEN_UP)
     assert seconds_of_use(exporter) < SOON
@@ -102,21 +80,60 @@ def test_while_entries_go_to_a_slow_disk(
     exporter.shutdown()
 
 
-def test_while_the_files_of_a_dead_process_are_taken_over(
-    tmp_path: Path, nowhere: str, disk: SlowDisk
+def test_while_the_rows_of_a_dead_process_are_taken_over(
+    tmp_path: Path, nowhere: str, disk: Disk
 ) -> None:
     before = exporter_to(nowhere, tmp_path / "spool")
     before.export(records(1_000))
     before.shutdown()
     assert before.health().held_on_disk == 1_000
     exporter = exporter_to(nowhere, tmp_path / "spool")
-    disk.slow = frozenset({"rename"})
+    disk.works.clear()
     exporter.export(records(1))
     assert disk.waits.wait(GIVEN_UP)
     assert seconds_of_use(exporter) < SOON
     disk.works.set()
     wait_until_on_disk(exporter, 1_501)
     assert exporter.health().recovered == 1_000
+    exporter.shutdown()
+
+
+@pytest.mark.parametrize("server", ["refuses", "hangs"])
+def test_a_disk_that_hangs_holds_up_shutdown_no_longer_than_a_server_that_hangs(
+    tmp_path: Path, disk: Disk, nowhere: str, server: str
+) -> None:
+    """It took as long as the disk hung."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hanging = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        exporter = exporter_to(nowhere if server == "refuses" else hanging, tmp_path / "spool")
+        disk.works.clear()
+        exporter.export(records(100))
+        assert disk.waits.wait(GIVEN_UP)
+        began = time.monotonic()
+        assert not exporter.force_flush(200)
+        assert time.monotonic() - began < SOON
+        exporter.shutdown()
+        assert time.monotonic() - began < 5.5
+        health = exporter.health()
+        assert health.handed_over == health.dropped_total + health.held == 100
+
+
+def test_a_full_memory_waits_for_a_disk_that_hangs_once(
+    tmp_path: Path, nowhere: str, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logwell_otel._buffer.outbox._LONGEST_WAIT", 0.5)
+    exporter = exporter_to(nowhere, tmp_path / "spool", max_queue_bytes=1024 * 1024)
+    batches = [records(1_000, batch * 1_000) for batch in range(20)]
+    disk.works.clear()
+    waits = []
+    for batch in batches:
+        began = time.monotonic()
+        exporter.export(batch)
+        waits.append(time.monotonic() - began)
+    assert sum(waited >= 0.5 for waited in waits) == 1
+    health = exporter.health()
+    assert health.held + health.dropped["queue_overflow"] == 20_000
+    disk.works.set()
     exporter.shutdown()
 
 

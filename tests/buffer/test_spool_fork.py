@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sqlite3
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel._buffer.spool import SpoolCounters
-from spool_support import (
-    Child,
-    FailingDisk,
+from logwell_otel._buffer.spool import SpoolDiskError
+from support.process import Child, say
+from support.spool import (
+    Disk,
     World,
-    check_sum,
+    chunk,
+    chunks,
     drain,
-    entries,
-    entry,
-    numbers,
-    say,
+    told,
 )
 
 if TYPE_CHECKING:
@@ -44,58 +44,79 @@ def fork_without_hooks() -> int:
     return int(ctypes.PyDLL(None).fork())
 
 
-@pytest.mark.parametrize("fork", [os.fork, fork_without_hooks])
-def test_the_child_holds_nothing_and_keeps_its_own(world: World, fork: Callable[[], int]) -> None:
+def test_the_child_holds_nothing_and_keeps_its_own(world: World) -> None:
     spool = world.open()
-    spool.store(entries(0, 3))
+    spool.store(chunks(0, 3))
 
     def work(out: int) -> None:
-        assert spool.counters == SpoolCounters()
         assert spool.take() is None
-        assert spool.adopt() == 0  # the parent lives
-        spool.store(entries(10, 2))
-        assert spool.counters.entries_held == 2
+        assert world.look(spool) == {}  # the parent lives
+        spool.store(chunks(10, 2))
+        assert spool.entries() == 2
 
-    Child(work, fork).join()
-    spool.store([entry(3)])
-    assert spool.counters.entries_held == 4
-    assert spool.adopt() == 2
+    Child(work).join()
+    spool.store([chunk(3)])
+    assert spool.entries() == 4
+    assert world.look(spool) == {"recovered": 2}
     assert sorted(drain(spool)) == [0, 1, 2, 3, 10, 11]
-    check_sum(spool)
 
 
-@pytest.mark.parametrize("fork", [os.fork, fork_without_hooks])
-def test_the_child_cannot_settle_the_parents_chunk(world: World, fork: Callable[[], int]) -> None:
+def test_a_child_of_a_spool_that_is_not_in_use_has_its_own_without_hooks_too(world: World) -> None:
     spool = world.open()
-    spool.store(entries(0, 3))
-    chunk = spool.take()
-    assert chunk is not None
 
     def work(out: int) -> None:
-        spool.store([entry(10)])
-        assert numbers(spool.take()) == [10]
-        spool.done(chunk)
-        spool.give_back(chunk)
-        assert spool.counters.entries_held == 1
+        spool.store(chunks(0, 2))
+
+    Child(work, fork_without_hooks).join()
+    assert world.look(spool) == {"recovered": 2}
+
+
+def test_a_child_without_hooks_does_not_touch_a_database_that_was_open(world: World) -> None:
+    """SQLite believes that it has its parent's locks there, and would write without any."""
+    spool = world.open()
+    spool.store(chunks(0, 3))
+
+    def work(out: int) -> None:
+        with pytest.raises(SpoolDiskError, match="without Python's hooks"):
+            spool.store([chunk(10)])
         spool.close()
 
+    Child(work, fork_without_hooks).join()
+    assert drain(spool) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("fork", [os.fork, fork_without_hooks])
+def test_what_a_child_opens_after_closing_all_descriptors_is_not_closed_by_us(
+    world: World, fork: Callable[[], int]
+) -> None:
+    """Daemons close all they have and open files of their own, under the same numbers."""
+    spool = world.open()
+    spool.store(chunks(0, 3))
+
+    def work(out: int) -> None:
+        os.closerange(3, out)
+        os.closerange(out + 1, 256)
+        own = [os.open(os.devnull, os.O_RDONLY) for _ in range(32)]
+        try:
+            spool.store([chunk(10)])
+        except SpoolDiskError:
+            assert fork is fork_without_hooks
+        spool.close()
+        for fd in own:
+            os.fstat(fd)
+
     Child(work, fork).join()
-    assert spool.adopt() == 1
-    spool.give_back(chunk)
-    assert sorted(drain(spool)) == [0, 1, 2, 10]
+    assert spool.entries() == 3
 
 
-def test_a_living_child_does_not_keep_the_dead_parents_lock(world: World) -> None:
-    # The lock belongs to the open file, which parent and child share: a child
-    # that never logs must still let go of its copy.
+def test_a_living_child_does_not_keep_the_dead_parents_rows(world: World) -> None:
     wait, go = os.pipe()
 
     def sleep(out: int) -> None:
         os.read(wait, 1)
 
     def parent(out: int) -> None:
-        spool = world.open()
-        spool.store(entries(0, 3))
+        world.open().store(chunks(0, 3))
         Child(sleep)
         say(out, "forked")
         os.read(wait, 1)
@@ -103,63 +124,76 @@ def test_a_living_child_does_not_keep_the_dead_parents_lock(world: World) -> Non
     child = Child(parent)
     assert child.line() == "forked"
     spool = world.open()
-    assert spool.adopt() == 0
+    assert world.look(spool) == {}
     os.kill(child.pid, 9)
     os.waitpid(child.pid, 0)
-    world.sleep(11)
-    assert spool.adopt() == 3
+    assert world.look(spool) == {"recovered": 3}
     os.write(go, b"!")
     child.rest()
     for fd in (wait, go):
         os.close(fd)
 
 
-def test_a_child_ending_does_not_free_the_parents_lock(world: World) -> None:
+def test_a_child_ending_does_not_free_the_parents_rows(world: World) -> None:
     spool = world.open()
-    spool.store(entries(0, 3))
+    spool.store(chunks(0, 3))
     Child(lambda _: spool.close()).join()
     Child(lambda _: None).join()
-    other = Child(lambda out: say(out, world.open().adopt()))
-    assert other.join() == ["0"]
+
+    def other(out: int) -> None:
+        say(out, world.look(world.open()))
+
+    assert Child(other).join() == ["{}"]
     assert drain(spool) == [0, 1, 2]
 
 
-def test_a_fork_while_another_thread_writes_does_not_block_the_child(world: World) -> None:
-    class SlowDisk(FailingDisk):
-        def write(self, fd: int, data: bytes) -> None:
-            if threading.current_thread() is not threading.main_thread():
-                writing.set()
-                assert go_on.wait(30)
-            super().write(fd, data)
+def test_a_fork_while_the_disk_hangs_takes_a_second_and_leaves_the_disk_alone(
+    world: World,
+) -> None:
+    disk = Disk()
+    spool = world.open(connect=disk.connect)
+    spool.store(chunks(0, 3))
 
-    writing, go_on = threading.Event(), threading.Event()
-    spool = world.open(disk=SlowDisk())
-    thread = threading.Thread(target=spool.store, args=(entries(0, 3),))
+    def store() -> None:
+        with spool.lock:
+            spool.store([chunk(3)])
+
+    disk.works.clear()
+    thread = threading.Thread(target=store)
     thread.start()
-    assert writing.wait(30)
+    assert disk.waits.wait(10)
 
     def work(out: int) -> None:
-        spool.store(entries(10, 2))
-        say(out, *drain(spool))
-        spool.close()
+        disk.works.set()
+        with pytest.raises(SpoolDiskError, match="without Python's hooks"):
+            spool.store([chunk(10)])
 
-    assert Child(work).join() == ["10 11"]
-    go_on.set()
+    began = time.monotonic()
+    child = Child(work)
+    assert time.monotonic() - began < 2
+    child.join()
+    disk.works.set()
     thread.join()
-    assert drain(spool) == [0, 1, 2]
+    assert drain(spool) == [0, 1, 2, 3]
 
 
-def test_threads_of_a_child_agree_on_one_spool(world: World) -> None:
+def test_many_children_at_once_leave_a_sound_database(world: World) -> None:
     spool = world.open()
-    spool.store([entry(0)])
+    spool.store(chunks(0, 3))
 
-    def work(out: int) -> None:
-        threads = [threading.Thread(target=spool.store, args=([entry(n)],)) for n in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        say(out, spool.counters.stored, *sorted(drain(spool)))
-        spool.close()
+    def work(first: int) -> None:
+        for number in range(first, first + 50):
+            spool.store([chunk(number)])
 
-    assert Child(work).join() == ["8 0 1 2 3 4 5 6 7"]
+    children = [Child(lambda _, n=n: work(n * 1000)) for n in range(1, 6)]  # type: ignore[misc]
+    for number in range(3, 50):
+        spool.store([chunk(number)])
+    for child in children:
+        child.join()
+    while world.look(spool):
+        pass
+    assert sorted(drain(spool)) == [n * 1000 + number for n in range(6) for number in range(50)]
+    db = sqlite3.connect(world.database)
+    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    db.close()
+    assert told(spool) == {}

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import os
 import re
+import sqlite3
 import stat
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwell_otel._buffer.spool import Spool, SpoolError, paths
-from spool_support import ENDPOINT, World, drain, entries, entry
+from logwell_otel._buffer.spool import Spool, SpoolError, owner, paths, store
+from support.spool import ENDPOINT, World, chunk, drain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,60 +34,60 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
+def opened(directory: Path, endpoint: str = ENDPOINT, service: str = "s") -> Spool:
+    return Spool(directory, endpoint=endpoint, service=service, project=lambda: "p")
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 def test_directories_are_0700_and_files_0600_whatever_the_umask(world: World, umask: int) -> None:
     old = os.umask(umask)
     try:
-        world.open().store(entries(0, 150))
-        for path in [world.directory, *world.directory.rglob("*")]:
-            assert mode(path) == (0o700 if path.is_dir() else 0o600), path
+        world.open().store([chunk(0, 100)])
+        files = list(world.directory.iterdir())
+        assert {path.name.rpartition(".")[2] for path in files} == {
+            "db",
+            "db-wal",
+            "db-shm",
+            "owner",
+        }
+        for path in files:
+            assert mode(path) == 0o600, path
+        assert mode(world.directory) == 0o700
     finally:
         os.umask(old)
 
 
 def test_missing_parents_are_made(tmp_path: Path) -> None:
-    Spool(tmp_path / "a" / "b", endpoint=ENDPOINT, service="s")
+    opened(tmp_path / "a" / "b")
     assert mode(tmp_path / "a" / "b") == 0o700
 
 
 def test_the_directory_may_be_reached_by_a_link(world: World, tmp_path: Path) -> None:
     real = tmp_path / "real"
-    real.mkdir()
+    real.mkdir(mode=0o700)
     world.directory.symlink_to(real)
     spool = world.open()
     assert spool.path.parent == real
-    spool.store([entry(0)])
+    spool.store([chunk(0)])
     assert drain(spool) == [0]
 
 
-def test_a_link_below_the_directory_is_refused(world: World, tmp_path: Path) -> None:
-    spool = world.open()
-    spool.path.rmdir()
+@pytest.mark.parametrize("there", [False, True])
+def test_a_link_below_the_directory_is_refused(world: World, tmp_path: Path, there: bool) -> None:
     elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    spool.path.symlink_to(elsewhere)
+    if there:
+        elsewhere.write_bytes(b"")
+    path = world.open().path
+    path.unlink()
+    path.symlink_to(elsewhere)
     with pytest.raises(SpoolError, match=r"symbolic link.*Remove the link"):
         world.open()
-    assert list(elsewhere.iterdir()) == []
+    assert not there or elsewhere.read_bytes() == b""
 
 
-def test_an_instance_that_is_a_link_is_never_adopted(world: World, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "1-00000000"
-    elsewhere.mkdir()
-    (elsewhere / "1800000000000-00000001-001.ndjson").write_bytes(
-        b"logwell-spool 1\n" + entry(666) + b"\n"
-    )
-    spool = world.open()
-    (spool.path / "1-00000000").symlink_to(elsewhere)
-    assert spool.adopt() == 0
-    assert len(list(elsewhere.iterdir())) == 1
-
-
-@pytest.mark.parametrize("where", ["root", "pool"])
-def test_a_directory_everybody_may_write_to_is_refused(world: World, where: str) -> None:
-    spool = world.open()
-    path = world.directory if where == "root" else spool.path
-    path.chmod(0o777)
+def test_a_directory_everybody_may_write_to_is_refused(world: World) -> None:
+    world.open()
+    world.directory.chmod(0o777)
     with pytest.raises(SpoolError, match=r"writable by every user \(mode 0777\).*logwell"):
         world.open()
 
@@ -96,51 +98,40 @@ def test_the_advice_to_name_a_directory_below_works(world: World) -> None:
     world.directory.chmod(0o777)
     world.directory = world.directory / "logwell"
     spool = world.open()
-    spool.store([entry(0)])
+    spool.store([chunk(0)])
     assert drain(spool) == [0]
 
 
 def test_what_kubernetes_opens_to_a_group_is_closed_again(world: World) -> None:
     # kubelet adds g+rwx and setgid to everything in a volume with an fsGroup,
     # at each mount. Refusing would strand what is in it.
-    world.open().store(entries(0, 3))
+    world.open().store([chunk(0, 3)])
     world.kill()
     for path in [world.directory, *world.directory.rglob("*")]:
         path.chmod(mode(path) | (0o2770 if path.is_dir() else 0o660))
     spool = world.open()
-    assert mode(spool.path) == 0o700
+    assert mode(spool.path) == 0o600
     assert mode(world.directory) & 0o7777 == 0o2770  # the user's own: left as it is
-    assert spool.adopt() == 3
+    assert world.look(spool) == {"recovered": 3}
     assert drain(spool) == [0, 1, 2]
 
 
 @root_only
-@pytest.mark.parametrize("where", ["root", "pool"])
-def test_somebody_elses_directory_is_refused(world: World, where: str) -> None:
+@pytest.mark.parametrize("where", ["root", "database"])
+def test_what_is_somebody_elses_is_refused(world: World, where: str) -> None:
     spool = world.open()
     os.chown(world.directory if where == "root" else spool.path, 12345, -1)
     with pytest.raises(SpoolError, match="belongs to user id 12345, not to 0"):
         world.open()
 
 
-@root_only
-def test_somebody_elses_instances_and_files_are_left_alone(world: World) -> None:
-    world.open().store(entries(0, 3))
-    world.open().store(entries(3, 3))
-    planted, instance = world.files()[0], world.files()[1].parent
-    os.chown(planted, 12345, -1)
-    os.chown(instance, 12345, -1)
-    spool = world.restart()
-    assert drain(spool) == []
-    assert planted.exists()
-    assert len(list(instance.iterdir())) == 1
-
-
-def test_a_file_in_the_directorys_place_is_refused(world: World, tmp_path: Path) -> None:
+def test_a_file_in_the_directorys_place_and_a_directory_in_the_files(
+    world: World, tmp_path: Path
+) -> None:
     spool = world.open()
-    spool.path.rmdir()
-    spool.path.write_text("")
-    with pytest.raises(SpoolError, match="is not a directory"):
+    spool.path.unlink()
+    spool.path.mkdir()
+    with pytest.raises(SpoolError, match="is not a file"):
         world.open()
     world.directory = tmp_path / "file"
     world.directory.write_text("")
@@ -154,6 +145,53 @@ def test_a_directory_that_cannot_be_written_to_is_refused(
     world.open()
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(SpoolError, match=r"not readable and writable.*mode 0700"):
+        world.open()
+
+
+def test_a_file_system_without_locks_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(owner, "_lock", refuse)
+    with pytest.raises(SpoolError, match=r"no locks.*name a directory on a local disk"):
+        world.open()
+    assert list(world.directory.iterdir()) == []
+
+
+def test_a_network_file_system_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "network_file_system", lambda _: "nfs4")
+    with pytest.raises(SpoolError, match=r"network file system \(nfs4\).*local disk"):
+        world.open()
+
+
+def test_the_kind_of_file_system_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert paths.network_file_system(tmp_path) is None
+    device = tmp_path.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    line = f"36 35 {number} / /srv rw,relatime - nfs4 host:/srv rw,vers=4\n"
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: line)
+    assert paths.network_file_system(tmp_path) == "nfs4"
+
+
+def test_a_file_system_without_a_write_ahead_log_is_refused(world: World) -> None:
+    class NoLog(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            return super().execute(sql.replace("= WAL", "= DELETE"), *parameters)
+
+    with pytest.raises(SpoolError, match=r"cannot keep a write-ahead log \(it offers 'delete'\)"):
+        world.open(connect=functools.partial(sqlite3.connect, factory=NoLog))
+
+
+def test_a_python_without_sqlite_is_told_what_to_do(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "OLDEST_SQLITE", (99, 0, 0))
+    with pytest.raises(SpoolError, match=r"has SQLite 3\..*needs 99\.0\.0 or later"):
+        world.open()
+    monkeypatch.setattr(store, "sqlite3", None)
+    with pytest.raises(SpoolError, match="built without the module sqlite3"):
         world.open()
 
 
@@ -176,13 +214,13 @@ def test_spellings_of_one_endpoint_are_one_pool(endpoint: str, canonical: str) -
 @pytest.mark.parametrize("endpoint", ["", "no-url", "https://", "http://h:port", "http://[::1"])
 def test_an_endpoint_without_a_host_is_refused(world: World, endpoint: str) -> None:
     with pytest.raises(SpoolError, match="named after this endpoint"):
-        Spool(world.directory, endpoint=endpoint, service="s")
+        opened(world.directory, endpoint)
 
 
 def test_credentials_are_nowhere_on_disk(world: World) -> None:
     endpoint = "https://user:lw_secret@logs.example.com?token=lw_secret"
-    spool = Spool(world.directory, endpoint=endpoint, service="s")
-    spool.store([entry(0)])
+    spool = opened(world.directory, endpoint)
+    spool.store([chunk(0)])
     for path in world.directory.rglob("*"):
         assert "secret" not in str(path)
         assert path.is_dir() or b"secret" not in path.read_bytes()
@@ -191,7 +229,7 @@ def test_credentials_are_nowhere_on_disk(world: World) -> None:
 
 def test_a_service_name_from_a_broken_environment_is_no_obstacle(world: World) -> None:
     spool = world.open(service="caf\udce9")
-    spool.store([entry(0)])
+    spool.store([chunk(0)])
     assert drain(spool) == [0]
 
 
@@ -204,7 +242,6 @@ def test_the_name_is_the_same_at_every_start() -> None:
 def test_any_service_name_gives_a_plain_directory_name_of_its_own(one: str, other: str) -> None:
     name = paths.pool_name(ENDPOINT, one)
     assert re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,80}", name)
-    assert paths.is_pool_name(name)
     assert (name == paths.pool_name(ENDPOINT, other)) is (one == other)
 
 
@@ -220,10 +257,3 @@ def test_any_service_name_gives_a_plain_directory_name_of_its_own(one: str, othe
 )
 def test_a_directory_that_a_restart_empties_is_known(directory: str, volatile: bool) -> None:
     assert paths.emptied_at_restart(Path(directory)) is volatile
-
-
-def test_the_spool_tells_that_a_restart_empties_it(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
-    assert world.open().emptied_at_restart

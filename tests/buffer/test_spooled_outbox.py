@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kit import REFUSED, SERVER_ERROR, Bench, answer, messages, record, records
 from logwell_otel import LogwellError, LogwellErrorCode
+from logwell_otel._buffer.outbox import Outbox
+from logwell_otel._buffer.spool import Spool
+from logwell_otel._diagnostics import Notices
+from logwell_otel.cli.pools import list_spools
+from support.bench import Bench
+from support.records import messages, record, records
+from support.server import REFUSED, SERVER_ERROR, UNAUTHORIZED, answer
+from support.spool import Disk, World, chunk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,12 +26,8 @@ if TYPE_CHECKING:
 
 
 def on_disk(directory: Path) -> int:
-    """Entries in the files below `directory`."""
-    return sum(
-        len(path.read_bytes().splitlines()) - 1
-        for path in directory.rglob("*")
-        if path.is_file() and path.read_bytes().startswith(b"logwell-spool ")
-    )
+    """Entries in the databases in `directory`."""
+    return sum(pool.entries for pool in list_spools(directory))
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def test_while_all_is_well_nothing_is_written(bench: Bench, tmp_path: Path) -> N
     assert on_disk(tmp_path) == 0
 
 
-def test_after_a_failure_everything_is_on_disk_at_the_keepers_next_look(
+def test_after_a_failure_everything_is_on_disk_at_the_flushers_next_look(
     bench: Bench, tmp_path: Path
 ) -> None:
     bench.server.always = lambda _: REFUSED
@@ -215,16 +220,17 @@ def test_the_sum_holds_between_what_the_disk_did_and_its_count(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever asks for the health while a disk works must find every entry once."""
-    reserve = bench.engine.outbox._disk._reserve  # noqa: SLF001 - the moment to look at
-    look, looks = reserve.look, 0
+    spool = bench.exporter._spool  # noqa: SLF001 - the moment to look at
+    assert spool is not None
+    changes, looks = spool.changes, 0
 
     def looking() -> Any:
         nonlocal looks
         looks += 1
         bench.check_ledger()
-        return look()
+        return changes()
 
-    monkeypatch.setattr(reserve, "look", looking)
+    monkeypatch.setattr(spool, "changes", looking)
     bench.server.always = lambda entries: (
         answer(413, "too large") if len(entries) > 40 else REFUSED if looks < 30 else None
     )
@@ -264,4 +270,146 @@ def test_what_is_split_is_not_joined_again_by_the_spool(bench: Bench, status: in
     expected = [text for text in messages(300) if status == 413 or text != "message 17"]
     assert sorted(bench.server.stored) == sorted(expected)
     assert len(bench.server.requests) - before < 30
+    bench.check_ledger()
+
+
+def test_a_flush_is_exact_whatever_went_to_disk_in_which_order(tmp_path: Path) -> None:
+    """It said True with nothing stored, once an older chunk went to disk after a younger one."""
+    with World(tmp_path) as world:
+        spool = world.open()
+        box = Outbox(1_000_000, spool, notices=Notices(None, None, say=lambda _: None))
+        box.put([chunk(0, 3)])
+        older = box.take()
+        assert older is not None
+        mark = box.mark()
+        box.put([chunk(3, 10)])
+        younger = box.take()
+        assert younger is not None
+        for one in (younger, older):
+            with spool.lock:
+                box._memory.is_on_disk(one, spool.store([one])[0])  # noqa: SLF001 - this order
+            box.put_back([one])
+        assert box.holdings().entries_on_disk == 13
+        assert not box.is_settled(mark)
+        last = box.mark()
+        for waiting in (False, True):
+            taken = box.take()
+            assert taken is not None
+            box.settle(taken, accepted=taken.count)
+            assert box.is_settled(mark) is (waiting or taken.count == 3)
+        assert box.is_settled(last)
+
+
+def test_what_a_defect_interrupts_while_it_is_stored_is_not_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something else than a disk's refusal left the chunk between memory and disk for ever."""
+    spool = bench.exporter._spool  # noqa: SLF001 - where the defect is
+    assert spool is not None
+    bench.exporter.export(records(150))
+    bench.clock.sleep(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(spool, "store", lambda *_: 1 / 0)
+        bench.keep()
+    bench.engine.notices.dispatch()
+    assert "Looking after the spool failed with ZeroDivisionError" in bench.said[-1]
+    bench.check_ledger()
+    assert bench.exporter.health().held_in_memory == 150
+    bench.run()
+    assert bench.server.stored == messages(150)
+
+
+def test_a_spool_that_cannot_be_read_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was said nowhere: entries just stayed where they were."""
+    disk = Disk()
+    monkeypatch.setattr(
+        "logwell_otel._buffer.spool.Spool", functools.partial(Spool, connect=disk.connect)
+    )
+    bench = Bench(spool_dir=str(tmp_path))
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(10))
+    bench.run(1)
+    assert bench.exporter.health().held_on_disk == 10
+    disk.error, disk.reads_fail = sqlite3.OperationalError("disk I/O error"), True
+    bench.server.always = lambda _: None
+    bench.run(60)
+    assert sum("disk I/O error. What lies there is left alone" in text for text in bench.said) == 1
+    disk.error = None
+    bench.run()
+    assert bench.server.stored == messages(10)
+    bench.check_ledger()
+
+
+def test_a_key_that_was_read_again_sends_what_was_stored_with_the_old_one(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("lw_" + "a" * 32)
+    bench = Bench(spool_dir=str(tmp_path / "spool"), api_key_file=key)
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(10))
+    bench.run(5)
+    key.write_text("lw_" + "b" * 32)
+    bench.server.replies = [UNAUTHORIZED]
+    bench.server.always = lambda _: None
+    bench.run()
+    assert bench.server.stored == messages(10)
+    assert on_disk(tmp_path / "spool") == 0
+
+
+def test_two_projects_with_one_service_name_do_not_get_each_others_entries(tmp_path: Path) -> None:
+    first = Bench(spool_dir=str(tmp_path), api_key="lw_" + "a" * 32)
+    first.server.always = lambda _: REFUSED
+    first.exporter.export(records(10))
+    first.exporter.shutdown()
+    second = Bench(spool_dir=str(tmp_path), api_key="lw_" + "b" * 32)
+    second.exporter.export(records(1, 10))
+    second.run()
+    assert second.server.stored == ["message 10"]
+    assert sum("stored for another key" in text for text in second.said) == 1
+    assert second.exporter.health().recovered == 0
+    again = Bench(spool_dir=str(tmp_path), api_key="lw_" + "a" * 32)
+    again.exporter.export(records(1, 20))
+    again.run()
+    assert sorted(again.server.stored) == sorted([*messages(10), "message 20"])
+
+
+@pytest.mark.parametrize("damage", [False, True])
+def test_a_database_that_is_lost_in_an_outage_costs_what_was_in_it(
+    bench: Bench, tmp_path: Path, damage: bool
+) -> None:
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(100))
+    bench.run(1)
+    for path in tmp_path.glob("*.db*"):
+        if damage:
+            path.write_bytes(b"\xff" * 10_000)
+        else:
+            path.unlink()
+    bench.exporter.export(records(200, 100))
+    bench.keep()
+    assert on_disk(tmp_path) == bench.exporter.health().held_on_disk == 200
+    reason = "spool_unreadable" if damage else "spool_gone"
+    assert bench.exporter.health().dropped == {reason: 100}
+    bench.engine.notices.dispatch()
+    assert any(("set aside" if damage else "deleted or replaced") in text for text in bench.said)
+    bench.check_ledger()
+    bench.server.always = lambda _: None
+    bench.run()
+    assert bench.server.stored == messages(200, 100)
+    bench.check_ledger()
+
+
+def test_rows_that_a_person_deletes_are_missed_and_counted(bench: Bench, tmp_path: Path) -> None:
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(300))
+    bench.run(1)
+    (path,) = tmp_path.glob("*.db")
+    with sqlite3.connect(path) as db:
+        db.execute("DELETE FROM chunks WHERE id = 2")
+    db.close()
+    bench.server.always = lambda _: None
+    bench.run()
+    assert len(bench.server.stored) == 200
+    assert bench.exporter.health().dropped == {"spool_gone": 100}
     bench.check_ledger()

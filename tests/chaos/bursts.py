@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from chaos.pipeline import Pipeline, texts
 from chaos.result import Trial
-from logwell_otel.devserver import DevServerProcess, FaultSettings, Outcome
+from logwell_otel.devserver import DevServerProcess, FaultOutcome, FaultSettings
 
 if TYPE_CHECKING:
     from chaos.result import Result
@@ -75,7 +75,7 @@ def in_an_outage(trouble: Trouble, *, spool: bool, records: int = 20_000) -> Res
         if trouble == "refusing":
             receiver.kill()
         else:
-            receiver.set_faults(FaultSettings(outcome=Outcome("hang")))
+            receiver.set_faults(FaultSettings(outcome=FaultOutcome("hang")))
         run.log(10)
         run.pipeline.provider.force_flush()
         time.sleep(1.2)  # the trouble is known, and a spool in use

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +18,7 @@ from chaos import (
     threads,
     workers,
 )
+from support.spool import FULL, READ_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,8 +133,8 @@ def _spools() -> list[Scenario]:
         _same("spool: subject restarted", partial(spools.subject_restarted, kill=False)),
         _same("spool: subject killed, restarted", partial(spools.subject_restarted, kill=True)),
         Scenario("spool: shared by two, one killed", spools.shared_by_two, None),
-        _same("spool: disk fills up", partial(spools.disk_fails, errno.ENOSPC)),
-        _same("spool: disk turns read-only", partial(spools.disk_fails, errno.EROFS)),
+        _same("spool: disk fills up", partial(spools.disk_fails, FULL)),
+        _same("spool: disk turns read-only", partial(spools.disk_fails, READ_ONLY)),
     ]
 
 

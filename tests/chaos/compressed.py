@@ -10,10 +10,10 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from kit import Clock
 from logwell_otel import LogwellLogExporter
-from logwell_otel._buffer.overflow import Keeper
-from logwell_otel._delivery.engine import Seams
+from logwell_otel._buffer.flusher import Flusher
+from logwell_otel._delivery.engine import Dependencies
+from support.clock import Clock
 
 if TYPE_CHECKING:
     from logwell_otel import LogwellError
@@ -40,7 +40,7 @@ class Compressed:
         self.errors: list[LogwellError] = []
         self.said: list[str] = []
         self.slowest = 0.0
-        seams = Seams(
+        dependencies = Dependencies(
             clock=self.clock,
             wall=self.clock,
             rng=random.Random(seed),
@@ -53,11 +53,11 @@ class Compressed:
             receiver.key,
             timeout=_TIMEOUT,
             on_error=self.errors.append,
-            _seams=seams,
+            _dependencies=dependencies,
             **options,
         )
         self._engine = self.exporter._engine  # noqa: SLF001 - driven from outside
-        self._keeper = Keeper(self._engine.outbox, lambda: None, self._engine._look_failed)  # noqa: SLF001
+        self._flusher = Flusher(self._engine.outbox, lambda: None, self._engine._look_failed)  # noqa: SLF001
 
     def export(self, batch: list[Any]) -> None:
         began = time.perf_counter()
@@ -70,7 +70,7 @@ class Compressed:
         while self.clock() < until:
             wait = self._engine.delivery.step()
             self._engine.notices.dispatch()
-            self._keeper.tick()
+            self._flusher.tick()
             if wait == 0:
                 self.clock.sleep(REQUEST_SECONDS)
             else:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from chaos.compressed import Compressed
 from chaos.pipeline import texts
 from chaos.result import Trial
-from kit import record, records
 from logwell_otel import LogwellErrorCode, LogwellLogExporter
 from logwell_otel.devserver import DevServer
+from support.records import record, records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

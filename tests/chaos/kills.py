@@ -102,7 +102,7 @@ def _recover(trial: Trial, receiver: DevServer, spool: Path, prefix: str) -> Non
         rescuer.started()
         trial.send(texts(1, prefix=prefix))
         rescuer.tell("hand", 0, 1)
-        time.sleep(0.5)  # its keeper looks for dead processes as it starts
+        time.sleep(0.5)  # its flusher looks for dead processes as it starts
         figures = rescuer.wait_until_nothing_is_held(_RECOVERY_SECONDS)
         trial.ledger(figures)
         trial.expect(figures.held == 0, f"{figures.held} still held by {prefix}")

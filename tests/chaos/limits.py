@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chaos.result import Trial
-from kit import RATE_LIMITED, Bench, Clock, Server, messages, records
-from logwell_otel.devserver.limits import TokenBucket
+from logwell_otel.devserver.ingest import RateLimit
+from support.bench import Bench
+from support.clock import Clock
+from support.records import messages, records
+from support.server import RATE_LIMITED, Server
 
 if TYPE_CHECKING:
     from chaos.result import Result
@@ -22,7 +25,7 @@ def a_tenth_of_what_is_believed(count: int = 10_000) -> Result:
     """
     trial = Trial()
     clock = Clock()
-    bucket = TokenBucket(60, clock)
+    bucket = RateLimit(60, clock)
     server = Server(clock)
     server.always = lambda _: None if bucket.take() else RATE_LIMITED
     bench = Bench(server)

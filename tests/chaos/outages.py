@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from chaos.compressed import Compressed
 from chaos.pipeline import Pipeline, texts
 from chaos.result import Trial
-from kit import records
 from logwell_otel._wire import MAX_ENTRIES
 from logwell_otel.devserver import DevServer, DevServerProcess
+from support.records import records
 
 if TYPE_CHECKING:
     from chaos.result import Result

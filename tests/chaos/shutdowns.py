@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from chaos.pipeline import texts
 from chaos.result import Figures, Trial
-from kit import records
 from logwell_otel import LogwellLogExporter
 from logwell_otel.devserver import DevServer
+from support.records import records
 
 if TYPE_CHECKING:
     from chaos.result import Result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import tempfile
 import time
@@ -13,11 +12,11 @@ from unittest import mock
 from chaos.pipeline import texts
 from chaos.process import SubjectProcess
 from chaos.result import Trial
-from kit import records
 from logwell_otel import LogwellLogExporter
 from logwell_otel._buffer.spool import Spool
 from logwell_otel.devserver import DevServer
-from spool_support import FailingDisk
+from support.records import records
+from support.spool import FULL, Disk
 
 if TYPE_CHECKING:
     from chaos.result import Result
@@ -89,13 +88,15 @@ def shared_by_two() -> Result:
         return trial.judge(entry.message for entry in receiver.entries())
 
 
-def disk_fails(code: int = errno.ENOSPC, *, batches: int = 20) -> Result:
+def disk_fails(error: Exception = FULL, *, batches: int = 20) -> Result:
     """The spool's disk fills up, or turns read-only, in the middle of an outage."""
-    trial, disk, said = Trial(), FailingDisk(), list[str]()
+    trial, disk, said = Trial(), Disk(), list[str]()
     with (
         tempfile.TemporaryDirectory() as directory,
         DevServer() as receiver,
-        mock.patch("logwell_otel._buffer.spool.Spool", functools.partial(Spool, disk=disk)),
+        mock.patch(
+            "logwell_otel._buffer.spool.Spool", functools.partial(Spool, connect=disk.connect)
+        ),
         mock.patch("logwell_otel._diagnostics.warn", said.append),
     ):
         exporter = LogwellLogExporter(receiver.url, receiver.key, spool_dir=directory)
@@ -104,7 +105,7 @@ def disk_fails(code: int = errno.ENOSPC, *, batches: int = 20) -> Result:
         for batch in range(batches):
             if batch == batches // 2:
                 trial.expect(_spooled(exporter, sent), "not in the spool though the disk was well")
-                disk.failing = {"create": code, "write": code}
+                disk.error = error
             trial.within("export", functools.partial(exporter.export, records(50, sent)))
             sent += 50
             time.sleep(0.05)

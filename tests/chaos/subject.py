@@ -17,8 +17,8 @@ from opentelemetry.sdk._logs import LoggerProvider
 
 from chaos.pipeline import texts
 from chaos.result import Figures
-from kit import record
 from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter
+from support.records import record
 
 
 class Subject:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from chaos.pipeline import Pipeline, texts
 from chaos.result import Figures, Trial
-from kit import records
 from logwell_otel import LogwellLogExporter
 from logwell_otel.devserver import DevServer
+from support.records import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from check_support import KEY, UP, clean_environment, closed_port
 from logwell_otel._version import __version__
 from logwell_otel.cli import main
 from logwell_otel.cli.check import startup
 from logwell_otel.devserver import DevServer
+from support.check import KEY, UP, clean_environment
+from support.server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {
         "opentelemetry-sdk": "1.45.1",
         "opentelemetry-instrumentation-logging": "0.66b1",
-        "httpx": "0.28.1",
+        "httpcore": "1.0.9",
     }
     monkeypatch.setattr(startup, "_version", versions.get)
     monkeypatch.setattr(startup, "start", lambda *_: UP)
@@ -45,7 +46,7 @@ def receiver() -> Iterator[DevServer]:
 def versions() -> str:
     return (
         f"Python {platform.python_version()} in {sys.prefix}, logwell-otel {__version__}, "
-        "opentelemetry-sdk 1.45.1, opentelemetry-instrumentation-logging 0.66b1, httpx 0.28.1"
+        "opentelemetry-sdk 1.45.1, opentelemetry-instrumentation-logging 0.66b1, httpcore 1.0.9"
     )
 
 
@@ -87,7 +88,7 @@ Server
   ok       DNS                  127.0.0.1 is an address, there is no name to look up
   ok       TCP                  connected to 127.0.0.1 port {port}
   ok       TLS                  not used on this machine: the endpoint is http://
-  ok       Health               healthy, database connected, version 1.1.3 (logwell-otel development receiver)
+  ok       Health               healthy, database connected, version 1.1.3 (logwell-otel development server)
   ok       Key                  the server knows it
   ok       Entry                accepted; look for it under the service 'shop'
   ok       Clock                within 5 s of the server's
@@ -156,7 +157,7 @@ def test_without_settings(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    port = closed_port()
+    port = free_port()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("ALL_PROXY", "http://proxy.example:1")
     given = ["--endpoint", f"http://127.0.0.1:{port}", "--api-key", KEY, "--timeout", "3"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -10,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from logwell_otel import devserver
 from logwell_otel._version import __version__
 from logwell_otel.cli import main
-from logwell_otel.devserver import server
 
 DEFAULTS = {
     "host": "127.0.0.1",
@@ -22,6 +23,7 @@ DEFAULTS = {
     "db": None,
     "faults": False,
     "quiet": False,
+    "colour": False,
 }
 
 
@@ -37,18 +39,41 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_arguments_reach_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A real key in the environment is none of this server's business: it would be printed.
+    monkeypatch.setenv("LOGWELL_API_KEY", "lw_" + "s" * 32)
     seen: list[dict[str, Any]] = []
 
     def note(**options: Any) -> int:
         seen.append(options)
         return 7
 
-    monkeypatch.setattr(server, "serve", note)
+    monkeypatch.setattr(devserver, "serve", note)
     given = ["--host", "::1", "--port", "1", "--api-key", "k", "--requests-per-minute", "9"]
     assert main(["serve", *given, "--db", "x.db", "--faults", "--quiet"]) == 7
     assert main(["serve"]) == 7
-    asked = ("::1", 1, "k", 9, "x.db", True, True)
+    asked = ("::1", 1, "k", 9, "x.db", True, True, False)
     assert seen == [dict(zip(DEFAULTS, asked, strict=True)), DEFAULTS]
+
+
+def test_entries_are_coloured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tty(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    seen: list[bool] = []
+
+    def note(*, colour: bool, **_: Any) -> int:
+        seen.append(colour)
+        return 0
+
+    monkeypatch.setattr(devserver, "serve", note)
+    monkeypatch.setattr(sys, "stdout", Tty())
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert main(["serve"]) == 0
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert main(["serve"]) == 0
+    assert seen == [True, False]
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "x"])

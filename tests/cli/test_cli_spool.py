@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel._buffer.spool import Spool, list_spools
+from logwell_otel._buffer.spool import Spool
 from logwell_otel.cli import main
-from spool_support import entries
+from logwell_otel.cli.pools import list_spools
+from support.spool import PROJECT, chunk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +22,27 @@ NOON = 1_795_003_200.0
 
 def fill(directory: Path, service: str, count: int, *, endpoint: str = "https://a.example") -> str:
     """Entries that a process left; returns the pool's name."""
-    spool = Spool(directory, endpoint=endpoint, service=service, clock=lambda: NOON)
-    spool.store(entries(0, count))
+    spool = open_spool(directory, service, endpoint=endpoint)
+    spool.store([chunk(first, min(100, count - first)) for first in range(0, count, 100)])
     spool.close()
-    return spool.path.name
+    return spool.path.stem
+
+
+def open_spool(
+    directory: Path,
+    service: str = "shop",
+    *,
+    endpoint: str = "https://a.example",
+    project: str = PROJECT,
+    now: float = NOON,
+) -> Spool:
+    return Spool(
+        directory,
+        endpoint=endpoint,
+        service=service,
+        project=lambda: project,
+        clock=lambda: now,
+    )
 
 
 class Keyboard(io.StringIO):
@@ -34,19 +52,19 @@ class Keyboard(io.StringIO):
 
 def test_what_lies_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shop, till = fill(tmp_path, "shop", 250), fill(tmp_path, "till\x1b[31m", 1)
-    segment = next((tmp_path / till).glob("*/*"))
-    segment.with_name("1795003200000-00000009.corrupt").write_bytes(b"x" * 7)
-    living = Spool(tmp_path, endpoint="https://a.example", service="shop", clock=lambda: NOON + 1)
-    living.store(entries(0, 2))
+    (tmp_path / f"{till}.db.damaged").write_bytes(b"x" * 7)
+    living = open_spool(tmp_path, project="another", now=NOON + 1)
+    living.store([chunk(0, 2)])
     sizes = {pool.name: pool.bytes for pool in list_spools(tmp_path)}
 
     assert main(["spool", "list", str(tmp_path)]) == 0
     assert capsys.readouterr().out == (
         f"{shop}\n  endpoint   https://a.example\n  service    shop\n  entries    252, 2 of them "
         "held by running processes, the oldest of 2026-11-18T12:00:00Z\n  bytes      "
-        f"{sizes[shop]}\n{till}\n  endpoint   https://a.example\n  service    till\\x1b[31m\n  "
+        f"{sizes[shop]}\n  keys       stored for 2 different keys\n"
+        f"{till}\n  endpoint   https://a.example\n  service    till\\x1b[31m\n  "
         f"entries    1, the oldest of 2026-11-18T12:00:00Z\n  bytes      {sizes[till]}\n  set "
-        f"aside  1 file that could not be read\n253 entries in 2 pools, {sum(sizes.values())} "
+        f"aside  a damaged database of 7 bytes\n253 entries in 2 pools, {sum(sizes.values())} "
         "bytes\n"
     )
     assert main(["spool", "list", str(tmp_path), "--pool", till]) == 0
@@ -57,31 +75,38 @@ def test_what_lies_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = fill(tmp_path, "shop", 3)
     (pool,) = list_spools(tmp_path)
-    (tmp_path / name / "pool.json").write_text("{")
     assert main(["spool", "list", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [
         {
             "name": name,
-            "endpoint": None,
-            "service": None,
+            "endpoint": "https://a.example",
+            "service": "shop",
             "entries": 3,
             "bytes": pool.bytes,
             "oldest": "2026-11-18T12:00:00Z",
-            "instances": [
+            "owners": [
                 {
-                    "name": pool.instances[0].path.name,
+                    "token": pool.owners[0].token,
+                    "project": PROJECT,
                     "alive": False,
                     "entries": 3,
                     "bytes": pool.bytes,
                     "oldest": "2026-11-18T12:00:00Z",
-                    "set_aside_files": 0,
-                    "set_aside_bytes": 0,
                 }
             ],
+            "damaged_bytes": 0,
+            "problem": None,
         }
     ]
+
+
+def test_one_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = fill(tmp_path, "shop", 3)
+    (tmp_path / f"{name}.db").write_bytes(b"no database" * 100)
     assert main(["spool", "list", str(tmp_path)]) == 0
-    assert "  endpoint   not known\n" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "  endpoint   not known\n" in out
+    assert "  problem    file is not a database\n" in out
 
 
 def test_nothing_lies_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,24 +139,24 @@ def test_purge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shop, till = fill(tmp_path, "shop", 250), fill(tmp_path, "till", 1)
     size = {pool.name: pool.bytes for pool in list_spools(tmp_path)}
     assert main(["spool", "purge", str(tmp_path), "--pool", till, "--yes"]) == 0
-    assert capsys.readouterr().out == f"Deleted 1 file with 1 entry, {size[till]} bytes.\n"
-    assert [pool.name for pool in list_spools(tmp_path)] == [shop]
+    assert capsys.readouterr().out == f"Deleted 1 entry, {size[till]} bytes.\n"
+    assert {pool.name: pool.entries for pool in list_spools(tmp_path)} == {shop: 250, till: 0}
     assert main(["spool", "purge", str(tmp_path), "--yes"]) == 0
-    assert capsys.readouterr().out == f"Deleted 3 files with 250 entries, {size[shop]} bytes.\n"
-    assert list_spools(tmp_path) == []
+    assert capsys.readouterr().out == f"Deleted 250 entries, {size[shop]} bytes.\n"
+    assert sum(pool.entries for pool in list_spools(tmp_path)) == 0
 
 
 def test_purge_leaves_what_a_process_holds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(tmp_path, "shop", 1)
-    living = Spool(tmp_path, endpoint="https://a.example", service="shop")
-    living.store(entries(0, 2))
+    living = open_spool(tmp_path)
+    living.store([chunk(0, 2)])
     assert main(["spool", "purge", str(tmp_path), "--yes"]) == 1
     deleted, left = capsys.readouterr().out.splitlines()
-    assert deleted.startswith("Deleted 1 file with 1 entry")
-    assert left.startswith(f"Left alone, as a running process holds it: {living.path}/")
-    assert living.counters.entries_held == 2
+    assert deleted.startswith("Deleted 1 entry")
+    assert left == f"{living.path.stem}: left alone, as running processes hold them: 2"
+    assert living.entries() == 2
     living.close()
 
 
@@ -152,7 +177,7 @@ def test_purge_asks(
     out, err = capsys.readouterr()
     assert err == f"Delete 2 undelivered entries of 1 pool in {tmp_path}? [y/N] "
     assert out.startswith("Deleted" if deletes else "Nothing was deleted.")
-    assert bool(list_spools(tmp_path)) is not deletes
+    assert bool(list_spools(tmp_path)[0].entries) is not deletes
 
 
 def test_purge_with_nobody_to_ask(

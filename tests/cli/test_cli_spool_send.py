@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from check_support import KEY, clean_environment
-from kit import RATE_LIMITED, REFUSED, UNAUTHORIZED, Server, answer
-from logwell_otel._buffer.spool import Spool, list_spools
-from logwell_otel._delivery.engine import Seams
+from logwell_otel._buffer.spool import Spool
+from logwell_otel._buffer.spool.paths import project_name
+from logwell_otel._delivery.engine import Dependencies
 from logwell_otel.cli import main, spool
+from logwell_otel.cli.pools import list_spools
 from logwell_otel.cli.terminal import Terminal
 from logwell_otel.devserver import DevServer
-from spool_support import entries, entry
+from support.check import KEY, clean_environment
+from support.server import RATE_LIMITED, REFUSED, UNAUTHORIZED, Server, answer
+from support.spool import chunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,10 +42,18 @@ def fill(
     directory: Path, count: int, *, endpoint: str = URL, service: str = "shop", **options: Any
 ) -> str:
     """Entries that a process left; returns the pool's name."""
-    spool = Spool(directory, endpoint=endpoint, service=service, **options)
-    spool.store(entries(0, count))
+    spool = open_spool(directory, endpoint=endpoint, service=service, **options)
+    spool.store([chunk(first, min(100, count - first)) for first in range(0, count, 100)])
     spool.close()
-    return spool.path.name
+    return spool.path.stem
+
+
+def open_spool(
+    directory: Path, *, endpoint: str = URL, service: str = "shop", key: str = KEY, **options: Any
+) -> Spool:
+    return Spool(
+        directory, endpoint=endpoint, service=service, project=lambda: project_name(key), **options
+    )
 
 
 def messages(count: int) -> list[str]:
@@ -62,6 +73,7 @@ class Send:
             "directory": str(directory),
             "pool": None,
             "any_endpoint": False,
+            "any_key": False,
             "endpoint": URL,
             "api_key": KEY,
             "api_key_file": None,
@@ -70,9 +82,11 @@ class Send:
             **options,
         }
         clock = server.clock
-        seams = Seams(clock=clock, wall=clock, transport=lambda config: server, sleep=clock.sleep)
+        dependencies = Dependencies(
+            clock=clock, wall=clock, transport=lambda config: server, sleep=clock.sleep
+        )
         began = clock()
-        self.status = spool.send(Namespace(**given), Terminal(self.out, self.err), seams)
+        self.status = spool.send(Namespace(**given), Terminal(self.out, self.err), dependencies)
         self.seconds = clock() - began
 
     @property
@@ -237,9 +251,7 @@ def test_progress_is_shown(tmp_path: Path) -> None:
 
 
 def test_an_entry_that_the_server_cannot_store(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, endpoint=URL, service="shop")
-    spool.store([entry(number) for number in range(300)])
-    spool.close()
+    fill(tmp_path, 300)
     server = Server()
     server.poison = "^77$"
     sent = Send(tmp_path, server)
@@ -264,13 +276,13 @@ def test_entries_that_the_server_refuses(tmp_path: Path) -> None:
 
 
 def test_what_a_running_process_holds_is_its_own(tmp_path: Path) -> None:
-    living = Spool(tmp_path, endpoint=URL, service="shop")
-    living.store(entries(0, 4))
+    living = open_spool(tmp_path)
+    living.store([chunk(0, 4)])
     server = Server()
     sent = Send(tmp_path, server)
     assert (sent.status, server.requests) == (1, [])
     assert sent.lines == [
-        f"{living.path.name}: 4 entries held by running processes",
+        f"{living.path.stem}: 4 entries held by running processes",
         "0 entries found: 0 delivered; 4 left in the directory.",
     ]
     living.close()
@@ -299,25 +311,46 @@ def test_interrupted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("about", "said"),
     [
+        ("DELETE FROM about", "nobody knows whose it is."),
         (
-            b"{",
-            "pool.json in it is missing or damaged, so that nobody knows whose it is.",
+            "UPDATE about SET endpoint = 'https://logs.example.com', service = 'till'",
+            "what is in it belongs to another pool, logs.example.com-till-",
         ),
-        (
-            b'{"endpoint":"https://logs.example.com","service":"till"}',
-            "pool.json in it belongs to another pool, logs.example.com-till-",
-        ),
-        (b'{"endpoint":"","service":"till"}', "The spool cannot be named after this endpoint"),
+        ("UPDATE about SET endpoint = ''", "The spool cannot be named after this endpoint"),
+        ("DROP TABLE about", "no such table: about"),
     ],
 )
-def test_a_pool_of_which_nobody_knows_whose_it_is(about: bytes, said: str, tmp_path: Path) -> None:
+def test_a_pool_of_which_nobody_knows_whose_it_is(about: str, said: str, tmp_path: Path) -> None:
     name = fill(tmp_path, 1)
-    (tmp_path / name / "pool.json").write_bytes(about)
+    with sqlite3.connect(tmp_path / f"{name}.db") as db:
+        db.execute(about)
+    db.close()
     server = Server()
     sent = Send(tmp_path, server, any_endpoint=True)
     assert (sent.status, server.requests) == (1, [])
     assert sent.errors[0].startswith(f"{name}: not sent: {said}")
-    assert left(tmp_path) == 1
+
+
+def test_another_keys_entries(tmp_path: Path) -> None:
+    """Of another project, or of a key that was replaced: only a person can tell."""
+    name = fill(tmp_path, 1)
+    fill(tmp_path, 2, key="lw_" + "o" * 32)
+    server = Server()
+    sent = Send(tmp_path, server)
+    assert sent.status == 1
+    assert sent.lines == [
+        f"{name}: 1 entry to {URL}",
+        "1 entry found: 1 delivered; 2 left in the directory.",
+    ]
+    assert sent.errors[0] == (
+        f"{name}: not sent: 2 entries stored for another key. Give --any-key to send them with "
+        "this one all the same."
+    )
+    assert server.stored == ["0"]
+    sent = Send(tmp_path, server, any_key=True)
+    assert (sent.status, sent.errors) == (0, [])
+    assert server.stored == ["0", "0", "1"]
+    assert left(tmp_path) == 0
 
 
 def test_the_key_is_in_no_output(tmp_path: Path) -> None:

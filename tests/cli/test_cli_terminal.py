@@ -7,13 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+
+import pytest
 
 from logwell_otel.cli import check, main
-from logwell_otel.cli.terminal import Terminal
-
-if TYPE_CHECKING:
-    import pytest
+from logwell_otel.cli.terminal import Terminal, wants_colour
 
 
 def test_an_encoding_without_the_character() -> None:
@@ -42,6 +40,25 @@ def test_a_reader_that_goes_away() -> None:
     process.stdout = None
     _, errors = process.communicate("go\n", timeout=60)
     assert (process.returncode, errors) == (1, "")
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environ", "colour"),
+    [
+        (Tty(), {}, True),
+        (Tty(), {"NO_COLOR": ""}, True),
+        (Tty(), {"NO_COLOR": "1"}, False),
+        (Tty(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {}, False),
+    ],
+)
+def test_when_to_colour(stream: io.StringIO, environ: dict[str, str], colour: bool) -> None:
+    assert wants_colour(stream, environ) is colour
 
 
 def test_a_question_and_the_end_of_input(monkeypatch: pytest.MonkeyPatch) -> None:

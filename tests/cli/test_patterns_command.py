@@ -15,7 +15,7 @@ from logwell_otel.cli.terminal import Terminal
 from logwell_otel.errors import LogwellError
 from logwell_otel.sampling import SamplingRules, signature
 from logwell_otel.sampling.rules import rates_of
-from socket_kit import SocketServer, answer_all, closed_port, response
+from support.server import SocketServer, answer_all, closed_port, response
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,6 +125,7 @@ def test_standard_input_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatch)
     assert errors == "Interrupted: what was read until now.\n"
 
 
+@pytest.mark.socket
 def test_a_receivers_answer() -> None:
     logs = [{"level": "warn", "message": f"line separator \u2028 {n}"} for n in range(5)]
     body = json.dumps({"logs": logs, "total": 5}, ensure_ascii=False).encode()
@@ -139,6 +140,7 @@ def test_a_receivers_answer() -> None:
     ]
 
 
+@pytest.mark.socket
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     assert _run(str(tmp_path / "none")) == (
         1,

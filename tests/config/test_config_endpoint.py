@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config_kit import attempt, refused, resolve
-from kit import KEY
 from logwell_otel import LogwellLogExporter
 from logwell_otel._config.address import base_url
-from logwell_otel._delivery.engine import Seams
+from logwell_otel._delivery.engine import Dependencies
+from support.config import KEY, attempt, refused, resolve
 
 
 @pytest.mark.parametrize(
@@ -155,5 +154,5 @@ def test_one_warning_where_it_travels_in_the_clear(endpoint: str) -> None:
 def warnings_of(endpoint: str) -> list[str]:
     """What the construction of an exporter says."""
     said: list[str] = []
-    LogwellLogExporter(endpoint, KEY, _seams=Seams(say=said.append))
+    LogwellLogExporter(endpoint, KEY, _dependencies=Dependencies(say=said.append))
     return said

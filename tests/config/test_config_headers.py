@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config_kit import refused, resolve
+from support.config import refused, resolve
 
 SECRET = "s3cretvalue"
 

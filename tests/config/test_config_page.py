@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
-from config_kit import attempt, resolve
-from logwell_otel import LogwellLogExporter
+from logwell_otel import LogwellLogExporter, configure
+from logwell_otel._config.arguments import ExporterOptions, PipelineOptions
+from logwell_otel._config.options import MIB, OPTIONS
+from support.config import attempt, resolve
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -36,9 +38,18 @@ def number(text: str) -> float:
     return float(text.replace(",", ""))
 
 
-def test_every_argument_has_a_row_and_every_row_an_argument() -> None:
-    parameters = inspect.signature(LogwellLogExporter).parameters
-    assert [*ROWS] == [name for name in parameters if not name.startswith("_")]
+def test_every_setting_has_a_row_and_every_row_a_setting() -> None:
+    assert [*ROWS] == [*OPTIONS]
+
+
+def test_every_setting_is_typed_as_an_argument() -> None:
+    """And of `configure()` too, which has a `level` and a `logger` of its own."""
+    first = ["endpoint", "api_key"]
+    assert sorted([*first, *ExporterOptions.__annotations__]) == sorted(OPTIONS)
+    assert sorted([*first, "level", *PipelineOptions.__annotations__]) == sorted(OPTIONS)
+    taken = [name for name in inspect.signature(LogwellLogExporter).parameters if name[0] != "_"]
+    assert taken == [*first, "options"]
+    assert [*inspect.signature(configure).parameters] == [*first, "logger", "level", "options"]
 
 
 def test_every_variable_has_a_row_and_every_row_its_variable() -> None:
@@ -53,10 +64,6 @@ def test_every_variable_has_a_row_and_every_row_its_variable() -> None:
 @pytest.mark.parametrize("name", [name for name in ROWS if name not in ("api_key", "endpoint")])
 def test_defaults(name: str) -> None:
     config, default = resolve(), ROWS[name].default
-    if not hasattr(config, name):
-        assert name in ("api_key_file", "sampling_token_file", "meter_provider")
-        assert default == "none"
-        return
     value = getattr(config, name)
     if default == "none":
         assert not value
@@ -90,8 +97,26 @@ def test_levels_and_flags() -> None:
         assert isinstance(resolve(source_location=spelling).source_location, bool)
 
 
-def test_the_docstring_names_every_argument() -> None:
-    documented = re.findall(
-        r"^ {4,8}(\w+): ", inspect.getdoc(LogwellLogExporter) or "", re.MULTILINE
-    )
-    assert [*ROWS] == documented[: len(ROWS)]
+def documented() -> dict[str, str]:
+    """The arguments in the exporter's help, with what is said of each."""
+    text = inspect.getdoc(LogwellLogExporter) or ""
+    arguments = text[text.index("Args:") : text.index("Raises:")]
+    found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)$", arguments, re.MULTILINE)
+    return {name: " ".join(meaning.split()) for name, meaning in found}
+
+
+def test_help_shows_every_setting_in_the_order_of_the_page() -> None:
+    assert [*documented()] == [*ROWS]
+    assert "**options" not in (inspect.getdoc(LogwellLogExporter) or "")
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_help_has_the_default_of_every_number(name: str) -> None:
+    default = getattr(resolve(), name)
+    if default is None:
+        assert "default" in documented()[name] or "needed" in documented()[name]
+    else:
+        forms = {f"default {default:g}", f"default {default / MIB:g} MiB"}
+        assert any(
+            form in documented()[name] for form in {*forms, f"default {default / 3600:g} hours"}
+        )

@@ -6,8 +6,8 @@ import pickle
 
 import pytest
 
-from config_kit import resolve
 from logwell_otel._config.address import Proxy, proxy_of, proxy_secrets
+from support.config import resolve
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD")
 

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from config_kit import refused, resolve
-from kit import Bench, record
 from logwell_otel.redaction import Redactor
+from support.bench import Bench
+from support.config import refused, resolve
+from support.records import record
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from config_kit import refused, resolve
-from kit import KEY
-from logwell_otel import LogwellLogExporter
+from logwell_otel import LogwellError, LogwellLogExporter
 from logwell_otel._config.secrets import BearerToken
 from logwell_otel._config.settings import variable_of
 from logwell_otel.sampling import Sampler
+from logwell_otel.sampling.rules import rates_of
+from support.config import KEY, refused, resolve
 
 URL = "https://policies.example"
 TOKEN = "hush-hush-t0ken"
@@ -80,6 +80,39 @@ def test_a_sampler_of_ones_own_and_a_policy() -> None:
     ):
         text = refused(environ, sampler=Sampler(), **arguments)
         assert text.startswith("sampler and sampling_policy (LOGWELL_SAMPLING_POLICY) do not go")
+
+
+def test_rates_as_text() -> None:
+    text = " info=0.2, Warning = 1 ,critical=1,Trace=0,"
+    rates = {"info": 0.2, "warn": 1.0, "fatal": 1.0, "debug": 0.0}
+    assert resolve({"LOGWELL_SAMPLE_RATES": text}).sample_rates == rates
+    assert resolve(sample_rates=text).sample_rates == rates
+    assert resolve().sample_rates == {}
+    assert resolve(sample_rates={"Info": 0.2}).sample_rates == {"Info": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("info=0.2,info=0.9", "info twice"),
+        ("debug=0.2,warn=1,WARNING=0", "warn twice"),
+        ("info=0.2,info", "no number after info in part 2"),
+        ("info=", "no number after info in part 1"),
+        ("info=half", "no number after info in part 1"),
+        ("info=nan", "no number after info in part 1"),
+        ("loud=1", "no level of debug, info, warn, error, fatal in part 1"),
+        ("password=hunter2", "no level of debug, info, warn, error, fatal in part 1"),
+    ],
+)
+def test_rates_that_are_none(text: str, problem: str) -> None:
+    """The same by argument, by variable, and on the command line; no text is quoted."""
+    expected = f"sample_rates (LOGWELL_SAMPLE_RATES): expected level=rate,level=rate, got {problem}"
+    variable = {"LOGWELL_SAMPLE_RATES": text}
+    assert refused(sample_rates=text) == f"{expected} from the argument."
+    assert refused(variable) == f"{expected} from the variable LOGWELL_SAMPLE_RATES."
+    with pytest.raises(LogwellError, match=f"sampling rates .*{problem}") as caught:
+        rates_of(text)
+    assert caught.value.__context__ is None
 
 
 def token_of(environ: dict[str, str] | None = None, **arguments: Any) -> str | None:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from config_kit import ENDPOINT, refused, resolve
-from kit import KEY
-from logwell_otel import LogwellLogExporter
+from logwell_otel import LogwellError, LogwellLogExporter, configure
 from logwell_otel._config.options import Config
+from support.config import ENDPOINT, KEY, refused, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,6 +165,17 @@ def test_yaml_types() -> None:
     assert config.max_queue_bytes == 1_048_576
 
 
-def test_a_misspelt_argument_is_pythons_own_error() -> None:
-    with pytest.raises(TypeError, match="endpont"):
-        LogwellLogExporter(endpont="https://logs.example.com")  # type: ignore[call-arg]
+def test_a_misspelt_argument_is_a_type_error() -> None:
+    """For the type checker too: it would call an `ignore` that ignores nothing an error."""
+    with pytest.raises(TypeError, match="'endpont': did you mean 'endpoint'"):
+        LogwellLogExporter(endpont=ENDPOINT)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'sevice': did you mean 'service'"):
+        configure(ENDPOINT, KEY, sevice="shop")  # type: ignore[call-arg]
+    for name in ("quite_another", "environ", "proxy", "origins"):
+        with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
+            LogwellLogExporter(ENDPOINT, KEY, **{name: {}})  # type: ignore[arg-type]
+
+
+def test_an_argument_of_another_type_is_an_error_of_the_type_checker() -> None:
+    with pytest.raises(LogwellError, match="expected a number from"):
+        LogwellLogExporter(ENDPOINT, KEY, timeout="soon")  # type: ignore[arg-type]

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config_kit import ENDPOINT, attempt, refused, resolve
 from logwell_otel import LogwellError, LogwellErrorCode
 from logwell_otel._config.options import MIB, Config
+from support.config import ENDPOINT, attempt, refused, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from config_kit import resolve
-from kit import KEY, UNAUTHORIZED, Bench, messages, records
 from logwell_otel._config.secrets import ApiKey
+from support.bench import Bench
+from support.config import KEY, resolve
+from support.records import messages, records
+from support.server import UNAUTHORIZED
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,12 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit import KEY, Bench, answer, record
 from logwell_otel import LogwellError, LogwellErrorCode, LogwellLogExporter
 from logwell_otel._config.options import Config
 from logwell_otel._delivery.response import outcome_of
 from logwell_otel._diagnostics import Notices, Secrets, hide_keys
 from logwell_otel._http import NoAnswer
+from support.bench import Bench
+from support.config import KEY
+from support.records import record
+from support.server import answer
 
 if TYPE_CHECKING:
     import random
@@ -74,6 +77,7 @@ def construct(arguments: dict[str, Any]) -> LogwellLogExporter | LogwellError:
         return error
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.data(), SECRETS, st.randoms(use_true_random=False))
 def test_values_in_each_others_places(

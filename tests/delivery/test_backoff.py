@@ -16,7 +16,7 @@ from logwell_otel._delivery.retry import (
     spread,
     valid_retry_after,
 )
-from simulation.clock import Clock
+from support.clock import Clock
 
 
 def new_breaker(clock: Clock, *, threshold: int = 5, seed: int = 0) -> Breaker:

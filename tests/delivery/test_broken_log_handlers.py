@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellLogExporter
 from logwell_otel._diagnostics import LOGGER_NAME
 from logwell_otel.devserver import DevServer
+from support.bench import Bench
+from support.config import KEY
+from support.records import records
+from support.server import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +32,7 @@ def _broken() -> Iterator[None]:
     logger.removeHandler(handler)
 
 
+@pytest.mark.socket
 def test_the_senders_thread_lives_on_and_delivers() -> None:
     with DevServer() as receiver:
         receiver.faults.answer(401, times=1)  # said at once

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kit import Bench, messages, record, records
 from logwell_otel import LogwellLogExporter
 from logwell_otel._delivery import ordering as incidents
 from logwell_otel.devserver import DevServer
+from support.bench import Bench
+from support.records import messages, record, records
 
 if TYPE_CHECKING:
     import pytest

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit import KEY, RATE_LIMITED, REFUSED, UNAUTHORIZED, Bench, answer, messages, record, records
 from logwell_otel import LogwellErrorCode
+from support.bench import Bench
+from support.config import KEY
+from support.records import messages, record, records
+from support.server import RATE_LIMITED, REFUSED, UNAUTHORIZED, answer
 
 if TYPE_CHECKING:
     import pathlib

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit import Bench, answer, records
 from logwell_otel import LogwellError, LogwellErrorCode
 from logwell_otel._delivery import response as report
 from logwell_otel._delivery.response import Action, Outcome, outcome_of
 from logwell_otel._http import Answer, NoAnswer
+from support.bench import Bench
+from support.records import records
+from support.server import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.sdk._logs import LoggerProvider
 
-from kit import REFUSED, Bench, messages, records
 from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter
 from logwell_otel.devserver import DevServer
+from support.bench import Bench
+from support.records import messages, records
+from support.server import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

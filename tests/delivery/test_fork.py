@@ -9,11 +9,11 @@ import pytest
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
-from kit import messages, records
 from logwell_otel import LogwellLogExporter
 from logwell_otel import exporter as exporter_module
 from logwell_otel._otel import LogRecordExportResult
 from logwell_otel.devserver import DevServer
+from support.records import messages, records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,7 +137,7 @@ def test_a_fork_while_locks_are_held_does_not_deadlock_the_child(receiver: DevSe
     exporter = LogwellLogExporter(receiver.url, receiver.key)
     exporter.export(records(1))
     engine = exporter._engine  # noqa: SLF001
-    with engine.outbox._changed, exporter._replacing:  # noqa: SLF001
+    with engine.outbox._changed:  # noqa: SLF001
         status = in_child(lambda: deliver(exporter, records(1, 1)))
     assert status == 0
     exporter.shutdown()
@@ -161,18 +161,18 @@ def test_a_child_of_a_parent_that_logged_nothing(receiver: DevServer) -> None:
 def test_children_of_one_parent_draw_different_jitter(receiver: DevServer) -> None:
     """Python reseeds its own generator in a child, and no other: workers retried in step."""
     exporter = LogwellLogExporter(receiver.url, receiver.key)
-    drawn = [exporter._seams.rng.random()]  # noqa: SLF001 - not seen from outside
+    drawn = [exporter._dependencies.rng.random()]  # noqa: SLF001 - not seen from outside
     for _ in range(2):
         reader, writer = os.pipe()
 
         def draw(writer: int = writer) -> None:
-            os.write(writer, repr(exporter._seams.rng.random()).encode())  # noqa: SLF001
+            os.write(writer, repr(exporter._dependencies.rng.random()).encode())  # noqa: SLF001
 
         assert in_child(draw) == 0
         drawn.append(float(os.read(reader, 100)))
         os.close(reader)
         os.close(writer)
-    drawn.append(exporter._seams.rng.random())  # noqa: SLF001
+    drawn.append(exporter._dependencies.rng.random())  # noqa: SLF001
     assert len(set(drawn)) == 4
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 
-from kit import REFUSED, Bench, record, records
 from logwell_otel._delivery.isolation import Limits
 from logwell_otel._delivery.status import LossReport
+from support.bench import Bench
+from support.records import record, records
+from support.server import REFUSED
 
 OVERFLOW: dict[str, Any] = {"max_queue_bytes": 1_048_576}
 

@@ -14,9 +14,11 @@ from opentelemetry.sdk.metrics.export import (
     NumberDataPoint,
 )
 
-from kit import REFUSED, SERVER_ERROR, Bench, answer, records
 from logwell_otel import __version__
 from logwell_otel._delivery.metrics import ENABLED_BY
+from support.bench import Bench
+from support.records import records
+from support.server import REFUSED, SERVER_ERROR, answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,8 +112,8 @@ def test_names_units_and_attributes(meters: Meters) -> None:
     ],
 )
 def test_the_server_is_named(endpoint: str, address: str, port: int, meters: Meters) -> None:
-    from kit import KEY
     from logwell_otel import LogwellLogExporter
+    from support.config import KEY
 
     exporter = LogwellLogExporter(endpoint, KEY, meter_provider=meters.provider)
     (point,) = meters.points(INFLIGHT)

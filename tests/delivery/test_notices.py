@@ -18,11 +18,13 @@ pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.sdk._logs import LoggerProvider
 
-from kit import Bench, Clock, records
 from logwell_otel import LogwellError, LogwellErrorCode
 from logwell_otel import _diagnostics as notices
 from logwell_otel._diagnostics import Notices, warn
 from logwell_otel.handler import LogwellLoggingHandler
+from support.bench import Bench
+from support.clock import Clock
+from support.records import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

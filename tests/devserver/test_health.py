@@ -25,7 +25,7 @@ def test_healthy_and_without_a_key(receiver: DevServer) -> None:
         "status": "healthy",
         "database": "connected",
         "uptime": 0,
-        "version": "1.1.3 (logwell-otel development receiver)",
+        "version": "1.1.3 (logwell-otel development server)",
     }
 
 

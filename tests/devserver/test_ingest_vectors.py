@@ -1,4 +1,4 @@
-"""Every recorded request against the receiver: status, answer and what is stored."""
+"""Every recorded request against the development server: status, answer and what is stored."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from logwell_otel.devserver import DevServer, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.socket
 
 RECORDED = Path(__file__).parents[1] / "contract" / "ingest_vectors.json"
 VECTORS: list[dict[str, Any]] = json.loads(RECORDED.read_text())["vectors"]

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from logwell_otel.devserver.fulltext import MAX_INDEX_BYTES, index_bytes
 from logwell_otel.devserver.rules import (
+    MAX_INDEX_BYTES,
     MAX_METADATA_DEPTH,
     MAX_SERVICE_BYTES,
     PoisonError,
+    index_bytes,
     parse,
     read_batch,
 )

@@ -6,22 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logwell_otel.devserver import DevServer
-from logwell_otel.devserver.limits import TokenBucket
+from logwell_otel.devserver.ingest import RateLimit
+from support.clock import Clock
 
 GOOD = b'{"level":"info","message":"good"}'
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_a_burst_of_600_then_one_each_tenth_of_a_second() -> None:
     clock = Clock()
-    bucket = TokenBucket(600, clock)
+    bucket = RateLimit(600, clock)
     assert [bucket.take() for _ in range(601)] == [True] * 600 + [False]
     for _ in range(50):
         clock.now += 0.05
@@ -38,7 +31,7 @@ def test_a_burst_of_600_then_one_each_tenth_of_a_second() -> None:
 )
 def test_never_more_than_the_bucket_and_what_flowed_in(limit: int, steps: list[float]) -> None:
     clock = Clock()
-    bucket = TokenBucket(limit, clock)
+    bucket = RateLimit(limit, clock)
     taken = 0
     for step in steps:
         clock.now += step
@@ -49,9 +42,10 @@ def test_never_more_than_the_bucket_and_what_flowed_in(limit: int, steps: list[f
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_that_lets_nothing_through_is_refused(limit: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        TokenBucket(limit)
+        RateLimit(limit)
 
 
+@pytest.mark.socket
 def test_what_costs_a_token_and_what_does_not() -> None:
     clock = Clock()
     with DevServer(requests_per_minute=3, clock=clock) as receiver:

@@ -11,10 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logwell_otel._encoding.values import (
+    CIRCULAR,
+    CUT,
     MAX_DEPTH,
-    MAX_ITEMS,
+    MAX_VALUES,
+    TOO_DEEP,
     clean_attributes,
     clean_value,
+    convert,
     describe,
 )
 
@@ -113,7 +117,7 @@ def test_what_raises_is_replaced_where_it_stands() -> None:
 def test_a_container_that_holds_itself_ends() -> None:
     cycle: list[Any] = [1]
     cycle.append(cycle)
-    assert clean_value(cycle) == ((1, "<circular reference>"), 1)
+    assert clean_value(cycle) == ((1, CIRCULAR), 1)
 
 
 def test_the_same_container_twice_is_not_a_cycle() -> None:
@@ -128,13 +132,13 @@ def test_depth_is_limited() -> None:
     cleaned, replaced = clean_value(deep)
     for _ in range(MAX_DEPTH):
         (cleaned,) = cleaned
-    assert (cleaned, replaced) == (f"<nested deeper than {MAX_DEPTH} levels>", 1)
+    assert (cleaned, replaced) == (TOO_DEEP, 1)
 
 
 def test_a_container_without_end_is_cut() -> None:
     cleaned, replaced = clean_value(Forever())
-    assert len(cleaned) == MAX_ITEMS + 1
-    assert (cleaned[-1], replaced) == ("<cut after 10,000 elements>", 1)
+    assert len(cleaned) == MAX_VALUES
+    assert (cleaned[-1], replaced) == (CUT, 1)
 
 
 def test_a_container_that_multiplies_is_cut() -> None:
@@ -143,6 +147,22 @@ def test_a_container_that_multiplies_is_cut() -> None:
         bomb = {"a": bomb, "b": bomb}
     _, replaced = clean_value(bomb)
     assert replaced > 0
+
+
+def test_what_was_cut_or_replaced_is_converted_to_the_same() -> None:
+    """The exporter goes through it again, with the same limits."""
+    deep: Any = "core"
+    for _ in range(40):
+        deep = [deep]
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    for value in (Forever(), {"deep": deep, "cycle": cycle, "bad": Unprintable()}):
+        cleaned, _ = clean_value(value)
+        assert convert(cleaned)[0] == convert(value)[0]
+
+
+def test_names_that_become_the_same_keep_their_values() -> None:
+    assert clean_value({"1": "a", 1: "b"}) == ({"1": "a", "1#2": "b"}, 0)
 
 
 def test_names_become_strings_and_nameless_values_are_left_out() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from emitting import emitted, entry, own_metadata
+from support.entries import emitted, entry, own_metadata
 
 
 class Colour(enum.Enum):

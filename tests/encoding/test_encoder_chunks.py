@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emitting import record
 from logwell_otel._encoding.chunk import Chunk
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
-from storable import problems
+from support.entries import record
+from support.storable import problems
 
 
 def encoded(bodies: list[Any], *, room: int = 0, minimum_rank: int = 0) -> list[Chunk]:
@@ -82,12 +82,12 @@ def test_records_left_out_do_not_make_chunks_smaller() -> None:
     found = Encoder(Mapper(), minimum_rank=1).encode(batch)
     assert [chunk.count for chunk in found.chunks] == [100, 100, 56]
     assert messages(found.chunks) == [f"m{number}" for number in range(0, 512, 2)]
-    assert found.left_out == {"level": 256}
+    assert found.dropped == {"level": 256}
 
 
 def test_nothing_but_records_left_out() -> None:
     found = Encoder(Mapper(), minimum_rank=4).encode([record() for _ in range(3)])
-    assert (found.chunks, found.left_out) == ([], {"level": 3})
+    assert (found.chunks, found.dropped) == ([], {"level": 3})
 
 
 class TestLargeEntries:

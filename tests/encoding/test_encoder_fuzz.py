@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from emitting import NS, Application, bounded, record
 from logwell_otel._encoding.encoder import Encoder
-from logwell_otel._encoding.fields import OWN
+from logwell_otel._encoding.fields import RESERVED
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._otel import LogRecord, ReadableLogRecord, SeverityNumber
 from logwell_otel.devserver import DevServer
-from storable import problems
+from support.entries import NS, Application, bounded, record
+from support.storable import problems
 
 
 class Unprintable:
@@ -32,7 +32,7 @@ TEXT = st.text(st.characters()) | st.sampled_from(
 )
 LOCATION = ["code.file.path", "code.filepath", "code.line.number", "code.lineno"]
 OTHERS = ["service.name", "attributes.trace_id", "attributes.body", "exception.type"]
-NAMES = TEXT | st.sampled_from([*sorted(OWN), *LOCATION, *OTHERS])
+NAMES = TEXT | st.sampled_from([*sorted(RESERVED), *LOCATION, *OTHERS])
 SCALARS = (
     st.none()
     | st.booleans()
@@ -110,7 +110,7 @@ SDK_VALUES = st.recursive(
 @st.composite
 def log_records(draw: st.DrawFn) -> LogRecord:
     """What an application may hand to the API."""
-    names = st.text(st.characters(), min_size=1, max_size=20) | st.sampled_from(sorted(OWN))
+    names = st.text(st.characters(), min_size=1, max_size=20) | st.sampled_from(sorted(RESERVED))
     return LogRecord(
         timestamp=NS,
         severity_number=draw(st.none() | st.sampled_from(SeverityNumber)),
@@ -130,6 +130,7 @@ def check(batch: list[ReadableLogRecord], room: int = 0) -> list[dict[str, Any]]
     return [entry for chunk in encoded.chunks for entry in json.loads(chunk.body())]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(foreign_records(), max_size=4), st.integers(0, 100))
 def test_records_with_anything_in_any_field(batch: list[ReadableLogRecord], room: int) -> None:
@@ -171,6 +172,7 @@ def _comparable(value: Any) -> str:
     return str(value)
 
 
+@pytest.mark.socket
 def test_the_receiver_stores_all_of_it() -> None:
     """The stand-in server follows recorded answers of the real one, poison included."""
     with DevServer(requests_per_minute=None) as receiver, httpx.Client() as client:
@@ -195,6 +197,7 @@ def test_the_receiver_stores_all_of_it() -> None:
         send()
 
 
+@pytest.mark.socket
 def test_what_the_receiver_stores_is_what_was_meant() -> None:
     odd = record(
         body={"event": "paid\0", "n": math.nan},

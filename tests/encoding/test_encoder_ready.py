@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emitting import RESOURCE, SCOPE, bounded, record
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._encoding.stages import Stages
-from logwell_otel._encoding.values import from_json, plain_json
+from logwell_otel._encoding.values import convert_structure, from_json
 from logwell_otel._otel import SeverityNumber
+from support.entries import RESOURCE, SCOPE, bounded, record
 
 if TYPE_CHECKING:
     from logwell_otel._otel import ReadableLogRecord
@@ -125,7 +125,7 @@ class TestStructures:
         ],
     )
     def test_of_plain_values_are_taken_whole(self, value: Any) -> None:
-        encoded = plain_json(value)
+        encoded = convert_structure(value)
         assert encoded is not None
         assert from_json(encoded) == json.loads(json.dumps(value))
 
@@ -151,14 +151,14 @@ class TestStructures:
         ],
     )
     def test_of_anything_else_are_converted(self, value: Any) -> None:
-        assert plain_json(value) is None
+        assert convert_structure(value) is None
 
     def test_too_deep_or_without_end(self) -> None:
         endless: list[Any] = []
         endless.append(endless)
-        assert plain_json(endless) is None
-        assert plain_json(json.loads("[" * 33 + "]" * 33)) is None
-        assert plain_json(json.loads("[" * 32 + "]" * 32)) is not None
+        assert convert_structure(endless) is None
+        assert convert_structure(json.loads("[" * 33 + "]" * 33)) is None
+        assert convert_structure(json.loads("[" * 32 + "]" * 32)) is not None
 
 
 class TestLikeTheOneBefore:

@@ -10,10 +10,10 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from emitting import NS, bounded, record
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._otel import SeverityNumber
+from support.entries import NS, bounded, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,8 +84,8 @@ def test_the_caches_stay_small() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    origins = mapper.origin.__self__  # type: ignore[attr-defined]
+    scopes = mapper.resource_scope.__self__  # type: ignore[attr-defined]
     severities = mapper.severity.__self__  # type: ignore[attr-defined]
     # Each thread may add one entry between the look at the size and the emptying.
-    assert len(origins._resources) <= 16 + THREADS  # noqa: SLF001
+    assert len(scopes._resources) <= 16 + THREADS  # noqa: SLF001
     assert len(severities._known) <= 64 + THREADS  # noqa: SLF001

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from emitting import emitted, entry, own_metadata, record
 from logwell_otel._encoding.fields import Severities, severity_of
 from logwell_otel._otel import LogRecord, SeverityNumber
 from logwell_otel._wire import LEVELS
+from support.entries import emitted, entry, own_metadata, record
 
 NUMBERS = {
     "debug": range(1, 9),

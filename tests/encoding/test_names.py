@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from emitting import RESOURCE, bounded, entry
 from logwell_otel._encoding import fields as names
-from logwell_otel._encoding.fields import OWN
+from logwell_otel._encoding.fields import RESERVED
 from logwell_otel._encoding.values import UniqueNames
 from logwell_otel._otel import SeverityNumber
+from support.entries import RESOURCE, bounded, entry
 
 FULL: dict[str, Any] = {
     "severity_number": SeverityNumber.INFO2,
@@ -50,7 +50,7 @@ def full_entry(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_name_of_ours_is_known_as_such() -> None:
     assert full_entry({})["metadata"] == OURS
-    assert OURS.keys() | {"logwell.truncated"} == OWN
+    assert OURS.keys() | {"logwell.truncated"} == RESERVED
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
@@ -59,7 +59,7 @@ def test_an_attribute_with_a_name_of_ours_moves(name: str) -> None:
     assert found == {**OURS, f"attributes.{name}": "theirs", "other": 1}
 
 
-@pytest.mark.parametrize("name", sorted(OWN))
+@pytest.mark.parametrize("name", sorted(RESERVED))
 def test_it_keeps_its_name_while_ours_is_not_needed(name: str) -> None:
     found = entry(attributes=bounded({name: "theirs"}), resource=None, scope=None)
     assert found["metadata"] == {name: "theirs"}
@@ -116,11 +116,11 @@ def test_ten_thousand_equal_names_take_no_quadratic_time() -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from([*OWN, "a", "attributes.a", "attributes.body"]), st.integers(1, 9)
+        st.sampled_from([*RESERVED, "a", "attributes.a", "attributes.body"]), st.integers(1, 9)
     )
 )
 def test_put_loses_nothing(theirs: dict[str, int]) -> None:
-    ours = {name: f"our {name}" for name in OWN}
+    ours = {name: f"our {name}" for name in RESERVED}
     metadata: dict[str, Any] = dict(theirs)
     names.put(metadata, ours)
     assert {key: metadata[key] for key in ours} == ours
@@ -130,7 +130,7 @@ def test_put_loses_nothing(theirs: dict[str, int]) -> None:
 
 def test_the_documentation_names_them_all() -> None:
     page = (Path(__file__).parents[2] / "docs" / "mapping.md").read_text(encoding="utf-8")
-    assert [name for name in sorted(OWN) if f"`{name}`" not in page] == []
+    assert [name for name in sorted(RESERVED) if f"`{name}`" not in page] == []
 
 
 def test_numbered_names_that_are_taken_are_passed_over() -> None:

@@ -12,10 +12,10 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from emitting import RESOURCE, Application, bounded, encode, entries, entry, record
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._otel import LogRecord
+from support.entries import RESOURCE, Application, bounded, encode, entries, entry, record
 
 LONG = "ü" * 2000
 
@@ -63,7 +63,7 @@ class TestEncodedOnce:
         for name in ("a", "b"):
             one = record(scope=InstrumentationScope(name))
             log = one.log_record
-            found.append(mapper.entry(log, mapper.severity(log), mapper.origin(one)))
+            found.append(mapper.entry(log, mapper.severity(log), mapper.resource_scope(one)))
         assert type(found[0].metadata["resource"]) is msgspec.Raw
         assert found[0].metadata["resource"] is found[1].metadata["resource"]
 
@@ -90,11 +90,13 @@ class TestEncodedOnce:
 
     def test_loggers_and_resources_without_end_do_not_fill_the_memory(self) -> None:
         mapper = Mapper()
-        origins: Any = mapper.origin.__self__  # type: ignore[attr-defined]
+        scopes: Any = mapper.resource_scope.__self__  # type: ignore[attr-defined]
         for number in range(5000):
-            mapper.origin(record(resource=Resource({}), scope=InstrumentationScope(f"s{number}")))
-        assert len(origins._origins) <= 2048  # noqa: SLF001
-        assert len(origins._resources) <= 16  # noqa: SLF001
+            mapper.resource_scope(
+                record(resource=Resource({}), scope=InstrumentationScope(f"s{number}"))
+            )
+        assert len(scopes._scopes) <= 2048  # noqa: SLF001
+        assert len(scopes._resources) <= 16  # noqa: SLF001
 
 
 class TestResource:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from emitting import bounded, emitted, entry, own_metadata
 from logwell_otel._encoding.mapping import Mapper
+from support.entries import bounded, emitted, entry, own_metadata
 
 NEW = {"code.file.path": "/app/a.py", "code.line.number": 42}
 OLD = {"code.filepath": "/app/old.py", "code.lineno": 7}

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit import Bench, messages, record, records
 from logwell_otel import LogEntry, LogwellError
 from logwell_otel._encoding import sanitize, stages
 from logwell_otel._encoding.encoder import Encoder
@@ -17,6 +16,8 @@ from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._otel import SeverityNumber
 from logwell_otel.redaction import Redactor
 from logwell_otel.sampling import Sampler
+from support.bench import Bench
+from support.records import messages, record, records
 
 
 def sent(bench: Bench) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emitting import NS, TIME, entry
 from logwell_otel._encoding.fields import Timestamps
+from support.entries import NS, TIME, entry
 
 FIRST, LAST = "0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"
 

@@ -12,10 +12,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import format_span_id, format_trace_id
 
-from emitting import NS, TIME, Application
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._otel import LogRecord, SeverityNumber
+from support.entries import NS, TIME, Application
 
 RESOURCE = Resource.create(
     {
@@ -248,7 +248,7 @@ def test_records_below_the_minimum_level_are_left_out_and_counted() -> None:
     encoded = Encoder(Mapper(), minimum_rank=2).encode(application.records)
     [chunk] = encoded.chunks
     levels = [entry["level"] for entry in json.loads(chunk.body())]
-    assert (levels, dict(encoded.left_out), encoded.own) == (["warn", "error"], {"level": 2}, 0)
+    assert (levels, dict(encoded.dropped), encoded.own) == (["warn", "error"], {"level": 2}, 0)
 
 
 def test_a_scope_may_be_missing() -> None:

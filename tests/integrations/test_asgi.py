@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from opentelemetry._logs import SeverityNumber
 
-from http_calls import FakeClock, Message, acall, call, http_scope
 from logwell_otel._encoding.exceptions import is_recorded
 from logwell_otel.context import log_context
 from logwell_otel.integrations.asgi import RequestLogMiddleware
-from recording import Raising, Recorder, attributes_of, provider_with
+from support.clock import NanosecondClock
+from support.records import Raising, Recorder, attributes_of, provider_with
+from support.web import Message, acall, call, http_scope
 
 PLAIN: list[Message] = [
     {"type": "http.response.start", "status": 200, "headers": [(b"x", b"y")]},
@@ -27,12 +28,12 @@ def answering(*messages: Message) -> Any:
 
 
 def logged(app: Any, recorder: Recorder, **options: Any) -> Any:
-    options.setdefault("clock_ns", FakeClock())
+    options.setdefault("clock_ns", NanosecondClock())
     return RequestLogMiddleware(app, logger_provider=provider_with(recorder), **options)
 
 
 def test_the_whole_record() -> None:
-    recorder, clock = Recorder(), FakeClock()
+    recorder, clock = Recorder(), NanosecondClock()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         clock.advance(12.3456)
@@ -196,7 +197,7 @@ def test_an_application_that_does_not_answer() -> None:
 
 
 def test_a_streamed_response_is_timed_to_its_end_and_not_to_that_of_what_runs_after_it() -> None:
-    recorder, clock = Recorder(), FakeClock()
+    recorder, clock = Recorder(), NanosecondClock()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(PLAIN[0])
@@ -225,7 +226,7 @@ def test_a_streamed_response_is_timed_to_its_end_and_not_to_that_of_what_runs_af
     ],
 )
 def test_the_extensions_ways_of_ending_a_response(messages: tuple[Message, ...]) -> None:
-    recorder, clock = Recorder(), FakeClock()
+    recorder, clock = Recorder(), NanosecondClock()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         for message in messages:

@@ -9,8 +9,8 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from http_calls import WsgiCall, call
-from recording import Recorder, attributes_of, body_of, provider_with
+from support.records import Recorder, attributes_of, body_of, provider_with
+from support.web import WsgiCall, call
 
 django = pytest.importorskip("django")
 

@@ -18,9 +18,9 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from http_calls import call
 from logwell_otel.integrations.asgi import RequestLogMiddleware
-from recording import Recorder, attributes_of, body_of, provider_with
+from support.records import Recorder, attributes_of, body_of, provider_with
+from support.web import call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

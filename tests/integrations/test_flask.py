@@ -12,9 +12,9 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from http_calls import WsgiCall
 from logwell_otel.integrations.wsgi import RequestLogMiddleware
-from recording import Recorder, attributes_of, body_of, provider_with
+from support.records import Recorder, attributes_of, body_of, provider_with
+from support.web import WsgiCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,12 +23,14 @@ from starlette.routing import Route
 
 from logwell_otel.integrations.asgi import RequestLogMiddleware as ASGIRequestLogMiddleware
 from logwell_otel.integrations.wsgi import RequestLogMiddleware
-from recording import Recorder, attributes_of, body_of, provider_with
+from support.records import Recorder, attributes_of, body_of, provider_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from opentelemetry._logs import LogRecord
+
+pytestmark = pytest.mark.socket
 
 
 class Waiting(Recorder):

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry._logs import SeverityNumber
 
-from http_calls import FakeClock, WsgiCall
 from logwell_otel._encoding.exceptions import is_recorded
 from logwell_otel.context import log_context
 from logwell_otel.integrations.wsgi import RequestLogMiddleware
-from recording import Raising, Recorder, attributes_of, provider_with
+from support.clock import NanosecondClock
+from support.records import Raising, Recorder, attributes_of, provider_with
+from support.web import WsgiCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +25,12 @@ def hello(environ: Any, start_response: Any) -> list[bytes]:
 
 
 def logged(app: Any, recorder: Recorder, **options: Any) -> Any:
-    options.setdefault("clock_ns", FakeClock())
+    options.setdefault("clock_ns", NanosecondClock())
     return RequestLogMiddleware(app, logger_provider=provider_with(recorder), **options)
 
 
 def test_the_whole_record() -> None:
-    recorder, clock = Recorder(), FakeClock()
+    recorder, clock = Recorder(), NanosecondClock()
 
     def app(environ: Any, start_response: Any) -> list[bytes]:
         clock.advance(12.3456)
@@ -212,7 +213,7 @@ def test_a_worker_that_is_stopped_in_a_request() -> None:
 
 
 def test_a_streamed_response_is_timed_to_its_end() -> None:
-    recorder, clock = Recorder(), FakeClock()
+    recorder, clock = Recorder(), NanosecondClock()
 
     def app(environ: Any, start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])

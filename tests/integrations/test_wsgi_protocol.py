@@ -10,9 +10,10 @@ from wsgiref.validate import validator
 
 import pytest
 
-from http_calls import FakeClock, WsgiCall, wsgi_environ
 from logwell_otel.integrations.wsgi import RequestLogMiddleware
-from recording import Recorder, provider_with
+from support.clock import NanosecondClock
+from support.records import Recorder, provider_with
+from support.web import WsgiCall, wsgi_environ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ HEADERS = [("Content-Type", "text/plain")]
 
 def logged(app: Any, recorder: Recorder | None = None) -> Any:
     provider = provider_with(recorder or Recorder())
-    return RequestLogMiddleware(app, logger_provider=provider, clock_ns=FakeClock())
+    return RequestLogMiddleware(app, logger_provider=provider, clock_ns=NanosecondClock())
 
 
 def as_list(environ: Any, start_response: Any) -> list[bytes]:

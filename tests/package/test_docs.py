@@ -26,17 +26,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from logwell_otel import Health, LogwellErrorCode
-from logwell_otel._buffer.overflow import _LOSSES as SPOOL_LOSSES
-from logwell_otel._buffer.overflow import _REASONS as SPOOL_REASONS
+from logwell_otel._buffer.overflow import LOSSES as SPOOL_LOSSES
+from logwell_otel._buffer.overflow import REASONS as SPOOL_REASONS
+from logwell_otel._config.settings import variable_of
+from logwell_otel._delivery.response import outcome_of
 from logwell_otel._delivery.status import UNAVOIDED
+from logwell_otel._http import Answer, NoAnswer
 from logwell_otel._wire import MAX_ENTRIES
 from logwell_otel.devserver import DevServer
-from programs import instrumented
+from support.config import resolve
+from support.process import PATIENCE, instrumented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from logwell_otel.devserver.entry import Entry
+    from logwell_otel.devserver import Entry
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "logwell_otel"
@@ -96,12 +100,6 @@ def page_text(name: str) -> str:
 # The programs.
 
 
-@pytest.fixture
-def receiver() -> Iterator[DevServer]:
-    with DevServer() as running:
-        yield running
-
-
 def run(
     program: str,
     receiver: DevServer,
@@ -128,7 +126,7 @@ def run(
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert result.returncode == status, result.stdout + result.stderr
@@ -351,11 +349,11 @@ def test_every_reason_for_dropping_has_its_line() -> None:
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     stages = (SOURCE / "_encoding" / "stages.py").read_text(encoding="utf-8")
-    chosen = set(re.findall(r'LeftOut\("(\w+)"', stages)) | {"level"}
+    chosen = set(re.findall(r'DroppedRecord\("(\w+)"', stages)) | {"level"}
     failed = {f"{stage}_error" for stage in re.findall(r'_failed\("(\w+)"', stages)}
     assert len(chosen) == 3
     assert len(failed) == 2
-    assert named == UNAVOIDED | set(SPOOL_REASONS.values()) | chosen | failed | {"shutdown"}
+    assert named == UNAVOIDED | set(SPOOL_REASONS) | chosen | failed | {"shutdown"}
 
 
 METRICS_PROGRAM = """
@@ -449,7 +447,25 @@ def string_constants() -> Iterator[str]:
                 yield str(node.value)
 
 
-TEXTS = list(string_constants())
+def error_messages() -> Iterator[str]:
+    """What the error table makes of every kind of answer: it puts its sentences together."""
+    page = {"content-type": "text/html"}
+    refusal = b'{"error":"validation_error","message":"x"}'
+    answers: list[Answer | NoAnswer] = [
+        NoAnswer("ConnectError: refused"),
+        NoAnswer("CERTIFICATE_VERIFY_FAILED"),
+    ]
+    answers += [Answer(status, page, b"<html>") for status in (200, *range(300, 308))]
+    answers += [Answer(status, page, b"<html>") for status in range(400, 505)]
+    answers += [Answer(status, {}, refusal) for status in (400, 401, 403, 413, 415, 429)]
+    answers.append(Answer(400, {}, b'{"error":"batch_too_large","message":"x"}'))
+    for answer in answers:
+        error = outcome_of(answer).error
+        assert error is not None
+        yield error.message
+
+
+TEXTS = [*string_constants(), *error_messages()]
 
 
 def is_printed(message: str) -> bool:
@@ -485,12 +501,9 @@ def test_looking_for_a_warning_can_fail() -> None:
 
 
 def variables_in_source() -> set[str]:
-    """LOGWELL_* names: written out, or made of a setting's name by `settings.variable_of`."""
+    """LOGWELL_* names: those of settings that have a variable, and what is written out."""
     written = {name for text in TEXTS for name in re.findall(r"LOGWELL_[A-Z_]+[A-Z]", text)}
-    settings = {
-        f"LOGWELL_{text.upper()}" for text in TEXTS if re.fullmatch(r"[a-z]+(_[a-z]+)*", text)
-    }
-    return written | settings
+    return written | {variable_of(name) for name in resolve().origins}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recipe import EXAMPLES, NEVER_BY_TIME, location, location_of, own_metadata, run
+from support.process import EXAMPLES, NEVER_BY_TIME, location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
     from pathlib import Path

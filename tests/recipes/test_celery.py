@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("celery")
 
 
-from recipe import EXAMPLES, NEVER_BY_TIME, location, location_of, run, running, wait_until
+from support.process import EXAMPLES, NEVER_BY_TIME, location, location_of, run, running, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

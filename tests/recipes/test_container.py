@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recipe import location, location_of, running, wait_until
+from support.process import location, location_of, running, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ pytest.importorskip("flask")
 pytest.importorskip("opentelemetry.distro")
 pytest.importorskip("opentelemetry.instrumentation.flask")
 
-from recipe import EXAMPLES, location, run
+from support.process import EXAMPLES, location, run
 
 if TYPE_CHECKING:
     from logwell_otel.devserver import DevServer
@@ -32,6 +32,6 @@ def test_the_demo_shows_what_arrived_and_ends(receiver: DevServer) -> None:
     assert f"examples/shop.py:{line}\n" in shown
     assert "ValueError: card of order 13 was declined\n" in shown
     assert "\n6 of them carry the trace id of a span that the same run exported.\n" in shown
-    assert shown.endswith("receiver | stopped: 6 entries stored\n")
+    assert shown.endswith("server | stopped: 6 entries stored\n")
     # The demo has a stand-in of its own.
     assert receiver.count() == 0

@@ -9,12 +9,11 @@ pytest.importorskip("gunicorn")
 pytest.importorskip("opentelemetry.instrumentation.django")
 
 
-from recipe import (
+from support.process import (
     EXAMPLES,
     NEVER_BY_TIME,
     TRACE_ID,
     ask,
-    free_port,
     listens,
     location,
     location_of,
@@ -22,6 +21,7 @@ from recipe import (
     running,
     wait_until,
 )
+from support.server import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

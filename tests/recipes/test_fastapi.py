@@ -8,17 +8,17 @@ pytest.importorskip("fastapi")
 pytest.importorskip("opentelemetry.instrumentation.fastapi")
 
 
-from recipe import (
+from support.process import (
     NEVER_BY_TIME,
     TRACE_ID,
     ask,
-    free_port,
     listens,
     location,
     location_of,
     running,
     wait_until,
 )
+from support.server import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from recipe import PATIENCE
+from support.process import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,19 +11,19 @@ pytest.importorskip("gunicorn")
 pytest.importorskip("opentelemetry.instrumentation.flask")
 
 
-from recipe import (
+from support.process import (
     NEVER_BY_TIME,
     PATIENCE,
     TRACE_ID,
     TRACE_PARENT,
     ask,
-    free_port,
     listens,
     location,
     location_of,
     running,
     wait_until,
 )
+from support.server import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

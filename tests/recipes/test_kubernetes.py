@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from logwell_otel.devserver import DevServer
-from logwell_otel.devserver.receiver import new_key
-from recipe import EXAMPLES, running, wait_until
+from logwell_otel.devserver.server import new_key
+from support.process import EXAMPLES, running, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

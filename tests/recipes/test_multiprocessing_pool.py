@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recipe import NEVER_BY_TIME, location, location_of, own_metadata, run
+from support.process import NEVER_BY_TIME, location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
     from logwell_otel.devserver import DevServer

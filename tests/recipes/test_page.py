@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recipe import EXAMPLES
+from support.process import EXAMPLES
 
 if TYPE_CHECKING:
     from pathlib import Path

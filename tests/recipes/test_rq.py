@@ -13,7 +13,8 @@ from redis import Redis
 from redis.exceptions import ConnectionError as NotYet
 from rq import Queue
 
-from recipe import NEVER_BY_TIME, free_port, location, location_of, own_metadata, run, wait_until
+from support.process import NEVER_BY_TIME, location, location_of, own_metadata, run, wait_until
+from support.server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("structlog")
 
 
-from recipe import location, location_of, own_metadata, run
+from support.process import location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
     from logwell_otel.devserver import DevServer

@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 
-from otlp_sink import OtlpSink
-from recipe import location, location_of, own_metadata, run
+from support.otlp import OtlpSink
+from support.process import location, location_of, own_metadata, run
 
 if TYPE_CHECKING:
     from logwell_otel.devserver import DevServer

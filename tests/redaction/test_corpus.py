@@ -79,7 +79,7 @@ def test_the_whole_corpus_through_entries_with_one_redactor(field: str) -> None:
 
 @pytest.mark.parametrize("case", _FOUND, ids=lambda case: case["text"][:60])
 def test_finds_the_same_with_other_digits_seen_before(case: dict[str, str]) -> None:
-    """The glance remembers shapes: the same text with harmless digits must not hide this one."""
+    """The prefilter remembers shapes: the same text with harmless digits must not hide this one."""
     redactor = Redactor()
     redactor.redact_text(re.sub(r"\d", "1", case["text"]))
     assert redactor.redact_text(case["text"]) == case["redacted"]

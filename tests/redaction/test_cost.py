@@ -12,7 +12,9 @@ import time
 import pytest
 
 from logwell_otel.redaction import Redactor
-from logwell_otel.redaction.prefilter import Glance
+from logwell_otel.redaction.prefilter import Prefilter
+
+pytestmark = pytest.mark.slow
 
 _PIECES = [
     "a", "A", "aB", "@", "a@", "a.", "a@a.", "a%40a.", "4", "4 ", "4111-", "4111 ", "ü", " ", "-",
@@ -37,7 +39,7 @@ def _seconds(text: str) -> float:
 
 @pytest.mark.parametrize("piece", _PIECES)
 def test_twice_the_text_costs_about_twice(piece: str) -> None:
-    # The address makes every detector run, whatever the glance says of the piece.
+    # The address makes every detector run, whatever the prefilter says of the piece.
     text = "bob@example.com " + piece * (_LENGTH // len(piece))
     longer = "bob@example.com " + piece * (2 * _LENGTH // len(piece))
     ratios = []
@@ -52,26 +54,26 @@ def test_twice_the_text_costs_about_twice(piece: str) -> None:
     "piece",
     ["token", "sess", "a-", "://", "--", "%40 ", "key\\", "4 ", "4", "4444-", "--4444-4444"],
 )
-def test_so_does_the_glance(piece: str) -> None:
+def test_so_does_the_prefilter(piece: str) -> None:
     def seconds(length: int) -> float:
         text = piece * (length // len(piece))
-        glance = Glance()
+        prefilter = Prefilter()
         begin = time.thread_time()
-        glance.holds_nothing([text])
+        prefilter.holds_nothing([text])
         return time.thread_time() - begin
 
     assert any(seconds(2 * _LENGTH) <= 3 * seconds(_LENGTH) for _ in range(4))
 
 
-def test_the_glance_remembers_within_bounds() -> None:
-    glance = Glance()
+def test_the_prefilter_remembers_within_bounds() -> None:
+    prefilter = Prefilter()
     for number in range(0x4E00, 0x4E00 + 10_000):
-        glance.holds_nothing([chr(number), "y" * 300])
-    for known in (glance._known, glance.known_texts):  # noqa: SLF001 - the bound is what is tested
+        prefilter.holds_nothing([chr(number), "y" * 300])
+    for known in (prefilter._known, prefilter.known_texts):  # noqa: SLF001 - the bound is what is tested
         assert 0 < len(known) <= 4096
         assert max(map(len, known)) <= 256
-    glance.holds_nothing([str(number) for number in range(1000, 9000)])
-    assert len(glance.known_texts) <= 4096
+    prefilter.holds_nothing([str(number) for number in range(1000, 9000)])
+    assert len(prefilter.known_texts) <= 4096
 
 
 def test_ids_are_neither_looked_at_closely_nor_remembered() -> None:
@@ -80,9 +82,9 @@ def test_ids_are_neither_looked_at_closely_nor_remembered() -> None:
         *("63741293-4080-1000-8601-331267921787", "d848d484193345672345675072345678"),
         *("3445291843584a03", "a-4111111111111111", "4111-1111-1111-1111-4111"),
     ]
-    glance = Glance()
-    assert glance.holds_nothing(ids)
-    assert not glance._known  # noqa: SLF001
-    assert not glance.known_texts
+    prefilter = Prefilter()
+    assert prefilter.holds_nothing(ids)
+    assert not prefilter._known  # noqa: SLF001
+    assert not prefilter.known_texts
     for card in ("4111111111111111", "4111-1111-1111-1111", "4111111111111111-abc"):
-        assert not glance.holds_nothing([*ids, card])
+        assert not prefilter.holds_nothing([*ids, card])

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from logwell_otel._encoding.values import CIRCULAR
 from logwell_otel._wire import LogEntry
 from logwell_otel.redaction import Redactor
 from logwell_otel.redaction.cards import may_hold_cards, redact_cards
@@ -131,7 +132,7 @@ def test_finds_at_any_depth_and_in_any_type(before: dict[Any, Any], after: dict[
     ids=repr,
 )  # fmt: skip
 def test_what_holds_nothing_comes_back_as_the_same_objects(metadata: dict[Any, Any]) -> None:
-    # An address makes the walk happen; without it the glance decides.
+    # An address makes the walk happen; without it the prefilter decides.
     for message in ("m", "x@example.com"):
         entry = LogEntry(level="info", message=message, metadata=metadata)
         assert Redactor().redact_entry(entry).metadata is metadata
@@ -147,7 +148,7 @@ def test_the_applications_own_objects_are_never_changed() -> None:
 def test_a_container_in_itself_and_one_in_many_places() -> None:
     circle: list[Any] = ["x@example.com"]
     circle.append(circle)
-    assert _redact({"c": circle}) == {"c": ["[redacted:email]", "[circular]"]}
+    assert _redact({"c": circle}) == {"c": ["[redacted:email]", CIRCULAR]}
 
     shared: list[Any] = ["x@example.com"]
     for _ in range(30):
@@ -213,7 +214,7 @@ def test_finds_whatever_stands_around(before: str, after: str) -> None:
         max_size=8,
     )
 )
-def test_the_glance_at_an_entry_agrees_with_a_look_at_each_text(values: list[str]) -> None:
+def test_the_prefilter_of_an_entry_agrees_with_a_look_at_each_text(values: list[str]) -> None:
     redactor = Redactor()
     metadata = {f"v{index}": value for index, value in enumerate(values)}
     entry = LogEntry(level="info", message="m", metadata=metadata)
@@ -228,7 +229,7 @@ def test_the_glance_at_an_entry_agrees_with_a_look_at_each_text(values: list[str
 @example("x 4111-1111-1111-1111")
 @example("3782 822463 10005")
 @example("--4111111111111111-abc")
-def test_where_the_glance_sees_no_card_number_there_is_none(text: str) -> None:
+def test_where_the_prefilter_sees_no_card_number_there_is_none(text: str) -> None:
     if not may_hold_cards(re.sub(r"\d", "0", text).encode()):
         assert redact_cards(text, lambda _: False) == text
 

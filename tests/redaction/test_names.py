@@ -6,7 +6,7 @@ import pytest
 
 from logwell_otel._wire import LogEntry
 from logwell_otel.redaction import Redactor
-from logwell_otel.redaction.names import _SECRETS, SecretKeys, words_of
+from logwell_otel.redaction.names import _SECRETS, SecretKeys, split_words
 from logwell_otel.redaction.prefilter import NAME_WORDS
 
 
@@ -24,7 +24,7 @@ from logwell_otel.redaction.prefilter import NAME_WORDS
     ],
 )
 def test_a_name_is_split_at_separators_and_case(name: str, words: list[str]) -> None:
-    assert words_of(name) == words
+    assert split_words(name) == words
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_names_no_secret(name: str) -> None:
     assert SecretKeys().kind(name) is None
 
 
-def test_every_name_that_is_a_secret_is_seen_by_the_glance() -> None:
-    """In a text, a name counts only if the glance looks for one of its words."""
+def test_every_name_that_is_a_secret_is_seen_by_the_prefilter() -> None:
+    """In a text, a name counts only if the prefilter looks for one of its words."""
     for name in _SECRETS:
         assert any(word in "_".join(name) for word in NAME_WORDS), name
 

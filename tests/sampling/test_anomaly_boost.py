@@ -6,9 +6,9 @@ import random
 import sys
 import threading
 
-from kit import Clock
 from logwell_otel.sampling import Policy, Sampler
 from logwell_otel.sampling.rules import HISTORY_MINUTES, UNUSUAL_LEAST, Volumes
+from support.clock import Clock
 
 
 def _minute(clock: Clock, volumes: Volumes, count: int) -> list[bool]:

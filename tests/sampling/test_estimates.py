@@ -13,6 +13,8 @@ from logwell_otel.sampling import Sampler
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 LEVELS = ["debug"] * 8 + ["info"] * 8 + ["warn"] * 3 + ["error"]
 
 

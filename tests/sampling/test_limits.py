@@ -5,14 +5,7 @@ from __future__ import annotations
 import pytest
 
 from logwell_otel.sampling import Decision, Sampler
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from support.clock import Clock
 
 
 def _kept(sampler: Sampler, message: str, count: int, level: str = "info") -> list[Decision]:

@@ -8,10 +8,10 @@ import threading
 
 import msgspec
 
-from kit import Clock
 from logwell_otel.redaction import Redactor
 from logwell_otel.sampling import signature
 from logwell_otel.sampling.patterns import PatternStatistics, report_of
+from support.clock import Clock
 
 
 def test_a_report_whole() -> None:

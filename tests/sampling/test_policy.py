@@ -20,7 +20,7 @@ from logwell_otel.sampling import (
     server_signature,
     signature,
 )
-from policy_kit import POLICY
+from support.policy import POLICY
 
 MESSAGE = "User 17 logged in"
 

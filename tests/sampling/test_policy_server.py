@@ -7,13 +7,12 @@ import io
 import logging
 import pickle
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
-from kit import Clock
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 from logwell_otel.redaction import Redactor
 from logwell_otel.sampling import (
@@ -23,20 +22,12 @@ from logwell_otel.sampling import (
     client_signature,
     signature,
 )
-from policy_kit import POLICY, PolicyStandIn
-from socket_kit import SocketServer, answer_all, response
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from support.clock import Clock
+from support.policy import POLICY, PolicyStandIn
+from support.server import SocketServer, answer_all, response
 
 MESSAGE = "User 17 logged in"
 TOKEN = "s3cret-bearer-t0ken"  # made up
-
-
-@pytest.fixture
-def stand_in() -> Iterator[PolicyStandIn]:
-    with PolicyStandIn() as server:
-        yield server
 
 
 class Following:
@@ -64,8 +55,8 @@ class Following:
         return self._judge("info")
 
     def count(self, message: str, *, kept: bool = True) -> None:
-        worker = self.server._worker.get()  # noqa: SLF001 - as `saw` does, without the thread
-        worker.statistics.record(message, kept=kept)
+        polling = self.server._polling.get()  # noqa: SLF001 - as `saw` does, without the thread
+        polling.statistics.record(message, kept=kept)
 
     def tick(self, seconds: float = 0.0) -> float:
         self.clock.now += seconds
@@ -264,8 +255,9 @@ def test_a_bearer_token_is_sent_and_shown_nowhere(stand_in: PolicyStandIn) -> No
     following.tick()
     assert stand_in.headers[0]["authorization"] == f"Bearer {TOKEN}"
     server = following.server
-    client = server._client  # noqa: SLF001
-    shown = map(repr, (server, vars(server), vars(client), vars(client._http)))  # noqa: SLF001
+    calls: Any = server._calls  # noqa: SLF001
+    client = calls._request.__self__  # noqa: SLF001
+    shown = map(repr, (server, vars(server), vars(calls), vars(client)))
     assert TOKEN not in " ".join(shown)
     assert repr(server) == f"<PolicyServer {stand_in.url}, 'shop' of team 7>"
     with pytest.raises(TypeError):
@@ -327,6 +319,7 @@ def test_settings_that_are_none(wrong: dict[str, Any]) -> None:
     assert TOKEN not in str(caught.value.__cause__)
 
 
+@pytest.mark.socket
 def test_the_environments_proxy_is_used_and_its_password_shown_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from policy_kit import PolicyStandIn
+from support.policy import PolicyStandIn
 
 PROGRAM = """
 import os, sys, threading
@@ -32,14 +32,14 @@ END_OF_PROGRAM = '    work("parent", 5)\n'
 OS_FORK = """
     work("parent", 5)
     # As if a thread had been counting at the very moment of the fork.
-    server._worker.get().statistics._lock.acquire()
+    server._polling.get().statistics._lock.acquire()
     pid = os.fork()
     if not pid:
         assert threading.active_count() == 1
         child()
         assert threading.active_count() == 2
         sys.exit(0)
-    server._worker.get().statistics._lock.release()
+    server._polling.get().statistics._lock.release()
     assert os.waitpid(pid, 0)[1] == 0
 """
 MULTIPROCESSING = """

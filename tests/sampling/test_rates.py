@@ -70,7 +70,7 @@ def test_foreign_patterns_are_looked_up_within_bounds() -> None:
         assert rules.rate("fatal", f"User {number}", "-") == 1.0
         assert rules.rate("info", f"Number {number}", "-") == 1.0
     assert rules.rate("info", "x" * 300, "-") == 1.0
-    assert len(rules._foreign_rates) <= 2048  # noqa: SLF001 - the bound is what is tested
+    assert len(rules._compatible_rates) <= 2048  # noqa: SLF001 - the bound is what is tested
 
 
 @pytest.mark.parametrize("level", ["error", "fatal"])

@@ -11,6 +11,8 @@ import pytest
 
 from logwell_otel.sampling import Sampler
 
+pytestmark = pytest.mark.process
+
 if sys.platform == "win32":
     pytest.skip("there is no fork", allow_module_level=True)
 

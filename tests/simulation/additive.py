@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import random
 
-    from simulation.clock import Clock
+    from support.clock import Clock
 
 
 class Additive:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-    from simulation.clock import Clock
     from simulation.load import Load
     from simulation.server import Server
+    from support.clock import Clock
 
 LATENCY = 0.03
 """Seconds from a request's start to its answer, on average."""

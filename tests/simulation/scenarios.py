@@ -6,10 +6,10 @@ import random
 from typing import TYPE_CHECKING
 
 from logwell_otel._delivery.pacing import Pace
-from simulation.clock import Clock
 from simulation.load import Records, Saturated, one_a_second
 from simulation.run import Limit, simulate
 from simulation.server import Server
+from support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

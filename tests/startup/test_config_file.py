@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("opentelemetry.configuration")
 
 from logwell_otel.devserver import DevServer
-from programs import instrumented, json_objects
+from support.process import instrumented, json_objects
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,24 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit import KEY
 from logwell_otel import LogwellError, LogwellLogExporter
 from logwell_otel.devserver import DevServer
 from logwell_otel.setup import ignored_arguments, zero_code_exporter
-from programs import instrumented
+from support.config import KEY
+from support.process import instrumented
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
     from pathlib import Path
 
 OTHER_KEY = "lw_" + "o" * 32
-
-
-@pytest.fixture
-def receiver() -> Iterator[DevServer]:
-    with DevServer() as running:
-        yield running
 
 
 def run(

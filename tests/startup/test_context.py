@@ -17,7 +17,7 @@ from logwell_otel.context import (
     log_context,
     set_global_context,
 )
-from recording import Recorder, attributes_of, provider_with
+from support.records import Recorder, attributes_of, provider_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -218,6 +218,7 @@ def test_in_place_twice_it_adds_once() -> None:
     assert attributes_of(recorder.only) == {"a": 1}
 
 
+@pytest.mark.slow
 def test_80000_records_through_a_tiny_batch_all_have_their_context() -> None:
     exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
     batch = BatchLogRecordProcessor(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from logwell_otel.devserver import DevServerProcess
-from recipe import run
+from support.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from recording import Raising, Recorder, attributes_of, provider_with
+from support.records import Raising, Recorder, attributes_of, provider_with
 
 pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recording import Raising, Recorder, attributes_of, provider_with
+from support.records import Raising, Recorder, attributes_of, provider_with
 
 pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
 

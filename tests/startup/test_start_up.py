@@ -53,6 +53,8 @@ def imported(**variables: str) -> set[str]:
         "logwell_otel.uncaught",
         "logwell_otel.context",
         "logwell_otel.handler",
+        # What type checkers need.
+        "logwell_otel._config.arguments",
         # What settings ask for.
         "logwell_otel._buffer.spool",
         "logwell_otel._buffer.overflow",

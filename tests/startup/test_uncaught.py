@@ -14,7 +14,7 @@ import pytest
 import logwell_otel.uncaught
 from logwell_otel.context import log_context
 from logwell_otel.uncaught import capture_uncaught
-from recording import Raising, Recorder, attributes_of, provider_with
+from support.records import Raising, Recorder, attributes_of, provider_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

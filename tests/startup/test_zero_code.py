@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel.devserver import DevServer
-from programs import instrumented, json_objects
+from support.process import instrumented, json_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from logwell_otel.devserver import DevServer
 
 APP = """\
 import logging
@@ -34,12 +34,6 @@ log.error("outside of a request")
 LINE_OF_WARNING = 1 + APP.splitlines().index(
     '    log.warning("order %d is late", number, extra={"request_id": "r-7"})'
 )
-
-
-@pytest.fixture
-def receiver() -> Iterator[DevServer]:
-    with DevServer() as running:
-        yield running
 
 
 @pytest.fixture

@@ -13,18 +13,18 @@ pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 
 
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 
-from kit import KEY
 from logwell_otel import LogwellLogExporter, zero_code
 from logwell_otel import _diagnostics as notices
 from logwell_otel import handler as handler_module
-from logwell_otel.devserver import DevServer
 from logwell_otel.handler import LogwellLoggingHandler
-from programs import instrumented
-from recording import Recorder, body_of, provider_with
+from support.config import KEY
+from support.process import instrumented
+from support.records import Recorder, body_of, provider_with
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from logwell_otel.devserver import DevServer
 
 PROGRAM = """\
 import logging
@@ -54,12 +54,6 @@ logging.config.dictConfig(
 )
 log.info("still there after dictConfig")
 """
-
-
-@pytest.fixture
-def receiver() -> Iterator[DevServer]:
-    with DevServer() as running:
-        yield running
 
 
 @pytest.mark.parametrize("configurator", [None, "logwell"])

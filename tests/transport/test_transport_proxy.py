@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import base64
 import logging
-import socket
 import ssl
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
 
-from kit import KEY
 from logwell_otel._config.options import Config
-from logwell_otel._http import Answer, HttpxTransport, NoAnswer
-from socket_kit import ACCEPTED, Connection, SocketServer, answer_all, closed_port, response
+from logwell_otel._delivery.engine import transport_to
+from logwell_otel._http import Answer, NoAnswer
+from support.config import KEY
+from support.server import (
+    ACCEPTED,
+    Connection,
+    SocketServer,
+    answer_all,
+    closed_port,
+    response,
+    tunnel,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.socket
 
 BODY = b'[{"level":"info","message":"hello"}]'
 OK = Answer(200, {"content-length": "14"}, ACCEPTED)
@@ -39,23 +48,8 @@ def proxy(server: SocketServer, connection: Connection) -> None:
     if method != "CONNECT":
         connection.send(response())
         return
-    host, _, port = target.partition(":")
-    assert host == "127.0.0.1"
-    with socket.create_connection((host, int(port))) as upstream:
-        connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        back = threading.Thread(target=pump, args=(upstream, connection.socket))
-        back.start()
-        pump(connection.socket, upstream)
-        back.join()
-
-
-def pump(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        return
+    connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    tunnel(connection.socket, target)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +67,7 @@ def everything_logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixt
 
 def post(url: str, **settings: object) -> Answer | NoAnswer:
     config = Config.resolve({}, endpoint=url, api_key=KEY, **settings)
-    transport = HttpxTransport(config)
+    transport = transport_to(config)
     try:
         reply = transport.post(BODY, 10)
         shown = f"{config!r} {vars(config)!r} {transport!r} {vars(transport)!r} {reply!r}"

@@ -11,22 +11,25 @@ import opentelemetry.sdk.version
 import pytest
 import respx
 
-from kit import KEY
 from logwell_otel import __version__
 from logwell_otel._config.options import Config
+from logwell_otel._delivery import engine
 from logwell_otel._delivery.response import Action, outcome_of
-from logwell_otel._http import Answer, HttpxTransport, NoAnswer
-from socket_kit import ACCEPTED, SocketServer, answer_all, response
+from logwell_otel._http import Answer, HttpTransport, NoAnswer
+from support.config import KEY
+from support.server import ACCEPTED, SocketServer, answer_all, response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.socket
+
 BODY = b'[{"level":"info","message":"hello"}]'
 
 
-def transport_to(url: str, **settings: object) -> HttpxTransport:
-    return HttpxTransport(Config.resolve({}, **{"endpoint": url, "api_key": KEY, **settings}))
+def transport_to(url: str, **settings: object) -> HttpTransport:
+    return engine.transport_to(Config.resolve({}, **{"endpoint": url, "api_key": KEY, **settings}))
 
 
 def lines(head: str) -> list[str]:
@@ -115,7 +118,7 @@ def test_a_key_that_was_rotated_is_in_the_next_request(tmp_path: Path) -> None:
     path.write_text(KEY)
     with SocketServer(answer_all()) as server:
         config = Config.resolve({}, endpoint=server.url, api_key_file=path)
-        transport = HttpxTransport(config)
+        transport = engine.transport_to(config)
         transport.post(BODY, 10)
         path.write_text(other)
         assert config.api_key.reload()
@@ -154,7 +157,7 @@ def chain(length: int) -> Exception:
 @respx.mock
 def test_a_long_chain_of_causes_is_cut() -> None:
     transport = transport_to("http://logs.example.com")
-    transport._open = raiser(chain(20))  # type: ignore[method-assign]  # noqa: SLF001
+    transport._client._open = raiser(chain(20))  # type: ignore[assignment, method-assign]  # noqa: SLF001
     reply = transport.post(BODY, 10)
     numbers = range(20, 14, -1)
     assert reply == NoAnswer("; ".join(f"ValueError: cause {number}" for number in numbers))
@@ -165,12 +168,12 @@ def test_a_circle_of_causes_ends() -> None:
     first, second = OSError("first"), OSError("second")
     first.__cause__, second.__context__ = second, first
     transport = transport_to("http://logs.example.com")
-    transport._open = raiser(first)  # type: ignore[method-assign]  # noqa: SLF001
+    transport._client._open = raiser(first)  # type: ignore[assignment, method-assign]  # noqa: SLF001
     assert transport.post(BODY, 10) == NoAnswer("OSError: first; OSError: second")
 
 
-def raiser(error: Exception) -> Callable[[], NoReturn]:
-    def fail() -> NoReturn:
+def raiser(error: Exception) -> Callable[[str], NoReturn]:
+    def fail(_: str) -> NoReturn:
         raise error
 
     return fail

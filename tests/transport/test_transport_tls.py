@@ -14,15 +14,18 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from kit import KEY
 from logwell_otel import LogwellError, LogwellErrorCode, LogwellLogExporter
 from logwell_otel._config.options import Config
+from logwell_otel._delivery.engine import tls_files, transport_to
 from logwell_otel._delivery.response import outcome_of
-from logwell_otel._http import Answer, HttpxTransport, NoAnswer, tls_context
-from socket_kit import ACCEPTED, Connection, SocketServer, answer_all, response
+from logwell_otel._http import Answer, NoAnswer, tls_context
+from support.config import KEY
+from support.server import ACCEPTED, Connection, SocketServer, answer_all, response
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.socket
 
 BODY = b'[{"level":"info","message":"hello"}]'
 OK = Answer(200, {"content-length": "14"}, ACCEPTED)
@@ -64,7 +67,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 def post(url: str, **settings: object) -> Answer | NoAnswer:
-    transport = HttpxTransport(Config.resolve({}, endpoint=url, api_key=KEY, **settings))
+    transport = transport_to(Config.resolve({}, endpoint=url, api_key=KEY, **settings))
     try:
         return transport.post(BODY, 10)
     finally:
@@ -161,12 +164,12 @@ def test_a_handshake_that_does_not_end(certificates: Certificates) -> None:
             api_key=KEY,
             certificate_file=certificates.ca,
         )
-        reply = HttpxTransport(config).post(BODY, 0.3)
+        reply = transport_to(config).post(BODY, 0.3)
     assert reason(reply).startswith(("ConnectTimeout", "TimeoutError"))
 
 
 def test_no_context_of_our_own_without_files() -> None:
-    assert tls_context(Config.resolve({}, endpoint="https://host", api_key=KEY)) is None
+    assert tls_context(tls_files(Config.resolve({}, endpoint="https://host", api_key=KEY))) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What became of every entry.
+"""What is held and in flight, what became of every other entry, and what a flush waits for.
 
     handed over + recovered = accepted + refused + dropped + held
 
@@ -7,13 +7,22 @@ where recovered is what an earlier process had left in the spool.
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import NamedTuple
+import threading
+from collections import Counter, deque
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from logwell_otel._encoding.chunk import RECOVERED, Chunk, Rows
+from logwell_otel._wire import MAX_ENTRIES
 
-class Ledger(msgspec.Struct):
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from logwell_otel._buffer.spool import Change
+
+
+class Counters(msgspec.Struct):
     """Every entry is counted once where it came in and once where it ended.
 
     Attributes:
@@ -30,17 +39,17 @@ class Ledger(msgspec.Struct):
     refused: int = 0
     dropped: Counter[str] = msgspec.field(default_factory=Counter)
 
-    def copy(self) -> Ledger:
+    def copy(self) -> Counters:
         """A copy that later events do not change."""
-        return Ledger(
+        return Counters(
             self.handed_over, self.recovered, self.accepted, self.refused, Counter(self.dropped)
         )
 
 
 class Holdings(NamedTuple):
-    """The ledger and what is held, at one moment."""
+    """The counters and what is held, at one moment."""
 
-    ledger: Ledger
+    counters: Counters
     entries_in_memory: int
     bytes_in_memory: int
     entries_on_disk: int
@@ -52,11 +61,39 @@ class Holdings(NamedTuple):
         return self.entries_in_memory + self.entries_on_disk
 
 
-# What a flush waits for: everything that was handed over before it, and nothing later.
+class OnDisk:
+    """What is held in the spool, by generation. Called under the outbox's lock."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._entries: Counter[int] = Counter()
+
+    @property
+    def entries(self) -> int:
+        """Entries of all generations."""
+        return sum(self._entries.values())
+
+    def add(self, generation: int, entries: int, size: int) -> None:
+        """Entries are on disk from now on."""
+        self._entries[generation] += entries
+        self.bytes += size
+
+    def remove(self, generation: int, entries: int, size: int) -> int:
+        """Entries are there no longer; gives how many of so many we had."""
+        known = min(entries, self._entries[generation])
+        self._entries[generation] -= known
+        if not self._entries[generation]:
+            del self._entries[generation]
+        self.bytes = max(0, self.bytes - size) if self._entries else 0
+        return known
+
+    def by_generation(self) -> dict[int, int]:
+        """Entries of each generation, recovered ones first."""
+        return dict(sorted(self._entries.items()))
 
 
 class Flushes:
-    """Counts held entries by generation; every flush ends one.
+    """Counts held entries by generation; every flush ends one. It waits for its own and older.
 
     Not thread-safe: the outbox calls it under its own lock.
     """
@@ -64,24 +101,26 @@ class Flushes:
     def __init__(self) -> None:
         self.generation = 0
         """What is handed over now belongs to it."""
-        self.on_disk: int | None = None
-        """Oldest generation of which entries may be on disk; None while there are none."""
         self._held: Counter[int] = Counter()
         self._lost: set[int] = set()
 
     def entered(self, generation: int, count: int) -> None:
-        """`count` entries are held in memory from now on."""
-        self._held[generation] += count
+        """`count` entries are held from now on, in memory or on disk."""
+        if generation != RECOVERED:
+            self._held[generation] += count
 
     def left(self, generation: int, count: int) -> None:
-        """`count` entries are held in memory no longer."""
+        """`count` entries are held no longer."""
+        if generation == RECOVERED:
+            return
         self._held[generation] -= count
         if not self._held[generation]:
             del self._held[generation]
 
     def lost(self, generation: int) -> None:
         """Entries were dropped."""
-        self._lost.add(generation)
+        if generation != RECOVERED:
+            self._lost.add(generation)
 
     def mark(self) -> int:
         """End the current generation and return its number."""
@@ -90,8 +129,6 @@ class Flushes:
 
     def is_settled(self, mark: int) -> bool:
         """True if nothing of generation `mark` or before is held."""
-        if self.on_disk is not None and self.on_disk <= mark:
-            return False
         return all(generation > mark for generation in self._held)
 
     def take_losses(self, mark: int) -> bool:
@@ -99,3 +136,212 @@ class Flushes:
         lost = {generation for generation in self._lost if generation <= mark}
         self._lost -= lost
         return bool(lost)
+
+
+class Memory:
+    """The queue, what is in flight, and the account of all. Everything under `changed`.
+
+    In flight is what delivery has taken and not settled, and what is just being written to
+    disk. A chunk with rows lies on disk; it is held there, and its body here only for the
+    request.
+
+    Args:
+        max_bytes: Bytes that chunks may take, those in flight included.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._queue: deque[Chunk] = deque()
+        self._queued_bytes = 0
+        self._in_flight: dict[Chunk, int] = {}
+        self._lost_rows: set[int] = set()
+        self.changed = threading.Condition()
+        """Guards all of this, so that the sum of the counters holds at any moment; notified when
+        something is settled. Held for moments only, never while a disk works."""
+        self.counters = Counters()
+        self.flushes = Flushes()
+        self.on_disk = OnDisk()
+
+    def __iter__(self) -> Iterator[Chunk]:
+        yield from self._in_flight
+        yield from self._queue
+
+    @property
+    def queued(self) -> bool:
+        """True if a chunk waits here."""
+        return bool(self._queue)
+
+    @property
+    def in_memory_since(self) -> float | None:
+        """When the oldest chunk came that is not on disk, None if all are."""
+        since = [chunk.entered for chunk in self._in_flight if chunk.rows is None]
+        since += [self._queue[0].entered] if self._queue else []
+        return min(since, default=None)
+
+    @property
+    def is_over(self) -> bool:
+        """True if there is more than may be."""
+        return self.bytes > self._max_bytes
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that all chunks take."""
+        return self._queued_bytes + sum(self._in_flight.values())
+
+    @property
+    def entries(self) -> int:
+        """Entries that are nowhere else."""
+        in_flight = sum(chunk.count for chunk in self._in_flight if chunk.rows is None)
+        return sum(chunk.count for chunk in self._queue) + in_flight
+
+    # The queue.
+
+    def room(self) -> int:
+        """Entries that the last waiting chunk still takes."""
+        tail = self._queue[-1] if self._queue else None
+        if tail is None or tail.generation != self.flushes.generation:
+            return 0
+        return MAX_ENTRIES - tail.count
+
+    def append(self, chunk: Chunk) -> None:
+        """A new chunk; a small one joins the last that waits."""
+        self.flushes.entered(chunk.generation, chunk.count)
+        tail = self._queue[-1] if self._queue else None
+        if tail is not None and tail.takes(chunk):
+            self._queued_bytes -= tail.memory
+            tail.join(chunk)
+            self._queued_bytes += tail.memory
+        else:
+            self._queue.append(chunk)
+            self._queued_bytes += chunk.memory
+
+    def popleft(self) -> Chunk | None:
+        """The oldest waiting chunk, waiting no longer; None if there is none."""
+        if not self._queue:
+            return None
+        chunk = self._queue.popleft()
+        self._queued_bytes -= chunk.memory
+        return chunk
+
+    def pushleft(self, chunk: Chunk) -> None:
+        """A chunk waits again, before all others."""
+        self._queue.appendleft(chunk)
+        self._queued_bytes += chunk.memory
+
+    # In flight.
+
+    def in_flight(self, chunk: Chunk) -> bool:
+        """True between `begin_flight` and `end_flight`."""
+        return chunk in self._in_flight
+
+    def begin_flight(self, chunk: Chunk) -> None:
+        """`chunk` is in flight from now on."""
+        self._in_flight[chunk] = chunk.memory
+
+    def end_flight(self, chunk: Chunk) -> bool:
+        """`chunk` is in flight no longer; False if it was not."""
+        if chunk.rows is not None:
+            self._lost_rows.difference_update(chunk.rows.ids)
+        return self._in_flight.pop(chunk, None) is not None
+
+    def rows_in_flight(self) -> set[int]:
+        """The rows that must not be taken again."""
+        with self.changed:
+            return {row for chunk in self._in_flight if chunk.rows for row in chunk.rows.ids}
+
+    @property
+    def waiting_on_disk(self) -> bool:
+        """True if there are entries on disk that are not in flight."""
+        with self.changed:
+            in_flight = sum(chunk.count for chunk in self._in_flight if chunk.rows is not None)
+            return self.on_disk.entries > in_flight
+
+    def begin_store(self, max_bytes: int) -> tuple[list[Chunk], list[Chunk]]:
+        """What is to be written next, and which of it waited: it is in flight meanwhile."""
+        batch = [chunk for chunk in self._in_flight if chunk.rows is None]
+        size = sum(chunk.size for chunk in batch)
+        moved: list[Chunk] = []
+        while size < max_bytes and (chunk := self.popleft()) is not None:
+            self.begin_flight(chunk)
+            moved.append(chunk)
+            size += chunk.size
+        return batch + moved, moved
+
+    def end_store(self, moved: list[Chunk]) -> None:
+        """What waited waits again: on disk, or here if it is not there."""
+        for chunk in reversed(moved):
+            if self.end_flight(chunk) and chunk.rows is None:
+                self.pushleft(chunk)
+        self.changed.notify_all()
+
+    def clear(self) -> None:
+        """Nothing is held here any more."""
+        self._in_flight.clear()
+        self._queue.clear()
+        self._queued_bytes = 0
+
+    # On disk.
+
+    def is_on_disk(self, chunk: Chunk, rows: Rows) -> None:
+        """A chunk is held on disk from now on."""
+        chunk.rows = rows
+        self.on_disk.add(chunk.generation, chunk.count, rows.bytes)
+
+    def is_in_memory(self, chunk: Chunk) -> None:
+        """A chunk is held on disk no longer, and here."""
+        assert chunk.rows is not None  # noqa: S101 - asked for only with some
+        self.on_disk.remove(chunk.generation, chunk.count, chunk.rows.bytes)
+        chunk.rows = None
+
+    def lost_in_flight(self, chunk: Chunk) -> bool:
+        """True if rows of a chunk in flight were dropped from the disk."""
+        return chunk.rows is not None and not self._lost_rows.isdisjoint(chunk.rows.ids)
+
+    def recovered(self, change: Change) -> None:
+        """Entries that a dead process left are on disk for us."""
+        self.counters.recovered += change.entries
+        self.on_disk.add(RECOVERED, change.entries, change.bytes)
+
+    def lost_on_disk(self, change: Change) -> int:
+        """The spool dropped something; gives how many entries are lost by that."""
+        if change.entries < 0:  # all
+            for chunk in self._in_flight:
+                if chunk.rows is not None:
+                    self.is_in_memory(chunk)
+            return self.drop_on_disk(change.reason, self.on_disk.entries)
+        if change.row is not None and change.row in self.rows_in_flight():
+            self._lost_rows.add(change.row)  # it may still be accepted
+            return 0
+        return self._drop(change.reason, change.generation, change.entries, change.bytes)
+
+    def drop_on_disk(self, reason: str, entries: int) -> int:
+        """So many entries on disk are gone, the oldest as far as anybody knows."""
+        lost = 0
+        for generation, count in self.on_disk.by_generation().items():
+            lost += self._drop(reason, generation, max(0, min(count, entries - lost)), 0)
+        return lost
+
+    def _drop(self, reason: str, generation: int, entries: int, size: int) -> int:
+        lost = self.on_disk.remove(generation, entries, size)
+        if lost:
+            self.counters.dropped[reason] += lost
+            self.flushes.lost(generation)
+            self.flushes.left(generation, lost)
+            self.changed.notify_all()
+        return lost
+
+    # The account.
+
+    def account(
+        self, chunk: Chunk, *, accepted: int = 0, refused: int = 0, dropped: str | None = None
+    ) -> None:
+        """What became of a chunk that is held no longer; see `Outbox.settle`."""
+        self.counters.accepted += accepted
+        self.counters.refused += refused
+        if dropped is not None:
+            self.counters.dropped[dropped] += chunk.count
+            self.flushes.lost(chunk.generation)
+        if chunk.rows is not None:
+            self.on_disk.remove(chunk.generation, chunk.count, chunk.rows.bytes)
+        self.flushes.left(chunk.generation, chunk.count)
+        self.changed.notify_all()

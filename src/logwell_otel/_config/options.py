@@ -1,12 +1,20 @@
-"""Arguments and LOGWELL_* variables -> one checked, frozen Config."""
+"""Every setting, in one list: its name, type, default, check and meaning; and all of them resolved.
+
+The list is the fields of `Config`, and the help text of the exporter is made of it. A new
+setting is a field there, the type that people may give in `arguments`, and a row in
+docs/configuration.md; tests/config/test_config_page.py holds the three together.
+"""
+
+# ruff: noqa: RUF009 - `_option` makes a dataclass field, as `field` does
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import unquote
 
 from logwell_otel._config.address import (
@@ -21,121 +29,324 @@ from logwell_otel._config.secrets import (
     ApiKey,
     BearerToken,
     Headers,
+    credential_of,
     headers_of,
-    key_problem,
-    token_problem,
 )
-from logwell_otel._config.settings import Settings, shown_text
+from logwell_otel._config.settings import LEVEL_SPELLINGS, Resolver, rates_of, shown_text
 from logwell_otel._diagnostics import Secrets, hide_keys
-from logwell_otel._wire import LEVELS, MAX_SERVICE_BYTES, LogEntry
-from logwell_otel.errors import ErrorCallback, FlushCallback, config_error
+from logwell_otel._wire import MAX_SERVICE_BYTES
+from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from opentelemetry.metrics import MeterProvider
 
-BeforeSend = Callable[[LogEntry], LogEntry | None]
+    from logwell_otel._config.arguments import BeforeSend, Redacts, Samples
+    from logwell_otel._wire import Level
+    from logwell_otel.errors import ErrorCallback, FlushCallback
 
-
-class Redacts(Protocol):
-    """What `redact=` takes besides True: `redaction.Redactor`, or something like it."""
-
-    def redact_entry(self, entry: LogEntry) -> LogEntry:
-        """The entry without what must not leave the process."""
-
-
-class Decision(Protocol):
-    """What a sampler decides: `sampling.Decision`."""
-
-    @property
-    def keep(self) -> bool:
-        """True if the record goes on."""
-
-    @property
-    def rate(self) -> float:
-        """It stands for `1 / rate` records."""
-
-
-class Samples(Protocol):
-    """What `sampler=` takes: `sampling.Sampler`, or something like it."""
-
-    def decide(self, level: str, message: str, trace_id: int = 0) -> Decision:
-        """Decide about one record."""
-
-    def always_keeps(self, level: str) -> bool:
-        """Whether records of a level are kept without a look at the message."""
-
+T = TypeVar("T")
 
 MIB: Final = 1024 * 1024
 
-_LEVEL_SPELLINGS: Final[dict[str, str]] = {
-    **{level: level for level in LEVELS},
-    "warning": "warn",
-    "critical": "fatal",
-}
-_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+# How settings are read that are more than one value of one type. Each takes the
+# resolver and the setting's name. Errors are raised outside of `except`, see Resolver.error.
 
 
-@dataclass(frozen=True)
+def _endpoint(settings: Resolver, name: str) -> str:
+    expected = "the base URL of a Logwell server such as https://logs.example.com"
+    value = settings.text(name)
+    if value is None:
+        raise config_error(
+            "endpoint (LOGWELL_ENDPOINT) is not set: "
+            f"set the variable, or give the argument, to {expected}."
+        )
+    if hide_keys(value) != value:
+        raise settings.error(name, expected, "what looks like an API key")
+    try:
+        return base_url(value)
+    except ValueError as error:
+        problem = str(error)
+    raise settings.error(name, expected, f"{problem}: {shown_text(value)}")
+
+
+def _api_key(settings: Resolver, name: str) -> ApiKey:
+    key = credential_of(settings, name, ApiKey)
+    if key is None:
+        raise config_error(
+            "api_key (LOGWELL_API_KEY) is not set: set the variable, give the argument, or name "
+            "a file that holds the key with api_key_file (LOGWELL_API_KEY_FILE). Keys are made in "
+            "the project's settings on the Logwell server."
+        )
+    return key
+
+
+def _secret_file(settings: Resolver, name: str) -> Path | None:
+    return settings.secret(name.removesuffix("_file"))[1]
+
+
+def _service(settings: Resolver, name: str) -> str | None:
+    service = settings.text(name)
+    if service is None:
+        return None
+    if hide_keys(service) != service:
+        raise settings.error(name, "no API key: this is shown", "what looks like one")
+    expected = f"a text of at most {MAX_SERVICE_BYTES:,} bytes without control characters"
+    size = len(service.encode("utf-8", "surrogatepass"))
+    if size > MAX_SERVICE_BYTES:
+        raise settings.error(name, expected, f"{size:,} bytes")
+    if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", service):
+        raise settings.error(name, expected, "one with such characters")
+    return service
+
+
+def _client_key(settings: Resolver, name: str) -> Path | None:
+    path = settings.file(name)
+    if path and not settings.raw("client_certificate_file"):
+        raise settings.error(name, "client_certificate_file beside it", "a key without certificate")
+    return path
+
+
+def _sampling(settings: Resolver, name: str) -> bool:
+    return settings.flag(name, default=settings.raw("sampling_policy") is not None)
+
+
+def _sample_rates(settings: Resolver, name: str) -> Mapping[str, float]:
+    value = settings.raw(name)
+    if isinstance(value, Mapping):
+        return dict(value)  # the sampler checks levels and bounds
+    try:
+        return rates_of(settings.text(name) or "")
+    except ValueError as error:
+        problem = str(error)
+    raise settings.error(name, "level=rate,level=rate", problem)
+
+
+def _policy(settings: Resolver, name: str) -> Path | str | None:
+    """A path, or a URL as text."""
+    value = settings.raw(name)
+    text = value if isinstance(value, str) else ""
+    if "://" not in text:
+        # Not whether there is such a file: it may come later, and is said when it does not.
+        return settings.path(name)
+    try:
+        url = base_url(text)
+    except ValueError as error:
+        problem = str(error)
+    else:
+        if hide_keys(url) == url:
+            return url
+        problem = "what looks like an API key"
+    expected = "the path of a JSON file, or the http or https URL of a policy server"
+    raise settings.error(name, expected, f"{problem}: {shown_text(text)}")
+
+
+def _team_id(settings: Resolver, name: str) -> int | None:
+    # Of a serial number in the server's database.
+    team_id = settings.integer(name, default=None, least=1, most=2**31 - 1)
+    if team_id is None and isinstance(_policy(settings, "sampling_policy"), str):
+        raise config_error(
+            "sampling_team_id (LOGWELL_SAMPLING_TEAM_ID) is not set: a policy server needs the "
+            "number that the team has there."
+        )
+    return team_id
+
+
+def _sampler(settings: Resolver, name: str) -> Samples | None:
+    sampler: Samples | None = settings.argument(name)
+    if sampler is not None and settings.raw("sampling_policy") is not None:
+        raise config_error(
+            "sampler and sampling_policy (LOGWELL_SAMPLING_POLICY) do not go together: have the "
+            "sampler follow the policy with Sampler.follow, or leave one of them out."
+        )
+    return sampler
+
+
+def _redact(settings: Resolver, name: str) -> bool | Redacts:
+    beyond = settings.words("redact_keys") + settings.words("redact_allow")
+    redactor = settings.argument(name)
+    if not hasattr(redactor, "redact_entry"):
+        return settings.flag(name, default=bool(beyond))
+    if beyond:
+        raise config_error(
+            "A Redactor given as redact does not go together with redact_keys "
+            "(LOGWELL_REDACT_KEYS) or redact_allow (LOGWELL_REDACT_ALLOW): give them to the "
+            "Redactor as extra_keys and allow, or leave them out."
+        )
+    settings.origins[name] = "argument"
+    return redactor  # type: ignore[no-any-return] # it has the one method that matters
+
+
+def _callback(settings: Resolver, name: str) -> Any:
+    # No variable: a function cannot be written into one.
+    value = settings.argument(name)
+    if value is not None and not callable(value):
+        raise config_error(f"{name}: expected a function, got {type(value).__name__}.")
+    return value
+
+
+def _option(read: Callable[[Resolver, str], T], *meaning: str, shown: bool = True) -> T:
+    """A field of `Config` that is a setting.
+
+    Args:
+        read: Reads and checks it.
+        *meaning: What it means, with unit and default: lines of the exporter's help.
+        shown: Whether the repr of a `Config` has it.
+    """
+    metadata = {"read": read, "meaning": meaning}
+    made: Any = field(repr=shown, metadata=metadata)
+    return made  # type: ignore[no-any-return] # as dataclasses.field: the type of the value
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything an exporter needs to know. Its repr shows no secret.
+    """Everything an exporter needs to know, checked. Its repr shows no secret.
 
     Attributes:
-        endpoint: Base URL of the server, without a trailing slash.
-        service: Service name of every entry, None for the resource's.
-        timeout: Seconds one request may take.
-        level: Least severe level that is sent.
-        source_location: Whether entries carry file and line.
-        max_queue_bytes: Memory that undelivered entries may take.
-        requests_per_minute: Requests we send at most; all processes of a project share
-            the server's limit, and the pace adapts to it.
-        requests_per_hour: The same for an hour, None for no such limit.
-        spool_dir: Directory for what cannot be delivered now, None for memory only.
-        spool_max_bytes: Size of the spool at most.
-        spool_max_age: Seconds an entry may wait in the spool.
-        sampling: Whether to sample at the default rates and `sample_rates`.
-        sample_rates: Rates by level.
-        sampling_policy: Policy file, or a policy server's URL as text; None for none.
-        sampling_team_id: The team's number there, None without a server.
-        sampling_token: The token for it.
-        sampler: Decides which records are kept, None for all or for what `sampling` says.
-        redact: Whether, or with what, to take secrets out of entries.
-        redact_keys: Names of secrets beyond the usual.
-        redact_allow: Names and texts that stay.
-        before_send: Called with every entry before it is encoded.
-        origins: Where each setting came from: `argument`, a variable's name, `default`.
+        proxy: The proxy on the way to the server.
+        secrets: Takes the secrets among the settings out of texts.
+        origins: Where each setting with a variable came from: `argument`, the variable's
+            name, or `default`.
     """
 
-    endpoint: str
-    api_key: ApiKey
-    service: str | None
-    headers: Headers
-    timeout: float
-    certificate_file: Path | None
-    client_certificate_file: Path | None
-    client_key_file: Path | None
-    level: str
-    source_location: bool
-    max_queue_bytes: int
-    requests_per_minute: float
-    requests_per_hour: float | None
-    spool_dir: Path | None
-    spool_max_bytes: int
-    spool_max_age: float
-    sampling: bool
-    sample_rates: Mapping[str, float]
-    sampling_policy: Path | str | None
-    sampling_team_id: int | None
-    sampling_token: BearerToken | None
-    sampler: Samples | None
-    redact: bool | Redacts
-    redact_keys: tuple[str, ...]
-    redact_allow: tuple[str, ...]
-    before_send: BeforeSend | None = field(repr=False)
-    on_error: ErrorCallback | None = field(repr=False)
-    on_flush: FlushCallback | None = field(repr=False)
-    secrets: Secrets = field(repr=False)
+    endpoint: str = _option(
+        _endpoint,
+        "Base URL of the server, such as `https://logs.example.com`. A path prefix,",
+        "a trailing slash and a full `…/v1/ingest` are fine.",
+    )
+    api_key: ApiKey = _option(_api_key, "The project's API key: `lw_` and 32 characters.")
+    api_key_file: Path | None = _option(
+        _secret_file,
+        "A file that holds the key instead. It is read again when the server",
+        "refuses the key, so that a rotated one is picked up.",
+    )
+    service: str | None = _option(
+        _service,
+        "Service name of every entry; by default the resource's `service.name`. A",
+        "record's own `service.name` attribute wins over both.",
+    )
+    headers: Headers = _option(
+        headers_of, "Further headers of every request, as a mapping or `name=value,name=value`."
+    )
+    timeout: float = _option(
+        partial(Resolver.number, default=10.0, least=0.1, most=300),
+        "Seconds one request may take; 0.1 to 300, default 10.",
+    )
+    certificate_file: Path | None = _option(
+        Resolver.file, "CA certificates to trust, PEM; by default those of certifi."
+    )
+    client_certificate_file: Path | None = _option(
+        Resolver.file, "Certificate to show to the server, PEM."
+    )
+    client_key_file: Path | None = _option(
+        _client_key, "Its private key, PEM, where it is not in the same file."
+    )
+    level: Level = _option(
+        partial(Resolver.choice, default="debug", choices=LEVEL_SPELLINGS),
+        "Least severe level that is sent: `debug` (default), `info`, `warn`, `error`,",
+        "`fatal`.",
+    )
+    source_location: bool = _option(
+        partial(Resolver.flag, default=True),
+        "False leaves source file and line out of entries. Default True.",
+    )
+    max_queue_bytes: int = _option(
+        partial(Resolver.integer, default=32 * MIB, least=MIB, most=4096 * MIB),
+        "Memory in bytes that undelivered entries may take; default 32 MiB. Beyond",
+        "it the oldest are dropped, counted and said.",
+    )
+    requests_per_minute: float = _option(
+        partial(Resolver.number, default=600.0, least=1, most=1_000_000),
+        "Requests sent a minute at most; default 600, the server's own limit for all",
+        "processes of a project. The pace adapts when the server answers 429.",
+    )
+    requests_per_hour: float | None = _option(
+        partial(Resolver.number, default=None, least=1, most=60_000_000),
+        "The same for an hour; default no such limit.",
+    )
+    spool_dir: Path | None = _option(
+        Resolver.path,
+        "Directory for what cannot be delivered now. Entries there outlive the",
+        "process, `kill -9` included; several processes may share it. Default: none.",
+    )
+    spool_max_bytes: int = _option(
+        partial(Resolver.integer, default=256 * MIB, least=MIB, most=1024 * 1024 * MIB),
+        "Size of the spool in bytes at most; default 256 MiB. Beyond it the oldest",
+        "are dropped, counted and said.",
+    )
+    spool_max_age: float = _option(
+        partial(Resolver.number, default=48 * 3600.0, least=60, most=365 * 24 * 3600),
+        "Seconds an entry may wait in the spool; default 48 hours.",
+    )
+    sampling: bool = _option(
+        _sampling,
+        "True keeps a share of the records: all errors, less and less of what is",
+        "less severe. Default False.",
+    )
+    sample_rates: Mapping[str, float] = _option(
+        _sample_rates, "Shares by level for it, as a mapping or `info=0.2,debug=0.05`."
+    )
+    sampling_policy: Path | str | None = _option(
+        _policy,
+        "Rates that change while the program runs: the path of a policy file, or the",
+        "URL of a policy server. Switches sampling on, unless that is explicitly off.",
+    )
+    sampling_team_id: int | None = _option(
+        _team_id, "The team's number at the policy server; needed there."
+    )
+    sampling_token: BearerToken | None = _option(
+        partial(credential_of, kind=BearerToken),
+        "Bearer token for the policy server; default none.",
+    )
+    sampling_token_file: Path | None = _option(
+        _secret_file,
+        "A file that holds the token instead. It is read again when the policy",
+        "server refuses the token.",
+    )
+    sampler: Samples | None = _option(
+        _sampler, "A `Sampler` with settings of one's own, in place of all of these."
+    )
+    redact: bool | Redacts = _option(
+        _redact,
+        "True takes personal data and credentials out of entries; a `Redactor` with",
+        "settings of one's own does as well. Default False.",
+    )
+    redact_keys: tuple[str, ...] = _option(
+        Resolver.words,
+        "Names of secrets beyond the usual, such as `patient_id`. Switches redaction",
+        "on, unless that is explicitly off.",
+    )
+    redact_allow: tuple[str, ...] = _option(
+        Resolver.words, "Names and texts that stay as they are; likewise."
+    )
+    before_send: BeforeSend | None = _option(
+        _callback,
+        "Called with every `LogEntry`, after redaction and in the thread that",
+        "exports; returns it, another one, or None to drop it. If it raises, the",
+        "entry is dropped, counted and said.",
+        shown=False,
+    )
+    on_error: ErrorCallback | None = _option(
+        _callback,
+        "Called with every `LogwellError`, on the exporter's thread. What it raises",
+        "is contained.",
+        shown=False,
+    )
+    on_flush: FlushCallback | None = _option(
+        _callback,
+        "Called with the number of entries each time some were stored.",
+        shown=False,
+    )
+    meter_provider: MeterProvider | None = _option(
+        Resolver.argument,
+        "Where the exporter's own metrics go; default the global one.",
+        shown=False,
+    )
     proxy: Proxy | None
+    secrets: Secrets = field(repr=False)
     origins: Mapping[str, str] = field(repr=False)
 
     @property
@@ -159,7 +370,7 @@ class Config:
         return is_insecure(self.endpoint)
 
     @classmethod
-    def resolve(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Config:
+    def resolve(cls, environ: Mapping[str, str] | None = None, /, **arguments: Any) -> Config:
         """Resolve and check every setting.
 
         Args:
@@ -167,247 +378,49 @@ class Config:
             **arguments: Settings by name; None counts as not given.
 
         Raises:
+            TypeError: There is no setting of that name.
             LogwellError: `INVALID_CONFIG`, naming the argument and the variable.
         """
-        settings = Settings(arguments, environ)
-        endpoint = _endpoint(settings)
-        key = _api_key(settings)
-        headers = headers_of(settings)
-        certificate = settings.file("client_certificate_file")
-        private_key = settings.file("client_key_file")
-        if private_key and not certificate:
-            raise settings.error(
-                "client_key_file", "client_certificate_file beside it", "a key without certificate"
-            )
+        for name in arguments:
+            if name not in OPTIONS:
+                raise TypeError(f"unexpected keyword argument {name!r}{_did_you_mean(name)}")
+        settings = Resolver(arguments, environ)
+        values = {name: option["read"](settings, name) for name, option in OPTIONS.items()}
         return cls(
-            endpoint=endpoint,
-            api_key=key,
-            service=_service(settings),
-            headers=headers,
-            timeout=settings.number("timeout", 10.0, least=0.1, most=300),
-            certificate_file=settings.file("certificate_file"),
-            client_certificate_file=certificate,
-            client_key_file=private_key,
-            level=settings.choice("level", "debug", _LEVEL_SPELLINGS),
-            source_location=settings.flag("source_location", default=True),
-            max_queue_bytes=settings.integer(
-                "max_queue_bytes", 32 * MIB, least=MIB, most=4096 * MIB
-            ),
-            requests_per_minute=settings.number(
-                "requests_per_minute", 600.0, least=1, most=1_000_000
-            ),
-            requests_per_hour=settings.number("requests_per_hour", None, least=1, most=60_000_000),
-            spool_dir=settings.path("spool_dir"),
-            spool_max_bytes=settings.integer(
-                "spool_max_bytes", 256 * MIB, least=MIB, most=1024 * 1024 * MIB
-            ),
-            spool_max_age=settings.number(
-                "spool_max_age", 48 * 3600.0, least=60, most=365 * 24 * 3600
-            ),
-            **sampling_of(settings),
-            **redaction_of(settings),
-            before_send=_callback(settings, "before_send"),
-            on_error=_callback(settings, "on_error"),
-            on_flush=_callback(settings, "on_flush"),
-            secrets=Secrets([*headers.secrets(), *proxy_secrets()]),
-            proxy=proxy_of(endpoint),
+            **values,
+            proxy=proxy_of(values["endpoint"]),
+            secrets=Secrets([*values["headers"].secrets(), *proxy_secrets()]),
             origins=settings.origins,
         )
 
 
-def _endpoint(settings: Settings) -> str:
-    expected = "the base URL of a Logwell server such as https://logs.example.com"
-    value = settings.text("endpoint")
-    if value is None:
-        raise config_error(
-            "endpoint (LOGWELL_ENDPOINT) is not set: "
-            f"set the variable, or give the argument, to {expected}."
-        )
-    if hide_keys(value) != value:
-        raise settings.error("endpoint", expected, "what looks like an API key")
-    try:
-        return base_url(value)
-    except ValueError as error:
-        problem = str(error)
-    # Outside of `except`, see Settings.error.
-    raise settings.error("endpoint", expected, f"{problem}: {shown_text(value)}")
+OPTIONS: Final = {option.name: option.metadata for option in fields(Config) if option.metadata}
+"""How each setting is read (`read`) and what it means (`meaning`), by name."""
 
 
-def _api_key(settings: Settings) -> ApiKey:
-    expected = "'lw_' and 32 characters of A-Z, a-z, 0-9, '_' and '-'"
-    value, path = settings.secret("api_key")
-    if path is not None:
-        try:
-            return ApiKey.from_file(path)
-        except (OSError, ValueError) as error:
-            problem = str(error)
-        raise settings.error(
-            "api_key_file", f"a file that holds a key: {expected}", f"a file with {problem}"
-        )
-    if value is None:
-        raise config_error(
-            "api_key (LOGWELL_API_KEY) is not set: set the variable, give the argument, or name "
-            "a file that holds the key with api_key_file (LOGWELL_API_KEY_FILE). Keys are made in "
-            "the project's settings on the Logwell server."
-        )
-    if found := key_problem(value):
-        raise settings.error("api_key", expected, found)
-    return ApiKey(value)
+def options_in_help(kind: type[T]) -> type[T]:
+    """Class decorator: the settings' meanings in place of the docstring's line `**options`."""
+    before, _, rest = (kind.__doc__ or "").partition("        **options")
+    lines = [
+        f"        {name}: " + "\n            ".join(option["meaning"]) + "\n"
+        for name, option in OPTIONS.items()
+    ]
+    kind.__doc__ = before + "".join(lines) + rest.partition("\n")[2]
+    return kind
 
 
-def _service(settings: Settings) -> str | None:
-    service = settings.public_text("service")
-    if service is None:
-        return None
-    expected = f"a text of at most {MAX_SERVICE_BYTES:,} bytes without control characters"
-    size = len(service.encode("utf-8", "surrogatepass"))
-    if size > MAX_SERVICE_BYTES:
-        raise settings.error("service", expected, f"{size:,} bytes")
-    if _CONTROL_CHARACTERS.search(service):
-        raise settings.error("service", expected, "one with such characters")
-    return service
+def _did_you_mean(name: str) -> str:
+    import difflib  # noqa: PLC0415 - only for a mistake
 
-
-def _callback(settings: Settings, name: str) -> Any:
-    # No variable: a function cannot be written into one.
-    value = settings.argument(name)
-    if value is not None and not callable(value):
-        raise config_error(f"{name}: expected a function, got {type(value).__name__}.")
-    return value
-
-
-# The settings of sampling: rates, and the policy that may change them.
-
-
-_EXPECTED_POLICY: Final = "the path of a JSON file, or the http or https URL of a policy server"
-# Of a serial number in the server's database.
-_MOST_TEAMS: Final = 2**31 - 1
-
-
-def sampling_of(settings: Settings) -> dict[str, Any]:
-    """What `Config` holds of sampling, by field.
-
-    Raises:
-        LogwellError: `INVALID_CONFIG`, naming the argument and the variable.
-    """
-    sampler = settings.argument("sampler")
-    policy = _policy(settings)
-    team_id, token = _team_id(settings), _token(settings)
-    if sampler is not None and policy is not None:
-        raise config_error(
-            "sampler and sampling_policy (LOGWELL_SAMPLING_POLICY) do not go together: have the "
-            "sampler follow the policy with Sampler.follow, or leave one of them out."
-        )
-    if isinstance(policy, str) and team_id is None:
-        raise config_error(
-            "sampling_team_id (LOGWELL_SAMPLING_TEAM_ID) is not set: a policy server needs the "
-            "number that the team has there."
-        )
-    return {
-        "sampling": settings.flag("sampling", default=policy is not None),
-        "sample_rates": _rates(settings),
-        "sampling_policy": policy,
-        "sampling_team_id": team_id,
-        "sampling_token": token,
-        "sampler": sampler,
-    }
-
-
-def _rates(settings: Settings) -> dict[str, float]:
-    """`info=0.2,debug=0.05` as a dictionary. The sampler checks levels and bounds."""
-    value = settings.raw("sample_rates")
-    if isinstance(value, Mapping):
-        return dict(value)
-    rates: dict[str, float] = {}
-    text = settings.text("sample_rates") or ""
-    for part in filter(None, map(str.strip, text.split(","))):
-        level, _, rate = part.partition("=")
-        try:
-            rates[level.strip()] = float(rate)
-        except ValueError:
-            problem = repr(part)
-        else:
-            continue
-        raise settings.error("sample_rates", "level=rate,level=rate", problem)
-    return rates
-
-
-def _policy(settings: Settings) -> Path | str | None:
-    """A path, or a URL as text."""
-    value = settings.raw("sampling_policy")
-    text = value if isinstance(value, str) else ""
-    if "://" not in text:
-        # Not whether there is such a file: it may come later, and is said when it does not.
-        return settings.path("sampling_policy")
-    try:
-        url = base_url(text)
-    except ValueError as error:
-        problem = str(error)
-    else:
-        if hide_keys(url) == url:
-            return url
-        problem = "what looks like an API key"
-    # Outside of `except`, see Settings.error.
-    found = f"{problem}: {shown_text(text)}"
-    raise settings.error("sampling_policy", _EXPECTED_POLICY, found)
-
-
-def _team_id(settings: Settings) -> int | None:
-    if settings.raw("sampling_team_id") is None:
-        return None
-    return settings.integer("sampling_team_id", 1, least=1, most=_MOST_TEAMS)
-
-
-def _token(settings: Settings) -> BearerToken | None:
-    expected = "a token of printable ASCII characters without white space"
-    value, path = settings.secret("sampling_token")
-    if path is not None:
-        try:
-            return BearerToken.from_file(path)
-        except (OSError, ValueError) as error:
-            problem = str(error)
-        raise settings.error(
-            "sampling_token_file", f"a file that holds {expected}", f"a file with {problem}"
-        )
-    if value is None:
-        return None
-    if found := token_problem(value):
-        raise settings.error("sampling_token", expected, found)
-    return BearerToken(value)
-
-
-# The settings of redaction: whether, and what is found or left beyond the usual.
-
-
-_LISTS: Final = ("redact_keys", "redact_allow")
-
-
-def redaction_of(settings: Settings) -> dict[str, Any]:
-    """What `Config` holds of redaction, by field.
-
-    Raises:
-        LogwellError: `INVALID_CONFIG`, naming the argument and the variable.
-    """
-    keys, allow = (settings.words(name) for name in _LISTS)
-    redactor = settings.argument("redact")
-    if redactor is not None and hasattr(redactor, "redact_entry"):
-        if keys or allow:
-            raise config_error(
-                "A Redactor given as redact does not go together with redact_keys "
-                "(LOGWELL_REDACT_KEYS) or redact_allow (LOGWELL_REDACT_ALLOW): give them to the "
-                "Redactor as extra_keys and allow, or leave them out."
-            )
-        settings.origins["redact"] = "argument"
-    else:
-        redactor = settings.flag("redact", default=bool(keys or allow))
-    return {"redact": redactor, "redact_keys": keys, "redact_allow": allow}
-
-
-# The service that OpenTelemetry's resource variables name.
+    near = difflib.get_close_matches(name, OPTIONS, n=1)
+    return f": did you mean {near[0]!r}?" if near else ""
 
 
 def service_from_environment() -> str:
-    """Whose entries these are, for what must know before the first record brings a resource."""
+    """The service that OpenTelemetry's resource variables name.
+
+    For what must know whose entries these are before the first record brings a resource.
+    """
     if name := os.environ.get("OTEL_SERVICE_NAME", "").strip():
         return name
     for pair in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar
 from urllib.parse import unquote
 
 from logwell_otel._config.settings import as_text
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from logwell_otel._config.settings import Settings
+    from logwell_otel._config.settings import Resolver
 
 
 _KEY: Final = re.compile(r"lw_[A-Za-z0-9_-]{32}")
@@ -55,9 +55,15 @@ class Credential:
     Args:
         value: The secret.
         path: The file it came from, None when it was given as text.
+
+    Attributes:
+        noun: What it is called in errors.
+        form: What it looks like.
     """
 
     __slots__ = ("_path", "_value")
+    noun: ClassVar[str]
+    form: ClassVar[str]
 
     def __init__(self, value: str, path: Path | None = None) -> None:
         self._value = value
@@ -115,6 +121,8 @@ class ApiKey(Credential):
     """The key of a Logwell project."""
 
     __slots__ = ()
+    noun = "key"
+    form = "'lw_' and 32 characters of A-Z, a-z, 0-9, '_' and '-'"
     problem = staticmethod(key_problem)
 
 
@@ -122,11 +130,37 @@ class BearerToken(Credential):
     """The token of a policy server."""
 
     __slots__ = ()
+    noun = "token"
+    form = "printable ASCII characters without white space"
     problem = staticmethod(token_problem)
 
 
-# Further headers of every request: read, checked, and their values shown nowhere.
+_Kind = TypeVar("_Kind", bound=Credential)
 
+
+def credential_of(settings: Resolver, name: str, kind: type[_Kind]) -> _Kind | None:
+    """The setting `name`, or what is in the file that the setting `<name>_file` names.
+
+    Raises:
+        LogwellError: `INVALID_CONFIG`: it has another form. Nothing of it is shown.
+    """
+    value, path = settings.secret(name)
+    if path is not None:
+        try:
+            return kind.from_file(path)
+        except (OSError, ValueError) as error:
+            problem = str(error)
+        # Outside of `except`, see Resolver.error.
+        expected = f"a file that holds a {kind.noun}: {kind.form}"
+        raise settings.error(f"{name}_file", expected, f"a file with {problem}")
+    if value is None:
+        return None
+    if found := kind.problem(value):
+        raise settings.error(name, kind.form, found)
+    return kind(value)
+
+
+# Further headers of every request: their values are shown nowhere either.
 
 _OURS: Final = frozenset(
     {
@@ -182,8 +216,8 @@ class Headers(Mapping[str, str]):
         raise TypeError("Headers are not pickled: they would leave the process in clear text")
 
 
-def headers_of(settings: Settings) -> Headers:
-    """The setting `headers`: a mapping, or `name=value,name=value`.
+def headers_of(settings: Resolver, setting: str) -> Headers:
+    """The headers that `setting` names: a mapping, or `name=value,name=value`.
 
     Values are percent-decoded in the second form, as OpenTelemetry's are.
 
@@ -191,56 +225,55 @@ def headers_of(settings: Settings) -> Headers:
         LogwellError: `INVALID_CONFIG`. No value is shown, nor a name that is none:
             `X-Token: abc=` has its secret in front of the `=`.
     """
-    value = settings.raw("headers")
+    value = settings.raw(setting)
     if value is None:
         return Headers({})
     if isinstance(value, Mapping):
-        pairs = _of_mapping(settings, value)
+        pairs = _of_mapping(settings, setting, value)
     elif isinstance(value, str):
-        pairs = _of_text(settings, value)
+        pairs = _of_text(settings, setting, value)
     else:
         expected = "a mapping or name=value,name=value"
-        raise settings.error("headers", expected, type(value).__name__)
+        raise settings.error(setting, expected, type(value).__name__)
     headers: dict[str, str] = {}
-    seen: set[str] = set()
     for number, (name, text) in enumerate(pairs, 1):
-        if not _NAME.fullmatch(name):
-            expected, found = (
-                "names of letters, digits and hyphens",
-                "another character in the name",
-            )
-        elif name.lower() in _OURS:
-            expected, found = "no header that the exporter itself sets", name
-        elif name.lower() in seen:
-            expected, found = "each header once", f"{name} again"
-        elif not _VALUE.fullmatch(text):
-            expected, found = "values of printable ASCII", "another character in the value"
-        else:
-            seen.add(name.lower())
-            headers[name] = text
-            continue
-        raise settings.error("headers", expected, f"{found} (header {number})")
+        if problem := _header_problem(name, text, headers):
+            expected, found = problem
+            raise settings.error(setting, expected, f"{found} (header {number})")
+        headers[name] = text
     return Headers(headers)
 
 
-def _of_mapping(settings: Settings, value: Mapping[Any, Any]) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
-    for number, (name, text) in enumerate(value.items(), 1):
+def _header_problem(name: str, value: str, before: Iterable[str]) -> tuple[str, str] | None:
+    """What was expected of a header, and what was found; None where nothing is wrong."""
+    if not _NAME.fullmatch(name):
+        return "names of letters, digits and hyphens", "another character in the name"
+    if name.lower() in _OURS:
+        return "no header that the exporter itself sets", name
+    if name.lower() in map(str.lower, before):
+        return "each header once", f"{name} again"
+    if not _VALUE.fullmatch(value):
+        return "values of printable ASCII", "another character in the value"
+    return None
+
+
+def _of_mapping(
+    settings: Resolver, setting: str, value: Mapping[Any, Any]
+) -> Iterator[tuple[str, str]]:
+    for number, pair in enumerate(value.items(), 1):
         # YAML reads digits as a number; what it reads as something else, such as null or
         # true, has lost the spelling that was meant.
-        pair = as_text(name), as_text(text)
-        if pair[0] is None or pair[1] is None:
-            found = f"{type(name).__name__} and {type(text).__name__} (header {number})"
-            raise settings.error("headers", "texts as names and values", found)
-        pairs.append((pair[0].strip(), pair[1].strip()))
-    return pairs
+        name, text = map(as_text, pair)
+        if name is None or text is None:
+            found = " and ".join(type(one).__name__ for one in pair)
+            expected = "texts as names and values"
+            raise settings.error(setting, expected, f"{found} (header {number})")
+        yield name.strip(), text.strip()
 
 
-def _of_text(settings: Settings, value: str) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
+def _of_text(settings: Resolver, setting: str, value: str) -> Iterator[tuple[str, str]]:
     for number, part in enumerate(filter(None, map(str.strip, value.split(","))), 1):
         name, separator, text = part.partition("=")
         if not separator:
-            raise settings.error("headers", "name=value,name=value", f"no '=' in part {number}")
-        pairs.append((unquote(name.strip()), unquote(text.strip()).strip()))
-    return pairs
+            raise settings.error(setting, "name=value,name=value", f"no '=' in part {number}")
+        yield unquote(name.strip()), unquote(text.strip()).strip()

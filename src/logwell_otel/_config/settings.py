@@ -6,15 +6,28 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from logwell_otel._diagnostics import hide_keys
+from logwell_otel._wire import LEVELS, Level
 from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from logwell_otel.errors import LogwellError
+
+_Default = TypeVar("_Default")
+
+LEVEL_SPELLINGS: Final[Mapping[str, Level]] = {
+    **{level: level for level in LEVELS},
+    "warning": "warn",
+    "critical": "fatal",
+}
+"""Levels by the names that Logwell and Python have for them."""
+
+RATE_LEVELS: Final[Mapping[str, Level]] = {**LEVEL_SPELLINGS, "trace": "debug"}
+"""The same for sampling rates: what is traced is sent as debug."""
 
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
@@ -24,11 +37,11 @@ _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _SECRET_LIKE: Final = re.compile(r"[=@]|lw_", re.IGNORECASE)
 _WORD: Final = re.compile(r"[\w .,+%-]{0,24}", re.ASCII)
 _LONGEST_PATH: Final = 200
-_MOST_BITS: Final = 128
 # Of an integer that is written out. Python refuses to from 4,300 digits on.
+_MOST_BITS: Final = 128
 
 
-class Settings:
+class Resolver:
     """Resolves settings by name and remembers where each came from.
 
     Every error names the argument and the variable, what was found and what is expected,
@@ -78,14 +91,9 @@ class Settings:
             raise self.error(name, "a text", type(value).__name__)
         return text
 
-    def public_text(self, name: str) -> str | None:
-        """A text that is shown and sent, and so must be no API key."""
-        value = self.text(name)
-        if value is not None and hide_keys(value) != value:
-            raise self.error(name, "no API key: this is shown", "what looks like one")
-        return value
-
-    def number(self, name: str, default: float | None, *, least: float, most: float) -> Any:
+    def number(
+        self, name: str, *, default: _Default, least: float, most: float
+    ) -> float | _Default:
         """A finite number between `least` and `most`."""
         value = self.raw(name)
         if value is None:
@@ -95,7 +103,7 @@ class Settings:
             raise self.error(name, f"a number from {least:,} to {most:,}", _shown(value))
         return number
 
-    def integer(self, name: str, default: int, *, least: int, most: int) -> int:
+    def integer(self, name: str, *, default: _Default, least: int, most: int) -> int | _Default:
         """A whole number between `least` and `most`."""
         value = self.raw(name)
         if value is None:
@@ -115,7 +123,7 @@ class Settings:
             return spelling in _TRUE
         raise self.error(name, "true or false", _shown(value))
 
-    def choice(self, name: str, default: str, choices: Mapping[str, str]) -> str:
+    def choice(self, name: str, *, default: _Default, choices: Mapping[str, _Default]) -> _Default:
         """One of `choices` (spelling -> meaning), whatever its case."""
         value = self.raw(name)
         if value is None:
@@ -124,7 +132,7 @@ class Settings:
         if spelling in choices:
             return choices[spelling]
         raise self.error(
-            name, "one of " + ", ".join(dict.fromkeys(choices.values())), _shown(value)
+            name, "one of " + ", ".join(map(str, dict.fromkeys(choices.values()))), _shown(value)
         )
 
     def path(self, name: str) -> Path | None:
@@ -136,7 +144,7 @@ class Settings:
         if not isinstance(path, str):
             raise self.error(name, "a path", type(value).__name__)
         if hide_keys(path) != path or "\0" in path:
-            raise self.error(name, "a path", _shown_path(path))
+            raise self.error(name, "a path", shown_text(path))
         return _expanded(path)
 
     def words(self, name: str) -> tuple[str, ...]:
@@ -155,7 +163,7 @@ class Settings:
         """The path of a file that can be read."""
         path = self.path(name)
         if path is not None and (reason := _unreadable(path)):
-            raise self.error(name, "a file that can be read", f"{_shown_path(path)} ({reason})")
+            raise self.error(name, "a file that can be read", f"{shown_text(str(path))} ({reason})")
         return path
 
     def secret(self, name: str) -> tuple[str | None, Path | None]:
@@ -194,6 +202,30 @@ def from_file(origins: Mapping[str, str], name: str) -> bool:
     return value == "default" or (value != "argument" and file == "argument")
 
 
+def rates_of(text: str) -> dict[str, float]:
+    """Sampling rates by level, from `info=0.2,debug=0.05`.
+
+    White space does not matter, nor does a comma at the end. Whether a number is a rate is
+    for `sampling.rules.SamplingRules`.
+
+    Raises:
+        ValueError: A part is no `level=number`, or a level is there twice. The text says
+            which part, without quoting it: it may be a secret in the wrong variable.
+    """
+    rates: dict[str, float] = {}
+    for number, part in enumerate(filter(None, map(str.strip, text.split(","))), 1):
+        name, _, value = part.partition("=")
+        level, rate = RATE_LEVELS.get(name.strip().lower()), _number(value)
+        if level is None:
+            raise ValueError(f"no level of {', '.join(LEVELS)} in part {number}")
+        if rate is None:
+            raise ValueError(f"no number after {level} in part {number}")
+        if level in rates:
+            raise ValueError(f"{level} twice")
+        rates[level] = rate
+    return rates
+
+
 def as_text(value: object) -> str | None:
     """A text, or a number that YAML made of one; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
@@ -220,10 +252,6 @@ def _shown(value: object) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     return f"a value of type {type(value).__name__}"
-
-
-def _shown_path(path: Path | str) -> str:
-    return shown_text(str(path))
 
 
 def _number(value: object) -> float | None:

@@ -7,13 +7,14 @@ sleeps nor starts a thread, so that tests drive it with a clock of their own.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel._delivery import ordering as incidents
 from logwell_otel._delivery import response as report
 from logwell_otel._delivery.isolation import Limits
 from logwell_otel._delivery.response import Action, Outcome, outcome_of
-from logwell_otel._diagnostics import described
+from logwell_otel._diagnostics import contained, described
 from logwell_otel._http import Answer
 from logwell_otel.errors import LogwellErrorCode
 
@@ -142,11 +143,10 @@ class Delivery:
             chunk = self._limits.next_part() or self._outbox.take()
         if chunk is None:
             return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
-        try:
+        # The thread must live, and the chunk be kept.
+        with contained(partial(self._failed, chunk)):
             if not self._limits.split(chunk):
                 self._send(chunk)
-        except Exception as error:  # noqa: BLE001 - the thread must live, and the chunk be kept
-            self._failed(chunk, error)
         return 0.0
 
     @property
@@ -192,13 +192,14 @@ class Delivery:
         _HANDLERS[outcome.action](self, chunk, outcome)
 
     def _measure(self, outcome: Outcome, seconds: float) -> None:
-        try:
+        with contained(self._meters_failed):
             self._observe(outcome, seconds)
-        except Exception as error:  # noqa: BLE001 - a meter provider's trouble is not delivery's
-            self._notices.say(
-                f"The meter provider raised {described(error)}. Delivery goes on without it.",
-                about="metrics",
-            )
+
+    def _meters_failed(self, error: Exception) -> None:
+        self._notices.say(
+            f"The meter provider raised {described(error)}. Delivery goes on without it.",
+            about="metrics",
+        )
 
     def _failed(self, chunk: Chunk, error: Exception) -> None:
         """A defect: `chunk` is kept and tried again, and given up when only it fails."""
@@ -208,7 +209,7 @@ class Delivery:
             about="defect",
         )
         self._breaker.failed(None)
-        if self._outbox.has_in_hand(chunk) and self._quarantine.failed(chunk):
+        if self._outbox.in_flight(chunk) and self._quarantine.failed(chunk):
             self._outbox.settle(chunk, dropped="internal_error")
             self._losses.report()
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -17,12 +16,12 @@ from logwell_otel._delivery.retry import Breaker
 from logwell_otel._delivery.status import LossReport, Trouble
 from logwell_otel._delivery.worker import Sender
 from logwell_otel._diagnostics import Notices, described, entries, was
-from logwell_otel._http import HttpxTransport, Transport
+from logwell_otel._http import HttpClient, HttpTransport, TlsFiles, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from logwell_otel._buffer.overflow import Keeper
+    from logwell_otel._buffer.flusher import Flusher
     from logwell_otel._buffer.spool import Spool
     from logwell_otel._config.options import Config
     from logwell_otel._delivery.response import Outcome
@@ -30,7 +29,30 @@ if TYPE_CHECKING:
     from logwell_otel.health import Health, Status
 
 
-class Seams(msgspec.Struct, frozen=True):
+_JOIN_SECONDS: Final = 0.05
+
+
+def transport_to(config: Config) -> HttpTransport:
+    """Return a transport to the server that `config` names."""
+    return HttpTransport(
+        ingest_url=config.ingest_url,
+        health_url=config.health_url,
+        authorization=lambda: f"Bearer {config.api_key.reveal()}",
+        headers=config.headers,
+        client=HttpClient(
+            proxy=None if config.proxy is None else config.proxy.reveal,
+            tls=tls_files(config),
+            mask=config.secrets.mask,
+        ),
+    )
+
+
+def tls_files(config: Config) -> TlsFiles:
+    """Return the certificates of `config`."""
+    return TlsFiles(config.certificate_file, config.client_certificate_file, config.client_key_file)
+
+
+class Dependencies(msgspec.Struct, frozen=True):
     """What tests replace.
 
     Attributes:
@@ -46,7 +68,7 @@ class Seams(msgspec.Struct, frozen=True):
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     rng: random.Random = msgspec.field(default_factory=random.Random)
-    transport: Callable[[Config], Transport] = HttpxTransport
+    transport: Callable[[Config], Transport] = transport_to
     threads: bool = True
     sleep: Callable[[float], object] | None = None
     say: Callable[[str], None] | None = None
@@ -58,7 +80,7 @@ class Engine:
     Args:
         config: The settings.
         observe: Called with every outcome and the seconds its request took.
-        seams: What tests replace.
+        dependencies: What tests replace.
         spool: Where entries go that cannot be delivered now; None for memory only.
     """
 
@@ -66,34 +88,28 @@ class Engine:
         self,
         config: Config,
         observe: Callable[[Outcome, float], None],
-        seams: Seams,
+        dependencies: Dependencies,
         spool: Spool | None = None,
     ) -> None:
-        clock, wall = seams.clock, seams.wall
-        self.pid = os.getpid()
+        clock, wall = dependencies.clock, dependencies.wall
         self._config = config
         self._clock = clock
-        self.notices = Notices(config.on_error, config.on_flush, clock=clock, say=seams.say)
-        reserve = None
-        if spool is not None:
-            from logwell_otel._buffer.overflow import Reserve  # noqa: PLC0415 - only with a spool
-
-            reserve = Reserve(spool, notices=self.notices, clock=clock)
-        self.outbox = Outbox(config.max_queue_bytes, reserve, clock=clock)
+        self.notices = Notices(config.on_error, config.on_flush, clock=clock, say=dependencies.say)
+        self.outbox = Outbox(config.max_queue_bytes, spool, notices=self.notices, clock=clock)
         self._trouble = Trouble(self.notices, clock=clock, wall=wall)
         self._pace = Pace(
-            config.requests_per_minute, config.requests_per_hour, clock=clock, rng=seams.rng
+            config.requests_per_minute, config.requests_per_hour, clock=clock, rng=dependencies.rng
         )
-        self._breaker = Breaker(clock=clock, rng=seams.rng)
+        self._breaker = Breaker(clock=clock, rng=dependencies.rng)
         self._losses = LossReport(self.outbox, service=config.service, clock=clock, wall=wall)
-        self._transport = seams.transport(config)
+        self._transport = dependencies.transport(config)
         self.delivery = Delivery(
             config,
             self.outbox,
             self._transport,
             pace=self._pace,
             breaker=self._breaker,
-            quarantine=Quarantine(clock=clock, rng=seams.rng),
+            quarantine=Quarantine(clock=clock, rng=dependencies.rng),
             trouble=self._trouble,
             losses=self._losses,
             notices=self.notices,
@@ -107,45 +123,47 @@ class Engine:
             self.notices,
             close=self._close,
             clock=clock,
-            sleep=seams.sleep,
-            threads=seams.threads,
+            sleep=dependencies.sleep,
+            threads=dependencies.threads,
         )
-        self._keeper: Keeper | None = None
+        self._flusher: Flusher | None = None
         if spool is not None:
-            from logwell_otel._buffer.overflow import Keeper  # noqa: PLC0415 - only with a spool
+            from logwell_otel._buffer.flusher import Flusher  # noqa: PLC0415 - only with a spool
 
-            self._keeper = Keeper(
-                self.outbox, self.sender.wake, self._look_failed, threads=seams.threads
+            self._flusher = Flusher(
+                self.outbox, self.sender.wake, self._look_failed, threads=dependencies.threads
             )
+            self.outbox.hurry = self._flusher.hurry
 
     def hand_over(self, encoded: Encoded) -> bool:
         """Hold what was encoded and let the sender know; False if others gave way for it."""
         for reason, warning in encoded.warnings.items():
             self.notices.say(warning, about=reason)
-        lost = self.outbox.put(encoded.chunks, encoded.left_out)
+        lost = self.outbox.put(encoded.chunks, encoded.dropped)
         if lost:
             self._losses.overflow(lost, self.notices)
         if encoded.chunks or encoded.warnings:
             self.sender.wake()
-        if encoded.chunks and self._keeper is not None and not self._keeper.wake():
-            self._keeper.tick()
+        if encoded.chunks and self._flusher is not None and not self._flusher.wake():
+            self._flusher.tick()
         return not lost
 
     def shutdown(self, timeout: float) -> None:
         """Deliver what is held within `timeout` seconds; leave the rest to the spool."""
         self.sender.shutdown(timeout)
         if not self.sender.is_current_thread():
-            self._stop_keeper()  # the sender may hang in a callback and never come to `_close`
+            # The sender may hang in a callback and never come to `_close`, the flusher in a disk.
+            self._stop_flusher(_JOIN_SECONDS)
 
     def _close(self) -> None:
         """Delivery is over."""
         self._transport.close()
-        self._stop_keeper()
+        self._stop_flusher()
 
-    def _stop_keeper(self) -> None:
+    def _stop_flusher(self, timeout: float = 1.0) -> None:
         # Not before delivery is over: draining may take 30 s, and `docker stop` kills after 10.
-        if self._keeper is not None:
-            self._keeper.stop()
+        if self._flusher is not None:
+            self._flusher.stop(timeout)
 
     def failed(self, count: int, error: Exception) -> None:
         """A batch of `count` records could not be encoded or handed over."""
@@ -169,7 +187,7 @@ class Engine:
         from logwell_otel.health import Health  # noqa: PLC0415 - nobody needs it at start-up
 
         held = self.outbox.holdings()
-        ledger = held.ledger
+        ledger = held.counters
         memory_share = held.bytes_in_memory / self._config.max_queue_bytes
         disk_share = held.bytes_on_disk / self._config.spool_max_bytes
         status, reasons = self._status(memory_share, disk_share)

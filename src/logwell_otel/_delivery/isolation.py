@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from logwell_otel._encoding.chunk import Chunk, Counts, Suspicion
+from logwell_otel._encoding.chunk import Chunk, Evidence, Suspicion
 from logwell_otel._encoding.sanitize import shrink
 from logwell_otel._wire import MAX_ENTRIES, MAX_REQUEST_BYTES
 
@@ -43,7 +43,7 @@ _LONGEST_DELAY: Final = 30.0
 
 
 class Quarantine:
-    """The suspects, and the counts that speak for or against them. Used by one thread.
+    """The suspects, and the evidence for or against them. Used by one thread.
 
     Args:
         clock: Monotonic clock, in seconds.
@@ -59,7 +59,7 @@ class Quarantine:
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._suspects: list[Chunk] = []
-        self._counts = Counts()
+        self._evidence = Evidence()
 
     def __len__(self) -> int:
         return len(self._suspects)
@@ -73,11 +73,11 @@ class Quarantine:
         """The request with `chunk` was accepted."""
         suspicion = chunk.suspicion
         recovered = suspicion is not None and suspicion.attempts > 0
-        self._counts = replace(
-            self._counts,
-            accepted=self._counts.accepted + 1,
-            first_accepted=self._counts.first_accepted + (not recovered),
-            recovered=self._counts.recovered + recovered,
+        self._evidence = replace(
+            self._evidence,
+            accepted=self._evidence.accepted + 1,
+            first_accepted=self._evidence.first_accepted + (not recovered),
+            recovered=self._evidence.recovered + recovered,
         )
 
     def failed(self, chunk: Chunk) -> bool:
@@ -88,13 +88,13 @@ class Quarantine:
         """
         suspicion = chunk.suspicion
         if suspicion is None:
-            suspicion = chunk.suspicion = Suspicion(since=self._counts)
-        elif self._counts.accepted > suspicion.accepted_before:
+            suspicion = chunk.suspicion = Suspicion(since=self._evidence)
+        elif self._evidence.accepted > suspicion.accepted_before:
             suspicion.strikes += 1
         if suspicion.attempts == 0:
             suspicion.first_failures += 1
-            self._counts = replace(self._counts, first_failed=self._counts.first_failed + 1)
-        suspicion.accepted_before = self._counts.accepted
+            self._evidence = replace(self._evidence, first_failed=self._evidence.first_failed + 1)
+        suspicion.accepted_before = self._evidence.accepted
         suspicion.failures += 1
         suspicion.attempts += 1
         if chunk.count == 1:
@@ -107,13 +107,13 @@ class Quarantine:
         return False
 
     def _certain(self, suspicion: Suspicion) -> bool:
-        accepted = self._counts.first_accepted - suspicion.since.first_accepted
-        failed = self._counts.first_failed - suspicion.since.first_failed
+        accepted = self._evidence.first_accepted - suspicion.since.first_accepted
+        failed = self._evidence.first_failed - suspicion.since.first_failed
         others_failed = max(0, failed - suspicion.first_failures)
         # Half a failure is added so that no experience does not mean certainty
         # (the Jeffreys prior of a proportion).
         share = (others_failed + 0.5) / (accepted + others_failed + 1)
-        flaky = self._counts.recovered > suspicion.since.recovered
+        flaky = self._evidence.recovered > suspicion.since.recovered
         limit = _INNOCENT_WHILE_FLAKY if flaky else _INNOCENT
         return suspicion.strikes > 0 and share**suspicion.strikes < limit
 
@@ -122,7 +122,7 @@ class Quarantine:
         now = self._clock()
         for chunk in self._suspects:
             suspicion = _of(chunk)
-            if suspicion.not_before <= now and self._counts.accepted > suspicion.accepted_before:
+            if suspicion.not_before <= now and self._evidence.accepted > suspicion.accepted_before:
                 return chunk
         return None
 
@@ -157,7 +157,7 @@ class Quarantine:
             return False  # a half that may well be innocent is sent whole first
         if suspicion.strikes > 0:
             return True
-        nothing_accepted = self._counts.accepted == suspicion.accepted_before
+        nothing_accepted = self._evidence.accepted == suspicion.accepted_before
         at_the_bottom = any(suspect.count == 1 for suspect in self._suspects)
         return nothing_accepted and suspicion.failures >= 2 and not at_the_bottom
 

@@ -20,13 +20,13 @@ from opentelemetry.metrics import (
     get_meter_provider,
 )
 
-from logwell_otel._diagnostics import described, warn
+from logwell_otel._diagnostics import contained, described, warn
 from logwell_otel._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from logwell_otel._buffer.account import Ledger
+    from logwell_otel._buffer.account import Counters
     from logwell_otel._delivery.response import Outcome
 
 ENABLED_BY: Final = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
@@ -34,6 +34,10 @@ COMPONENT_TYPE: Final = "logwell_http_log_exporter"
 # The conventions' word for what a server refuses entry by entry.
 _REJECTED: Final = "rejected"
 _numbers: Final = itertools.count()
+
+
+def _no_metrics(error: Exception) -> None:
+    warn(f"The meter provider raised {described(error)}: there are no metrics.")
 
 
 class Metrics:
@@ -49,7 +53,7 @@ class Metrics:
     def __init__(
         self,
         endpoint: str,
-        read: Callable[[], tuple[Ledger, int] | None],
+        read: Callable[[], tuple[Counters, int] | None],
         meter_provider: MeterProvider | None = None,
     ) -> None:
         parts = urlsplit(endpoint)
@@ -62,10 +66,8 @@ class Metrics:
         }
         self._duration: Histogram | None = None
         if os.environ.get(ENABLED_BY, "").strip().lower() == "true":
-            try:
+            with contained(_no_metrics):  # logs are worth more than metrics
                 self._duration = _instruments_of(meter_provider or get_meter_provider()).add(self)
-            except Exception as error:  # noqa: BLE001 - said; logs are worth more than metrics
-                warn(f"The meter provider raised {described(error)}: there are no metrics.")
 
     def exported(self) -> Iterable[Observation]:
         """Entries that have come to an end, by how it was."""

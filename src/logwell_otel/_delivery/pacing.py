@@ -162,7 +162,7 @@ class Pace:
 
         Args:
             retry_after: Seconds the server asked to wait: the least pause, up to
-                `backoff.MAX_RETRY_AFTER`. None where it did not say; the pause is then
+                `retry.MAX_RETRY_AFTER`. None where it did not say; the pause is then
                 at least the time between two requests at the new pace.
         """
         now = self._clock()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import email.utils
 import re
 import time
 from enum import Enum
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from logwell_otel._delivery.retry import retry_after
 from logwell_otel._http import Answer, NoAnswer
 from logwell_otel._wire import IngestResponse
 from logwell_otel.errors import LogwellError, LogwellErrorCode
@@ -282,10 +281,9 @@ def _outcome(
 
 # Errors that name the entries they are about.
 
-
 _INDEX: Final = re.compile(r"Entry at index ([0-9]{1,9}): ?(.*)", re.DOTALL)
 _MAX_NAMED: Final = 5
-_MAX_QUOTED_REPORT: Final = 120
+_MAX_MESSAGE: Final = 120
 
 
 class _Named(msgspec.Struct):
@@ -346,37 +344,6 @@ def name(entry: bytes, mask: Callable[[str], str]) -> str:
     except msgspec.MsgspecError:
         return "an entry that cannot be read"
     message = quoted(fields.message, mask)
-    if len(message) > _MAX_QUOTED_REPORT:
-        message = message[: _MAX_QUOTED_REPORT - 1] + "…"
+    if len(message) > _MAX_MESSAGE:
+        message = message[: _MAX_MESSAGE - 1] + "…"
     return f"{fields.level} {message!r}"
-
-
-# The Retry-After header of an answer.
-
-
-MAX_SECONDS: Final = 3600.0
-"""A proxy that answers with next year's date must not end delivery."""
-
-_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
-
-
-def retry_after(value: str | None, now: Callable[[], float] = time.time) -> float | None:
-    """Seconds of a Retry-After header, which is a number of seconds or a date (RFC 9110).
-
-    None where there is none or it cannot be read, as a negative number; 0 for a date that
-    is over; at most an hour.
-    """
-    if value is None:
-        return None
-    value = value.strip()
-    if _SECONDS.fullmatch(value):
-        seconds = float(value)
-    else:
-        try:
-            date = email.utils.parsedate_to_datetime(value)
-            # HTTP's dates are in GMT; one without a zone is not local time.
-            aware = date if date.tzinfo else date.replace(tzinfo=dt.timezone.utc)
-            seconds = aware.timestamp() - now()
-        except (TypeError, ValueError, OverflowError, IndexError):
-            return None
-    return min(max(seconds, 0.0), MAX_SECONDS)

@@ -7,10 +7,13 @@ interval from then on. Full jitter, because delays drawn from the whole range co
 
 from __future__ import annotations
 
+import datetime as dt
+import email.utils
 import math
 import random
+import re
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +32,8 @@ MIN_DELAY = 0.05
 MAX_RETRY_AFTER = 3600.0
 """Seconds a `Retry-After` can stop us for. A proxy that answers with next year's date
 would otherwise end delivery until the process restarts."""
+
+_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 _JITTER = 0.1
 # Of a wait that is the same for everybody, and at least a second: without it all processes
@@ -54,6 +59,28 @@ def full_jitter(failures: int, rng: random.Random) -> float:
 def spread(seconds: float, rng: random.Random) -> float:
     """A wait of at least `seconds`, and up to a tenth (at least 1 s) longer."""
     return seconds + rng.uniform(0.0, max(1.0, _JITTER * seconds))
+
+
+def retry_after(value: str | None, now: Callable[[], float] = time.time) -> float | None:
+    """Seconds of a Retry-After header, which is a number of seconds or a date (RFC 9110).
+
+    None where there is none or it cannot be read, as a negative number; 0 for a date that
+    is over; at most an hour.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if _SECONDS.fullmatch(value):
+        seconds = float(value)
+    else:
+        try:
+            date = email.utils.parsedate_to_datetime(value)
+            # HTTP's dates are in GMT; one without a zone is not local time.
+            aware = date if date.tzinfo else date.replace(tzinfo=dt.timezone.utc)
+            seconds = aware.timestamp() - now()
+        except (TypeError, ValueError, OverflowError, IndexError):
+            return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
 def valid_retry_after(seconds: float | None) -> float | None:

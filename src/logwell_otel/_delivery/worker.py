@@ -6,7 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from logwell_otel._diagnostics import described, entries, was
+from logwell_otel._diagnostics import contained, described, entries, was
+from logwell_otel._process import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,9 @@ packets must not hold up the exit of a program. A request normally takes 20 to 4
 
 _STALLED_AFTER: Final = 4.5
 """Seconds without an answer after which shutdown stops waiting for the sender."""
+
+_DISK_PATIENCE: Final = 0.4
+"""Seconds that the disk gets then to take what is held: together less than 5 s."""
 
 _AFTER_DEFECT: Final = 1.0
 """Seconds until the next step after one that raised."""
@@ -62,78 +66,44 @@ class Sender:
         self._notices = notices
         self._close = close
         self._clock = clock
-        self._threads = threads
-        self._starting = threading.Lock()
+        self._worker = Worker(THREAD_NAME, self._step, finish=self._finish, threads=threads)
         self._driving = threading.Lock()
-        self._wakeup = threading.Event()
         self._done = threading.Event()
         self._sleep = sleep or self._done.wait
-        self._pause = sleep or self._wakeup.wait
-        self._thread: threading.Thread | None = None
-        self._deadline: float | None = None
+        self._deadline = float("-inf")
         self._rests_until = float("-inf")
         self._expedite = False
 
     @property
     def running(self) -> bool:
         """True while the thread lives."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._worker.running
 
     def is_current_thread(self) -> bool:
         """True on the sender's own thread, where callbacks run."""
-        return self._thread is threading.current_thread()
+        return self._worker.is_current_thread()
 
     def wake(self) -> bool:
         """There is work. Starts the thread if there is none; False if that is impossible."""
-        if not self.running and not self._start():
-            return False
-        self._wakeup.set()
-        return True
-
-    def _start(self) -> bool:
-        with self._starting:
-            if self.running:
-                return True
-            if self._deadline is not None or not self._threads:
-                return False
-            # A daemon: the interpreter's exit must not wait for a server. Draining before
-            # it is the work of shutdown(), which OpenTelemetry's provider calls at exit.
-            thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                # "can't create new thread at interpreter shutdown" (Python 3.12 and later),
-                # or the system has no more: flush and shutdown do the work themselves.
-                return False
-            self._thread = thread
-            return True
-
-    def _run(self) -> None:
-        while self._deadline is None:
-            wait = self._step()
-            if wait == 0:
-                continue  # there is more to send, and waiting for an event costs as much
-            if self._deadline is None:
-                self._wakeup.wait(wait)
-            self._wakeup.clear()
-        self._finish(self._deadline)
+        return self._worker.wake()
 
     def _step(self, *, force: bool = False) -> float | None:
         with self._driving:
             if self._expedite:
                 self._expedite = False
                 self._delivery.expedite()
-            try:
+            wait: float | None = _AFTER_DEFECT
+            with contained(self._step_failed):
                 wait = self._delivery.step(force=force)
-            except Exception as error:  # noqa: BLE001 - without this thread nothing is delivered
-                wait = _AFTER_DEFECT
-                self._notices.say(
-                    f"The sender's step failed with {described(error)}. It is tried again. "
-                    "This is a defect of logwell-otel; please report it.",
-                    about="defect in a step",
-                )
         self._notices.dispatch()
         return wait
+
+    def _step_failed(self, error: Exception) -> None:
+        self._notices.say(
+            f"The sender's step failed with {described(error)}. It is tried again. "
+            "This is a defect of logwell-otel; please report it.",
+            about="defect in a step",
+        )
 
     def flush(self, timeout: float) -> bool:
         """Deliver what was handed over before now.
@@ -163,8 +133,7 @@ class Sender:
             remaining = deadline - self._clock()
             if wait is None or remaining <= 0 or self._done.is_set():
                 return
-            self._pause(min(wait, remaining))
-            self._wakeup.clear()
+            self._sleep(min(wait, remaining))
 
     def shutdown(self, timeout: float) -> None:
         """Drain and end: within `timeout` seconds, and much sooner where nothing answers."""
@@ -175,11 +144,13 @@ class Sender:
             self._delivery.request_timeout, REQUEST_TIMEOUT_AT_SHUTDOWN
         )
         self._deadline = began + timeout
-        self._wakeup.set()
+        # A daemon thread ends with the interpreter: draining before that is the work of this
+        # method, which OpenTelemetry's provider calls at exit.
+        self._worker.stop()
         if self.is_current_thread():
             return  # a callback shuts down: the thread drains when the callback returns
         if not self.running:
-            self._finish(self._deadline)
+            self._finish()
             return
         while not self._done.is_set():
             now = self._clock()
@@ -190,12 +161,12 @@ class Sender:
                 break
             self._done.wait(wait)
         # A callback may be what holds up the sender: then none is called from here as well.
-        self._give_up(callbacks=self._done.is_set())
+        self._give_up(callbacks=self._done.is_set(), patience=_DISK_PATIENCE)
 
-    def _finish(self, deadline: float) -> None:
+    def _finish(self) -> None:
         if self._done.is_set():
             return
-        self._drain(deadline)
+        self._drain(self._deadline)
         self._give_up()
         with self._driving:
             self._close()
@@ -229,8 +200,8 @@ class Sender:
                 self._rests_until = self._clock() + wait
                 self._sleep(wait)
 
-    def _give_up(self, *, callbacks: bool = True) -> None:
-        lost, left = self._outbox.give_up("shutdown")
+    def _give_up(self, *, callbacks: bool = True, patience: float | None = None) -> None:
+        lost, left = self._outbox.give_up("shutdown", patience=patience)
         if left:
             self._notices.say(
                 f"{entries(left)} left in the spool at shutdown, for the next process."
@@ -245,9 +216,6 @@ class Sender:
     def __repr__(self) -> str:
         state = "running" if self.running else "done" if self._done.is_set() else "not started"
         return f"<Sender {state}>"
-
-
-# Waiting for delivery as long as it gets on: what is held goes on being tried anyway.
 
 
 LONGEST_WAIT: Final = 30.0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -12,35 +11,31 @@ from logwell_otel._wire import MAX_ENTRIES, MAX_REQUEST_BYTES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+"""Takes a body apart into its entries without decoding them."""
 
-@dataclass(frozen=True, eq=False)
-class SpooledChunk:
-    """Entries taken from the spool: one request's worth.
+PART_OVERHEAD: Final = 64
+"""Bytes of memory a part costs beside its payload: the object's header and its place in a list."""
 
-    It is in the caller's hands until `Spool.done`, `Spool.give_back` or
-    `Spool.replace` has it; settling it twice does nothing.
+
+RECOVERED: Final = -1
+"""The generation of entries that an earlier process left in the spool: no flush waits for them."""
+
+
+class Rows(NamedTuple):
+    """Where a chunk lies in the spool.
 
     Attributes:
-        entries: 1 to 100 entries, JSON, in the order they were stored.
-        recovered: True if another process stored them, in most cases one before a restart.
+        ids: Of one row, or of several small ones that travel together.
+        bytes: Their bodies' bytes.
     """
 
-    entries: list[bytes] = field(repr=False)
-    recovered: bool
-
-    @property
-    def count(self) -> int:
-        """How many entries."""
-        return len(self.entries)
-
-    @property
-    def size(self) -> int:
-        """Bytes of a request with these entries as a JSON array."""
-        return sum(map(len, self.entries)) + len(self.entries) + 1
+    ids: tuple[int, ...]
+    bytes: int
 
 
-class Counts(msgspec.Struct, frozen=True):
-    """What happened to requests so far.
+class Evidence(msgspec.Struct, frozen=True):
+    """What happened to requests so far: speaks for or against a suspect chunk.
 
     Attributes:
         accepted: Accepted.
@@ -65,7 +60,7 @@ class Suspicion(msgspec.Struct):
         alone: Failures as a single entry.
         first_failures: First tries that failed with it, as a part of larger chunks too.
         accepted_before: Requests accepted before its latest failure.
-        since: The counts when it first failed.
+        since: The evidence there was when it first failed.
         not_before: When it is sent again at the earliest, monotonic seconds.
     """
 
@@ -75,11 +70,11 @@ class Suspicion(msgspec.Struct):
     alone: int = 0
     first_failures: int = 0
     accepted_before: int = 0
-    since: Counts = msgspec.field(default_factory=Counts)
+    since: Evidence = msgspec.field(default_factory=Evidence)
     not_before: float = 0.0
 
     def heir(self) -> Suspicion:
-        """The suspicion against a part of the same chunk."""
+        """Return the suspicion against a part of the same chunk."""
         return Suspicion(
             strikes=self.strikes,
             failures=self.failures,
@@ -90,14 +85,6 @@ class Suspicion(msgspec.Struct):
 
     def __str__(self) -> str:
         return f"suspect with {self.strikes} strikes"
-
-
-RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
-
-"""Takes a body apart into its entries without decoding them."""
-
-PART_OVERHEAD: Final = 64
-"""Bytes of memory a part costs beside its payload: the object's header and its place in a list."""
 
 
 class Chunk:
@@ -112,7 +99,7 @@ class Chunk:
         errors: Error and fatal entries at most, None where nobody has counted them.
         generation: Which flush it belongs to (see `outbox`).
         entered: Monotonic seconds when its oldest entry was handed over.
-        spooled: Its file in the spool, None while it is in memory only.
+        rows: Where it lies in the spool, None while it is in memory only.
         suspicion: What `quarantine` knows of it, None for a chunk that never failed.
     """
 
@@ -122,8 +109,8 @@ class Chunk:
         "entered",
         "errors",
         "generation",
+        "rows",
         "size",
-        "spooled",
         "suspicion",
     )
 
@@ -137,11 +124,11 @@ class Chunk:
         self.entered = entered
         self.generation = 0
         self.suspicion: Suspicion | None = None
-        self.spooled: SpooledChunk | None = None
+        self.rows: Rows | None = None
 
     @classmethod
     def of_entries(cls, entries: Sequence[bytes | msgspec.Raw], *, entered: float = 0.0) -> Chunk:
-        """A chunk of single entries."""
+        """Make a chunk of single entries."""
         return cls(b"[" + b",".join(map(bytes, entries)) + b"]", len(entries), entered=entered)
 
     @property
@@ -150,7 +137,7 @@ class Chunk:
         return self.size + PART_OVERHEAD * (len(self._parts) + 2)
 
     def takes(self, other: Chunk) -> bool:
-        """True if `other` fits into the same request."""
+        """Tell whether `other` fits into the same request."""
         return (
             self.count + other.count <= MAX_ENTRIES
             and self.size + other.size <= MAX_REQUEST_BYTES
@@ -166,17 +153,17 @@ class Chunk:
             self.errors = None if other.errors is None else self.errors + other.errors
 
     def body(self) -> bytes:
-        """The request body: one JSON array."""
+        """Return the request body: one JSON array."""
         if len(self._parts) == 1:
             return self._parts[0]
         return b"[" + b",".join([part[1:-1] for part in self._parts]) + b"]"
 
     def entries(self) -> list[bytes]:
-        """Each entry's JSON. Costs a scan of the body: for the rare paths."""
+        """Return the JSON of each entry. Costs a scan of the body: for the rare paths."""
         return [bytes(raw) for raw in RAW_LIST.decode(self.body())]
 
     def replace(self, entries: Sequence[bytes]) -> None:
-        """Hold `entries` instead, which are the same ones in another order or fewer."""
+        """Hold `entries` instead: the same ones in another order, or fewer."""
         self._parts = [b"[" + b",".join(entries) + b"]"]
         self.count = len(entries)
         self.size = len(self._parts[0])

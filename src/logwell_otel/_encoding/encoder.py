@@ -13,7 +13,7 @@ import msgspec
 
 from logwell_otel._encoding import sanitize
 from logwell_otel._encoding.chunk import RAW_LIST, Chunk
-from logwell_otel._encoding.mapping import LeftOut, unreadable
+from logwell_otel._encoding.mapping import DroppedRecord, unreadable
 from logwell_otel._encoding.values import has_nul
 from logwell_otel._wire import (
     GROUPED_LEVELS,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from logwell_otel._encoding.fields import Severity
     from logwell_otel._encoding.mapping import Mapper
-    from logwell_otel._encoding.resource import Origin
+    from logwell_otel._encoding.resource import ResourceScope
     from logwell_otel._encoding.stages import Stages
     from logwell_otel._otel import ReadableLogRecord
 
@@ -39,23 +39,23 @@ _TOGETHER: Final = 20
 
 
 class Encoded:
-    """What became of a batch: chunks, and how many records were left out for which reason."""
+    """What became of a batch: chunks, and how many records were dropped for which reason."""
 
-    __slots__ = ("chunks", "left_out", "own", "warnings")
+    __slots__ = ("chunks", "dropped", "own", "warnings")
 
     def __init__(self) -> None:
         self.chunks: list[Chunk] = []
-        self.left_out: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
         self.own = 0
-        """Records of this package's own logger, which count nowhere."""
+        """How many records of this package's own logger there were; they count nowhere else."""
         self.warnings: dict[str, str] = {}
-        """What to tell people, by reason."""
+        """What to tell people about dropped records, by reason."""
 
-    def leave_out(self, left_out: LeftOut) -> None:
+    def drop(self, record: DroppedRecord) -> None:
         """Count a record that goes no further."""
-        self.left_out[left_out.reason] += 1
-        if left_out.warning is not None:
-            self.warnings[left_out.reason] = left_out.warning
+        self.dropped[record.reason] += 1
+        if record.warning is not None:
+            self.warnings[record.reason] = record.warning
 
 
 class Encoder:
@@ -63,7 +63,7 @@ class Encoder:
 
     Args:
         mapper: Turns a record into an entry.
-        minimum_rank: Records below this place in `severity.LEVELS` are left out.
+        minimum_rank: Records below this place in `_wire.LEVELS` are dropped.
         stages: Sampling, redaction and `before_send`, None for none of them.
     """
 
@@ -80,7 +80,7 @@ class Encoder:
 
         Args:
             batch: Records, oldest first.
-            room: Entries that still fit into the chunk waiting last in the outbox: the
+            room: How many entries still fit into the chunk waiting last in the outbox: the
                 first chunk is made to fill it, so that requests are full.
         """
         encoded = Encoded()
@@ -91,7 +91,7 @@ class Encoder:
         return encoded
 
     def _chunk(self, records: Iterator[ReadableLogRecord], size: int, encoded: Encoded) -> bool:
-        """Add the chunk of the next `size` entries; False if there are none."""
+        """Add the chunk of the next `size` entries; return False if there are none."""
         body = bytearray()
         count = errors = 0
         while True:
@@ -113,26 +113,26 @@ class Encoder:
     def _entries(
         self, records: Iterator[ReadableLogRecord], size: int, encoded: Encoded
     ) -> tuple[list[ReadableLogRecord], list[LogEntry]]:
-        """The next `size` records that are kept, fewer at the end, and their entries."""
+        """Return the next `size` records that are kept, fewer at the end, and their entries."""
         mapper, minimum_rank, stages = self._mapper, self._minimum_rank, self._stages
         ready = stages is None
         kept: list[ReadableLogRecord] = []
         entries: list[LogEntry] = []
         # Most records are like the one before them, and looking costs less than a call.
-        last: Origin | None = None
+        last: ResourceScope | None = None
         severity: Severity | None = None
         for record in records:
-            origin = None
+            source = None
             try:
                 if (
                     last is not None
                     and record.instrumentation_scope is last.scope
                     and record.resource is last.resource
                 ):
-                    origin = last
+                    source = last
                 else:
-                    origin = last = mapper.origin(record)
-                if origin.own:
+                    source = last = mapper.resource_scope(record)
+                if source.own:
                     encoded.own += 1
                     continue
                 log = record.log_record
@@ -143,20 +143,20 @@ class Encoder:
                 ):
                     severity = mapper.severity(log)
                 if severity.rank < minimum_rank:
-                    encoded.left_out["level"] += 1
+                    encoded.dropped["level"] += 1
                     continue
                 rate = None if stages is None else stages.sample(log)
-                entry = mapper.entry(log, severity, origin, ready)
-            except LeftOut as left_out:
-                encoded.leave_out(left_out)
+                entry = mapper.entry(log, severity, source, ready)
+            except DroppedRecord as dropped:
+                encoded.drop(dropped)
                 continue
             except Exception as error:  # noqa: BLE001 - the record still goes out, and says so
                 rate, entry = None, mapper.salvage(record, error)
             if stages is not None:
                 try:
-                    entry = stages.apply(entry, {} if origin is None else origin.shared, rate)
-                except LeftOut as left_out:
-                    encoded.leave_out(left_out)
+                    entry = stages.apply(entry, {} if source is None else source.shared, rate)
+                except DroppedRecord as dropped:
+                    encoded.drop(dropped)
                     continue
             kept.append(record)
             entries.append(entry)
@@ -182,7 +182,7 @@ class Encoder:
             body[start] = ord(",")
 
     def _storable(self, encoded: bytes | None, record: ReadableLogRecord, entry: LogEntry) -> bytes:
-        """The JSON of an entry, made storable if `encoded` is not."""
+        """Return the JSON of an entry, made storable if `encoded` is not."""
         if encoded is not None and len(encoded) <= MAX_ENTRY_BYTES and not has_nul(encoded):
             return encoded
         if self._stages is None:
@@ -206,13 +206,13 @@ class Encoder:
         mapper = self._mapper
         try:
             log = record.log_record
-            return mapper.entry(log, mapper.severity(log), mapper.origin(record))
+            return mapper.entry(log, mapper.severity(log), mapper.resource_scope(record))
         except Exception as error:  # noqa: BLE001 - as in `_entries`
             return mapper.salvage(record, error)
 
 
 def _all_storable(body: bytearray, start: int) -> bool:
-    """Whether the array from `start` on holds no NUL and no entry that is too large."""
+    """Tell whether the array from `start` on holds no NUL and no entry that is too large."""
     return not has_nul(body, start) and (
         len(body) - start <= MAX_ENTRY_BYTES
         or all(len(memoryview(e)) <= MAX_ENTRY_BYTES for e in RAW_LIST.decode(body[start:]))
@@ -228,6 +228,3 @@ def _pack(entries: list[msgspec.Raw], chunks: list[Chunk]) -> None:
             start, size = end, 2
         size += length + 1
     chunks.append(Chunk.of_entries(entries[start:]))
-
-
-# A record that goes no further, and why.

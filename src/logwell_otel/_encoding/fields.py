@@ -1,15 +1,27 @@
-"""OpenTelemetry's severity -> one of Logwell's five levels."""
+"""The fields of an entry: how each is made of what a record says.
+
+The rules, with reasons, are in `docs/mapping.md`.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from logwell_otel._encoding.values import UniqueNames, plain, safe_str
-from logwell_otel._wire import LEVELS, MAX_LINE_NUMBER
+from logwell_otel._encoding.values import (
+    UniqueNames,
+    convert,
+    cut_utf8,
+    safe_name,
+    safe_str,
+    snapshot,
+    storable,
+)
+from logwell_otel._wire import JS_BLANK, LEVELS, MAX_LINE_NUMBER, MAX_SERVICE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -21,54 +33,7 @@ NO_MESSAGE: Final = "(no message)"
 """The server refuses an entry whose message is blank."""
 
 
-# Names in metadata: ours, and how no value is lost to another of the same name.
-
-
-TRUNCATED: Final = "logwell.truncated"
-"""Metadata of an entry that something was cut from: true."""
-
-OWN: Final = frozenset(
-    {
-        TRUNCATED,
-        "body",
-        "otel.dropped_attributes_count",
-        "otel.event.name",
-        "otel.scope.attributes",
-        "otel.scope.name",
-        "otel.scope.version",
-        "resource",
-        "severity_number",
-        "severity_text",
-        "span_id",
-        "trace_flags",
-        "trace_id",
-    }
-)
-"""Every name that the mapping itself may give."""
-
-
-def put(metadata: dict[str, Any], own: Mapping[str, Any]) -> None:
-    """Add `own` to `metadata`; attributes that have these names move to `attributes.<name>`."""
-    aside = {key: metadata.pop(key) for key in own if key in metadata}
-    metadata.update(own)
-    put_back(metadata, aside)
-
-
-def put_back(metadata: dict[str, Any], aside: Mapping[str, Any]) -> None:
-    """Give attributes that were set aside their names back, or `attributes.<name>`."""
-    for key, value in aside.items():
-        name = f"attributes.{key}" if key in metadata else key
-        if name in metadata:
-            UniqueNames(metadata).add(name, value)
-        else:
-            metadata[name] = value
-
-
-def mark_truncated(metadata: dict[str, Any]) -> None:
-    """Say in `metadata` that something was cut."""
-    if metadata.get(TRUNCATED) is not True:
-        put(metadata, {TRUNCATED: True})
-
+# Severity: one of Logwell's five levels.
 
 # The first number of each of OpenTelemetry's ranges, and the names that say no more than
 # the level does: https://opentelemetry.io/docs/specs/otel/logs/data-model/#severity-fields
@@ -137,7 +102,7 @@ class Severities:
         self._known: dict[str | None, Severity] = {}
 
     def of(self, log: LogRecord) -> Severity:
-        """The level of `log`, and what of its severity the level does not say."""
+        """Return the level of `log`, and what of its severity the level does not say."""
         number, name = log.severity_number, log.severity_text
         if not (name is None or type(name) is str):
             return severity_of(number, name)
@@ -152,14 +117,14 @@ class Severities:
 
 
 def severity_of(number: object, text: object) -> Severity:
-    """Level of a severity number (1 to 24), else of a severity text, else `info`.
+    """Return the level of a severity number (1 to 24), else of a severity text, else `info`.
 
     A number outside 1 to 24 counts as unset, and is kept in the metadata when it is
     not 0.
     """
     metadata: dict[str, Any] = {}
     given = number
-    number = plain(number)  # of an enum member, its value
+    number, _ = convert(number)  # of an enum member, its value
     name = "" if text is None else safe_str(text).strip()
     upper = name.upper()
     if type(number) is int and 1 <= number <= 24:
@@ -175,8 +140,7 @@ def severity_of(number: object, text: object) -> Severity:
     return Severity(level, rank, metadata, given, text)
 
 
-# Nanoseconds since 1970 -> ISO 8601 in UTC, in the range that the server's database has.
-
+# Time: from nanoseconds since 1970 to ISO 8601 in UTC, in the range of the server's database.
 
 SECOND: Final = 1_000_000_000
 _FIRST: Final = -62_135_596_800 * SECOND  # 0001-01-01T00:00:00Z
@@ -198,7 +162,7 @@ class Timestamps:
         self._second = (0, "1970-01-01T00:00:00.")
 
     def of(self, log: LogRecord) -> str:
-        """The record's timestamp, else when it was observed, else now.
+        """Format the record's timestamp, else when it was observed, else now.
 
         Clamped to the years 1 to 9999: the server's database has no others, and would
         refuse the whole request.
@@ -221,7 +185,7 @@ class Timestamps:
 
 
 def in_range(timestamp: object) -> str | None:
-    """An ISO 8601 text as the server's database takes it; None for what is none."""
+    """Return an ISO 8601 text as the server's database takes it; None for what is none."""
     try:
         # Python 3.10 does not read a Z.
         moment = dt.datetime.fromisoformat(str(timestamp).replace("Z", "+00:00"))
@@ -233,7 +197,7 @@ def in_range(timestamp: object) -> str | None:
 
 
 def _usable(log: LogRecord) -> int:
-    """The first of the record's two times that can be read as a number, else now."""
+    """Return the first of the record's two times that can be read as a number, else now."""
     for name in ("timestamp", "observed_timestamp"):
         try:
             if nanoseconds := int(getattr(log, name)):
@@ -243,14 +207,33 @@ def _usable(log: LogRecord) -> int:
     return time.time_ns()
 
 
-# Where a record was logged: from attributes to the fields of the entry.
+# Service.
 
+_SHORT_SERVICE: Final = MAX_SERVICE_BYTES // 4  # of four bytes a character at most
+
+
+def service_name(value: object) -> str | None:
+    """Make a service name that the server's index takes; None of what is blank or no text."""
+    if (
+        type(value) is str
+        and len(value) <= _SHORT_SERVICE
+        and value.isascii()
+        and value.isprintable()
+    ):
+        return value if value.strip(" ") else None  # nothing to replace, little to look at
+    if not issubclass(type(value), str):  # isinstance() would believe a proxy
+        return None
+    service = cut_utf8(storable(str.__str__(value)), MAX_SERVICE_BYTES)
+    return service if service.strip(JS_BLANK) else None
+
+
+# Source location: attributes that become fields.
 
 # OpenTelemetry's semantic conventions renamed both in 1.30; the newer names win.
 _FILE_NAMES: Final = ("code.file.path", "code.filepath")
 _LINE_NAMES: Final = ("code.line.number", "code.lineno")
 LOCATION: Final = frozenset((*_FILE_NAMES, *_LINE_NAMES))
-"""Every name of an attribute that says so."""
+"""Every name of an attribute that says where a record was logged."""
 
 ABSENT: Final = object()
 """In the place of an attribute that a record does not have."""
@@ -259,7 +242,7 @@ ABSENT: Final = object()
 def take_location(
     metadata: dict[str, Any], file: object, line: object, *, wanted: bool
 ) -> tuple[str | None, int | None]:
-    """File and line from the first name that has a usable value; the rest stays.
+    """Take file and line from the first name that has a usable value; the rest stays.
 
     Args:
         metadata: The attributes, without these two.
@@ -291,3 +274,69 @@ def _take(metadata: dict[str, Any], keys: Iterable[str], fits: Callable[[object]
         if fits(metadata.get(name)):
             return metadata.pop(name)
     return None
+
+
+# Metadata: reserved names, and how no value is lost to another of the same name.
+
+TRUNCATED: Final = "logwell.truncated"
+"""Metadata of an entry that something was cut from: true."""
+
+RESERVED: Final = frozenset(
+    {
+        TRUNCATED,
+        "body",
+        "otel.dropped_attributes_count",
+        "otel.event.name",
+        "otel.scope.attributes",
+        "otel.scope.name",
+        "otel.scope.version",
+        "resource",
+        "severity_number",
+        "severity_text",
+        "span_id",
+        "trace_flags",
+        "trace_id",
+    }
+)
+"""Every name that the exporter itself may put into metadata."""
+
+
+def plain_metadata(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    """Convert each attribute on its own: one huge value does not cost the others."""
+    result = UniqueNames()
+    truncated = False
+    for key, value in snapshot(attributes.items(), sys.maxsize):
+        converted, cut = convert(value)
+        truncated |= cut
+        result.add(safe_name(key), converted)
+    if truncated:
+        mark_truncated(result.values)
+    return result.values
+
+
+def put(metadata: dict[str, Any], reserved: Mapping[str, Any]) -> None:
+    """Add members of ours; attributes that have their names move to `attributes.<name>`."""
+    aside = {key: metadata.pop(key) for key in reserved if key in metadata}
+    metadata.update(reserved)
+    put_back(metadata, aside)
+
+
+def set_aside(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Take out the attributes that have a reserved name."""
+    return {name: metadata.pop(name) for name in list(filter(RESERVED.__contains__, metadata))}
+
+
+def put_back(metadata: dict[str, Any], aside: Mapping[str, Any]) -> None:
+    """Give attributes that were set aside their names back, or `attributes.<name>`."""
+    for key, value in aside.items():
+        name = f"attributes.{key}" if key in metadata else key
+        if name in metadata:
+            UniqueNames(metadata).add(name, value)
+        else:
+            metadata[name] = value
+
+
+def mark_truncated(metadata: dict[str, Any]) -> None:
+    """Note in `metadata` that something was cut."""
+    if metadata.get(TRUNCATED) is not True:
+        put(metadata, {TRUNCATED: True})

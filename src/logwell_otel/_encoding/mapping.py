@@ -1,7 +1,7 @@
 """An OpenTelemetry record -> a Logwell entry: which field goes where.
 
 The table, with reasons, is `docs/mapping.md`. Values of the common types are taken as
-they are; everything else goes through `plain`.
+they are; everything else goes through `convert`.
 """
 
 from __future__ import annotations
@@ -14,30 +14,32 @@ import msgspec
 from msgspec import Raw
 from opentelemetry.attributes import BoundedAttributes
 
-from logwell_otel._encoding import sanitize
 from logwell_otel._encoding.fields import (
     ABSENT,
     LOCATION,
     NO_MESSAGE,
-    OWN,
+    RESERVED,
     TRUNCATED,
     Severities,
     Severity,
     Timestamps,
+    plain_metadata,
     put_back,
+    service_name,
+    set_aside,
     take_location,
 )
-from logwell_otel._encoding.resource import Origin, Origins
+from logwell_otel._encoding.resource import ResourceScope, ResourceScopes
 from logwell_otel._encoding.values import (
     MAX_CHARACTERS,
     MIN_SAFE_INTEGER,
-    NOT_SIMPLE,
     Conversion,
+    convert,
+    convert_structure,
     from_json,
     number,
-    plain_json,
-    simple,
-    text,
+    safe_str,
+    storable,
     to_json,
 )
 from logwell_otel._wire import JS_BLANK, MAX_LINE_NUMBER, MAX_SAFE_INTEGER, LogEntry
@@ -47,8 +49,15 @@ if TYPE_CHECKING:
 
 
 # Attributes to look at closely: those that fill a field of the entry, and those that have
-# one of our names. Few records have any, and comparing with one set tells.
-_SPECIAL: Final = OWN.union(("service.name",), LOCATION)
+# a reserved name. Few records have any, and comparing with one set tells.
+_SPECIAL: Final = RESERVED.union(("service.name",), LOCATION)
+_STRUCTURES: Final = frozenset({dict, list, tuple})
+_BLANK: Final = frozenset(JS_BLANK)
+"""Characters that a message may begin with and have nothing else."""
+
+_FLAGS: Final = tuple(f"{flags:02x}" for flags in range(256))
+BETWEEN_IDS: Final = tuple(f'","trace_flags":"{flags}","span_id":"' for flags in _FLAGS)
+"""By trace flags, what stands between trace id and span id in the JSON of an entry."""
 
 
 class Mapper:
@@ -63,29 +72,29 @@ class Mapper:
         source_location: False leaves file and line out of entries altogether.
 
     Attributes:
-        severity: Gives a `LogRecord`'s `Severity`.
-        origin: Gives a `ReadableLogRecord`'s `Origin`.
+        severity: Function from a `LogRecord` to its `Severity`.
+        resource_scope: Function from a `ReadableLogRecord` to its `ResourceScope`.
     """
 
     def __init__(self, service: str | None = None, *, source_location: bool = True) -> None:
         self._source_location = source_location
         self._timestamp = Timestamps().of
         self.severity = Severities().of
-        self.origin = Origins(service).of
+        self.resource_scope = ResourceScopes(service).of
 
     def entry(  # noqa: C901, PLR0912 - a call costs more than most of these steps
         self,
         log: LogRecord,
         severity: Severity,
-        origin: Origin,
+        source: ResourceScope,
         ready: bool = False,
     ) -> LogEntry:
-        """The entry for a record of this severity and origin.
+        """Make the entry for a record.
 
         Args:
             log: The record.
             severity: Its severity.
-            origin: Its resource and scope.
+            source: Its resource and scope.
             ready: True for an entry that nobody looks into before it is encoded: parts of
                 its metadata may then be ready JSON, and one of them may be the first of
                 several members. False gives plain values by their names.
@@ -97,12 +106,12 @@ class Mapper:
             dropped = attributes.dropped
         else:
             metadata, dropped = _foreign_attributes(attributes)
-        service = origin.service
+        service = source.service
         source_file = metadata.pop("code.file.path", ABSENT)
         line_number = metadata.pop("code.line.number", ABSENT)
         special = not _SPECIAL.isdisjoint(metadata)
         if special and "service.name" in metadata:
-            service = _own_service(metadata) or service
+            service = _service_of_record(metadata) or service
         if (
             type(source_file) is not str
             or type(line_number) is not int
@@ -146,15 +155,15 @@ class Mapper:
             or log.event_name
             or type(message) is not str
             or not message
-            or message[0] in BLANK  # the first character decides for nearly every message
+            or message[0] in _BLANK  # the first character decides for nearly every message
             or not (trace_id := log.trace_id)
             or not (span_id := log.span_id)
         ):
             aside = set_aside(metadata) if special else None
             if cut:
                 metadata[TRUNCATED] = True
-            message = add_own(metadata, log, severity, dropped, ready)
-            metadata |= origin.shared
+            message = _add_record_fields(metadata, log, severity, dropped, ready)
+            metadata |= source.shared
             if aside:
                 put_back(metadata, aside)
         else:
@@ -165,11 +174,11 @@ class Mapper:
                 # and five members less to encode.
                 metadata["trace_id"] = Raw(
                     f'"{trace_id.to_bytes(16, "big").hex()}{BETWEEN_IDS[log.trace_flags]}'
-                    f"{span_id.to_bytes(8, 'big').hex()}{origin.rest}"
+                    f"{span_id.to_bytes(8, 'big').hex()}{source.rest}"
                 )
             except (AttributeError, IndexError, OverflowError, TypeError):
-                add_trace_context(metadata, log)
-                metadata |= origin.shared
+                _add_trace_context(metadata, log)
+                metadata |= source.shared
         return LogEntry(
             level=severity.level,
             message=message,
@@ -181,7 +190,7 @@ class Mapper:
         )
 
     def salvage(self, record: ReadableLogRecord, error: Exception) -> LogEntry:
-        """An entry for a record that `entry` could not read: what can be read of it."""
+        """Make an entry of what can be read of a record that `entry` could not."""
         # Each part on its own: any of them may be what cannot be read.
         log: Any = None
         with suppress(Exception):
@@ -190,21 +199,35 @@ class Mapper:
         with suppress(Exception):
             entry.level = self.severity(log).level
         with suppress(Exception):
-            entry.message = message_of(log, entry.metadata)
+            entry.message = _message(log, entry.metadata)
         with suppress(Exception):
-            add_trace_context(entry.metadata, log)
+            _add_trace_context(entry.metadata, log)
         with suppress(Exception):
-            origin = self.origin(record)
-            entry.service = origin.service
-            entry.metadata |= origin.shared
+            source = self.resource_scope(record)
+            entry.service = source.service
+            entry.metadata |= source.shared
         with suppress(Exception):
-            put_back(entry.metadata, sanitize.plain_metadata(log.attributes))
+            put_back(entry.metadata, plain_metadata(log.attributes))
         return entry
 
 
+class DroppedRecord(Exception):  # noqa: N818 - a decision, not an error
+    """A record becomes no entry: a stage has decided so.
+
+    Args:
+        reason: What it is counted as.
+        warning: What to tell people, None for nothing.
+    """
+
+    def __init__(self, reason: str, warning: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.warning = warning
+
+
 def unreadable(error: Exception, timestamp: str | None) -> LogEntry:
-    """An entry in the place of one that cannot be made: it says why."""
-    problem = f"{type(error).__name__}: {sanitize.safe_str(error)}"
+    """Make an entry in the place of one that cannot be made: it says why."""
+    problem = f"{type(error).__name__}: {safe_str(error)}"
     return LogEntry(
         level="warn",
         message=NO_MESSAGE,
@@ -214,52 +237,66 @@ def unreadable(error: Exception, timestamp: str | None) -> LogEntry:
 
 
 def _foreign_attributes(attributes: Any) -> tuple[dict[str, Any], int]:
-    """Attributes of a record that is not the SDK's own, and how many had been dropped."""
+    """Return attributes that are not the SDK's own, and how many had been dropped."""
     if not attributes:
         return {}, 0
     if not isinstance(attributes, Mapping):
         return {"attributes": attributes}, 0
     dropped = attributes.dropped if isinstance(attributes, BoundedAttributes) else 0
-    return sanitize.plain_metadata(attributes), dropped
+    return plain_metadata(attributes), dropped
 
 
-def _own_service(metadata: dict[str, Any]) -> str | None:
-    """The service that the record itself names. What does not fit the field whole stays."""
+def _service_of_record(metadata: dict[str, Any]) -> str | None:
+    """Return the service that the record names. What does not fit the field whole stays."""
     given = metadata["service.name"]
-    name = sanitize.service_name(given)
+    name = service_name(given)
     if name is not None and name == given:
         del metadata["service.name"]
     return name
 
 
 def _convert(metadata: dict[str, Any], ready: bool) -> bool:
-    """Make values that are not plain so, each on its own; True if something was cut."""
+    """Convert values that are not plain, each on its own; True if something was cut."""
     cut = False
     for key, value in metadata.items():
         kind = type(value)
         if kind is str:
             if "\0" in value and len(value) <= MAX_CHARACTERS:  # saves the chunk a second look
-                metadata[key] = text(value)
+                metadata[key] = storable(value)
         elif kind is float:
             metadata[key] = number(value)
         elif kind is not int or not MIN_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-            converted = simple(value, ready)
-            if converted is NOT_SIMPLE:
-                conversion = Conversion()
-                converted = conversion.value(value)
-                cut |= conversion.cut
-            metadata[key] = converted
+            metadata[key], cut_here = convert(value, ready)
+            cut |= cut_here
     return cut
 
 
-# A record's body -> the text of its entry.
+def _add_record_fields(
+    metadata: dict[str, Any], log: LogRecord, severity: Severity, dropped: int, ready: bool
+) -> str:
+    """Add what becomes metadata beside the attributes; return the message."""
+    if severity.metadata:
+        metadata |= severity.metadata
+    try:
+        if trace_id := log.trace_id:
+            metadata["trace_id"] = trace_id.to_bytes(16, "big").hex()
+            metadata["trace_flags"] = _FLAGS[log.trace_flags]
+        if span_id := log.span_id:
+            metadata["span_id"] = span_id.to_bytes(8, "big").hex()
+    except (AttributeError, IndexError, OverflowError, TypeError):
+        _add_trace_context(metadata, log)
+    if log.event_name:
+        metadata["otel.event.name"] = safe_str(log.event_name)
+    if dropped:
+        metadata["otel.dropped_attributes_count"] = dropped
+    message = log.body
+    if type(message) is str and message and message[0] not in _BLANK:
+        return message
+    return _message(log, metadata, ready)
 
 
-_STRUCTURES: Final = frozenset({dict, list, tuple})
-
-
-def message_of(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> str:
-    """The body as text, a structure as JSON; the event's name or the exception for a blank one.
+def _message(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> str:
+    """Return the body as text, a structure as JSON; else the event's name or the exception.
 
     Args:
         log: The record.
@@ -267,7 +304,7 @@ def message_of(log: LogRecord, metadata: dict[str, Any], ready: bool = False) ->
         ready: As ready JSON, if it can be.
     """
     body = log.body
-    if type(body) in _STRUCTURES and (json := plain_json(body)) is not None:
+    if type(body) in _STRUCTURES and (json := convert_structure(body)) is not None:
         metadata["body"] = msgspec.Raw(json) if ready else from_json(json)
         return json.decode("utf-8")
     if body is not None:
@@ -291,55 +328,15 @@ def message_of(log: LogRecord, metadata: dict[str, Any], ready: bool = False) ->
 
 
 def _read(metadata: dict[str, Any], name: str) -> Any:
-    """A value as it will be read: what is ready for encoding may be JSON or bytes."""
+    """Return a value as it will be read: what is ready for encoding may be JSON or bytes."""
     value = metadata.get(name)
     if type(value) is msgspec.Raw or type(value) is bytes:
         return from_json(to_json(value))
     return value
 
 
-# What of a record becomes metadata beside its attributes, under names of our own.
-
-
-BLANK: Final = frozenset(JS_BLANK)
-"""Characters that a message may begin with and have nothing else."""
-
-_FLAGS: Final = tuple(f"{flags:02x}" for flags in range(256))
-BETWEEN_IDS: Final = tuple(f'","trace_flags":"{flags}","span_id":"' for flags in _FLAGS)
-"""By trace flags, what stands between trace id and span id in the JSON of an entry."""
-
-
-def set_aside(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Take out the attributes that have one of our names."""
-    return {name: metadata.pop(name) for name in list(filter(OWN.__contains__, metadata))}
-
-
-def add_own(
-    metadata: dict[str, Any], log: LogRecord, severity: Severity, dropped: int, ready: bool
-) -> str:
-    """Add what of the record becomes metadata besides its attributes; gives the message."""
-    if severity.metadata:
-        metadata |= severity.metadata
-    try:
-        if trace_id := log.trace_id:
-            metadata["trace_id"] = trace_id.to_bytes(16, "big").hex()
-            metadata["trace_flags"] = _FLAGS[log.trace_flags]
-        if span_id := log.span_id:
-            metadata["span_id"] = span_id.to_bytes(8, "big").hex()
-    except (AttributeError, IndexError, OverflowError, TypeError):
-        add_trace_context(metadata, log)
-    if log.event_name:
-        metadata["otel.event.name"] = sanitize.safe_str(log.event_name)
-    if dropped:
-        metadata["otel.dropped_attributes_count"] = dropped
-    message = log.body
-    if type(message) is str and message and message[0] not in BLANK:
-        return message
-    return message_of(log, metadata, ready)
-
-
-def add_trace_context(metadata: dict[str, Any], log: LogRecord) -> None:
-    """What of an unusual trace context is valid."""
+def _add_trace_context(metadata: dict[str, Any], log: LogRecord) -> None:
+    """Add what is valid of an unusual trace context."""
     for name in ("trace_id", "trace_flags", "span_id"):
         metadata.pop(name, None)
     if trace_id := _hex_id(log.trace_id, 16):
@@ -351,21 +348,7 @@ def add_trace_context(metadata: dict[str, Any], log: LogRecord) -> None:
 
 
 def _hex_id(value: object, size: int) -> str | None:
-    """A trace or span id in hexadecimal, None for what is none."""
+    """Return a trace or span id in hexadecimal, None for what is none."""
     if isinstance(value, int) and 0 < value < 1 << (8 * size):
         return value.to_bytes(size, "big").hex()
     return None
-
-
-class LeftOut(Exception):  # noqa: N818 - a decision, not an error
-    """A record goes no further.
-
-    Args:
-        reason: The ledger's word for it.
-        warning: What to tell people, None for nothing.
-    """
-
-    def __init__(self, reason: str, warning: str | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.warning = warning

@@ -1,4 +1,4 @@
-"""What all records of one resource and scope share, made ready once."""
+"""Resource and scope: what all their records share, made ready once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from logwell_otel._encoding import sanitize
+from logwell_otel._encoding.fields import plain_metadata, service_name
+from logwell_otel._encoding.sanitize import fit
+from logwell_otel._encoding.values import cut_utf8, safe_str
 from logwell_otel._wire import LogEntry
 
 if TYPE_CHECKING:
@@ -24,10 +26,10 @@ _MAX_SCOPE_BYTES: Final = 8 * 1024
 _MAX_NAME_BYTES: Final = 1024
 _MAX_RESOURCES: Final = 16
 # One for each named logger: large programs have hundreds.
-_MAX_ORIGINS: Final = 2048
+_MAX_SCOPES: Final = 2048
 
 
-class Origin(msgspec.Struct, frozen=True):
+class ResourceScope(msgspec.Struct, frozen=True):
     """Resource and scope of a record.
 
     Attributes:
@@ -47,8 +49,8 @@ class Origin(msgspec.Struct, frozen=True):
     rest: str
 
 
-class Origins:
-    """Finds the origin of a record: each resource and each scope is looked at once.
+class ResourceScopes:
+    """Finds resource and scope of a record: each of them is looked at once.
 
     Safe to use from several threads: its caches are plain dictionaries, and the worst that
     a race costs is doing a thing twice.
@@ -58,19 +60,19 @@ class Origins:
     """
 
     def __init__(self, service: str | None) -> None:
-        self._service = sanitize.service_name(service)
-        self._origins: dict[int, Origin] = {}
+        self._service = service_name(service)
+        self._scopes: dict[int, ResourceScope] = {}
         self._resources: dict[int, tuple[Resource | None, str | None, msgspec.Raw | None]] = {}
 
-    def of(self, record: ReadableLogRecord) -> Origin:
-        """The origin of `record`."""
+    def of(self, record: ReadableLogRecord) -> ResourceScope:
+        """Return resource and scope of `record`."""
         resource, scope = record.resource, record.instrumentation_scope
-        origin = self._origins.get(id(scope))
-        if origin is not None and origin.resource is resource and origin.scope is scope:
-            return origin
+        found = self._scopes.get(id(scope))
+        if found is not None and found.resource is resource and found.scope is scope:
+            return found
         return self._new(resource, scope)
 
-    def _new(self, resource: Resource | None, scope: InstrumentationScope | None) -> Origin:
+    def _new(self, resource: Resource | None, scope: InstrumentationScope | None) -> ResourceScope:
         service, attributes = self._ready(resource)
         shared: dict[str, Any] = {}
         if scope is not None:
@@ -80,21 +82,21 @@ class Origins:
         own = scope is not None and scope.name == OWN_SCOPE
         members = msgspec.json.encode(shared)[1:-1].decode()
         rest = f'",{members}' if members else '"'
-        origin = Origin(resource, scope, own, service, shared, rest)
-        if len(self._origins) >= _MAX_ORIGINS:
-            self._origins = {}
-        self._origins[id(scope)] = origin
-        return origin
+        new = ResourceScope(resource, scope, own, service, shared, rest)
+        if len(self._scopes) >= _MAX_SCOPES:
+            self._scopes = {}
+        self._scopes[id(scope)] = new
+        return new
 
     def _ready(self, resource: Resource | None) -> tuple[str | None, msgspec.Raw | None]:
         found = self._resources.get(id(resource))
         if found is not None and found[0] is resource:
             return found[1:]
-        attributes = sanitize.plain_metadata({} if resource is None else resource.attributes)
+        attributes = plain_metadata({} if resource is None else resource.attributes)
         service = self._service
         if service is None:
             given = None if resource is None else resource.attributes.get("service.name")
-            service = sanitize.service_name(given)
+            service = service_name(given)
         kept = {
             key: value
             for key, value in attributes.items()
@@ -111,20 +113,16 @@ class Origins:
 def _scope(scope: InstrumentationScope) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if scope.name:
-        found["otel.scope.name"] = sanitize.cut(sanitize.safe_str(scope.name), _MAX_NAME_BYTES)
+        found["otel.scope.name"] = cut_utf8(safe_str(scope.name), _MAX_NAME_BYTES)
     if scope.version:
-        found["otel.scope.version"] = sanitize.cut(
-            sanitize.safe_str(scope.version), _MAX_NAME_BYTES
-        )
+        found["otel.scope.version"] = cut_utf8(safe_str(scope.version), _MAX_NAME_BYTES)
     if attributes := scope.attributes:
-        found["otel.scope.attributes"] = _json(
-            sanitize.plain_metadata(attributes), _MAX_SCOPE_BYTES
-        )
+        found["otel.scope.attributes"] = _json(plain_metadata(attributes), _MAX_SCOPE_BYTES)
     return found
 
 
 def _json(attributes: dict[str, Any], limit: int) -> msgspec.Raw:
-    """Plain attributes as JSON of about `limit` bytes, once for all records they belong to."""
+    """Encode plain attributes in about `limit` bytes, once for all records they belong to."""
     holder = LogEntry(level="info", message="", metadata=attributes)
-    sanitize.fit(holder, limit)
+    fit(holder, limit)
     return msgspec.Raw(msgspec.json.encode(holder.metadata))

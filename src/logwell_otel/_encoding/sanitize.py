@@ -1,57 +1,34 @@
-"""Entries -> what JSON and PostgreSQL accept: the careful path.
+"""Entries that fit: storable, and no larger than the server takes.
 
 One NUL character, one lone surrogate or one endless structure in one entry makes the
-server refuse the whole request with a 500, so nothing leaves here that could.
+server refuse the whole request with a 500, so nothing leaves here that could. Values are
+converted by `values`; this is about the entry that holds them.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from logwell_otel._encoding.fields import NO_MESSAGE, OWN, TRUNCATED, in_range, mark_truncated
-from logwell_otel._encoding.values import (
-    CUT,
-    NOT_SIMPLE,
-    Conversion,
-    UniqueNames,
-    name,
-    plain,
-    safe_str,
-    simple,
-    snapshot,
-    text,
+from logwell_otel._encoding.fields import (
+    NO_MESSAGE,
+    RESERVED,
+    TRUNCATED,
+    in_range,
+    mark_truncated,
+    plain_metadata,
+    service_name,
 )
-from logwell_otel._wire import (
-    JS_BLANK,
-    LEVELS,
-    MAX_ENTRY_BYTES,
-    MAX_LINE_NUMBER,
-    MAX_SERVICE_BYTES,
-    LogEntry,
-)
+from logwell_otel._encoding.values import CUT, UniqueNames, cut_utf8, safe_name
+from logwell_otel._wire import JS_BLANK, LEVELS, MAX_ENTRY_BYTES, MAX_LINE_NUMBER, LogEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-__all__ = [
-    "clean",
-    "cut",
-    "fit",
-    "plain",
-    "plain_metadata",
-    "safe_str",
-    "service_name",
-    "shrink",
-    "text",
-]
+    from collections.abc import Iterable
 
 # The body stands in the message too.
-_LEFT_OUT_LAST: Final = OWN - {"body"}
+_DROPPED_LAST: Final = RESERVED - {"body"}
 _JSON: Final = msgspec.json.Encoder()
-_SHORT: Final = MAX_SERVICE_BYTES // 4
 _MAX_NAME_BYTES: Final = 128
 _BYTES_PER_ITEM: Final = 8
 _OVERHEAD: Final = len(_JSON.encode(CUT))
@@ -65,56 +42,23 @@ def clean(entry: LogEntry) -> None:
     entries without them.
     """
     entry.level = entry.level if entry.level in LEVELS else "info"
-    entry.message = text(name(entry.message))
+    entry.message = safe_name(entry.message)
     if not entry.message.strip(JS_BLANK):
         entry.message = NO_MESSAGE
     if entry.timestamp is not None:
         entry.timestamp = in_range(entry.timestamp)
     entry.service = service_name(entry.service)
     if entry.source_file is not None:
-        entry.source_file = text(name(entry.source_file))
+        entry.source_file = safe_name(entry.source_file)
     line = entry.line_number
     if type(line) is not int or not 0 < line <= MAX_LINE_NUMBER:
         entry.line_number = None
     metadata: Any = entry.metadata
     if not isinstance(metadata, dict):
         metadata = {} if metadata is None else {"metadata": metadata}
-    # Made ready by `origin`, for all records of a resource and scope; no attribute is one.
+    # Made ready in `resource`, for all records of a resource and scope; no attribute is one.
     ready = {key: value for key, value in metadata.items() if type(value) is msgspec.Raw}
     entry.metadata = plain_metadata(metadata) | ready
-
-
-def service_name(value: object) -> str | None:
-    """`value` as a service name that the server's index takes, None where it is blank."""
-    if type(value) is str and value.isprintable() and value.isascii() and len(value) <= _SHORT:
-        return value if value.strip(" ") else None  # nothing to replace, little to look at
-    if not issubclass(type(value), str):  # isinstance() would believe a proxy
-        return None
-    service = cut(text(str.__str__(value)), MAX_SERVICE_BYTES)
-    return service if service.strip(JS_BLANK) else None
-
-
-def plain_metadata(metadata: Mapping[Any, Any]) -> dict[str, Any]:
-    """Each value through `plain` on its own: one huge value does not cost the others."""
-    result = UniqueNames()
-    truncated = False
-    for key, value in snapshot(metadata.items(), sys.maxsize):
-        converted = simple(value)
-        if converted is NOT_SIMPLE:
-            conversion = Conversion()
-            converted = conversion.value(value)
-            truncated |= conversion.cut
-        result.add(text(name(key)), converted)
-    if truncated:
-        mark_truncated(result.values)
-    return result.values
-
-
-def cut(value: str, limit: int) -> str:
-    """`value` cut to at most `limit` bytes of UTF-8, between characters."""
-    if len(value) * 4 <= limit:
-        return value
-    return value[:limit].encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
 
 
 def fit(entry: LogEntry, limit: int = MAX_ENTRY_BYTES) -> bytes:
@@ -136,19 +80,19 @@ def fit(entry: LogEntry, limit: int = MAX_ENTRY_BYTES) -> bytes:
         encoded = _JSON.encode(entry)
         if len(encoded) <= limit:
             return encoded
-    _leave_out(entry.metadata, len(encoded) - limit)
+    _drop_largest(entry.metadata, len(encoded) - limit)
     return _JSON.encode(entry)
 
 
 def shrink(encoded: bytes, limit: int) -> bytes | None:
-    """An encoded entry cut to `limit` bytes; None if it is not an entry of ours."""
+    """Cut an encoded entry to `limit` bytes; None if it is not an entry of ours."""
     try:
         return fit(_ENTRY.decode(encoded), limit)
     except msgspec.MsgspecError:
         return None
 
 
-def _leave_out(metadata: dict[str, Any], excess: int) -> None:
+def _drop_largest(metadata: dict[str, Any], excess: int) -> None:
     """Take away the largest values until `excess` bytes are gone, ours at the very last."""
     # A member costs its name, its value, a colon and a comma.
     sizes = {
@@ -156,7 +100,7 @@ def _leave_out(metadata: dict[str, Any], excess: int) -> None:
         for key, value in metadata.items()
         if key != TRUNCATED
     }
-    for key in sorted(sizes, key=lambda key: (key in _LEFT_OUT_LAST, -sizes[key])):
+    for key in sorted(sizes, key=lambda key: (key in _DROPPED_LAST, -sizes[key])):
         if excess <= 0:
             break
         del metadata[key]
@@ -171,7 +115,7 @@ def _shorten(value: str, allowed: int) -> str:
     if size <= allowed:
         return value
     share = len(value.encode("utf-8")) * (allowed - _OVERHEAD) // size
-    return cut(value, max(1, share)) + CUT
+    return cut_utf8(value, max(1, share)) + CUT
 
 
 def _shorten_items(items: Iterable[tuple[str, Any]], allowed: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What an application may do to its records on the way: sampling, redaction, `before_send`.
 
 In this order, each only where it is asked for. They see plain Python values: resource
-and scope, which all records of an origin share as ready JSON, are put back afterwards.
+and scope, which their records share as ready JSON, are put back afterwards.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ from copy import copy
 from operator import is_
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from logwell_otel._encoding import fields as names
-from logwell_otel._encoding import sanitize
-from logwell_otel._encoding.mapping import LeftOut
+from logwell_otel._encoding import fields, sanitize
+from logwell_otel._encoding.mapping import DroppedRecord
 from logwell_otel._wire import JS_BLANK, MAX_SAFE_INTEGER, RATE_ATTRIBUTE, LogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from logwell_otel._config.options import BeforeSend, Decision, Redacts
+    from logwell_otel._config.arguments import BeforeSend, Decides, Redacts
     from logwell_otel._otel import LogRecord
-
 
 _ONLY_TEXTS: Final = frozenset({str})
 _PLAIN: Final = frozenset({str, bool, type(None)})
@@ -39,7 +37,7 @@ class Stages:
 
     def __init__(
         self,
-        sampler: Callable[[LogRecord], Decision | None] | None = None,
+        sampler: Callable[[LogRecord], Decides | None] | None = None,
         redactor: Redacts | None = None,
         before_send: BeforeSend | None = None,
         *,
@@ -54,10 +52,10 @@ class Stages:
         return any((self._sampler, self._redactor, self._before_send))
 
     def sample(self, log: LogRecord) -> float | None:
-        """The rate to write on the record, None for none.
+        """Decide about a record; return the rate to write on it, None for none.
 
         Raises:
-            LeftOut: It is not kept.
+            DroppedRecord: It is not kept.
         """
         if self._sampler is None or (log.attributes and RATE_ATTRIBUTE in log.attributes):
             return None  # not sampled, or sampled before by a processor or filter
@@ -65,21 +63,21 @@ class Stages:
         if decision is None:
             return None  # it could not be read: such a record is better kept
         if not decision.keep:
-            raise LeftOut("sampled")
+            raise DroppedRecord("sampled")
         return decision.rate
 
     def apply(
         self, entry: LogEntry, shared: Mapping[str, Any], rate: float | None = None
     ) -> LogEntry:
-        """The entry as it is to be sent.
+        """Return the entry as it is to be sent.
 
         Args:
             entry: As it was mapped.
-            shared: What its origin put into its metadata.
+            shared: What resource and scope put into its metadata.
             rate: Its sampling rate, None for none.
 
         Raises:
-            LeftOut: It is not to be sent. A stage that fails fails closed: what could not
+            DroppedRecord: It is not to be sent. A stage that fails fails closed: what could not
                 be redacted or looked at does not leave the process.
         """
         metadata = entry.metadata
@@ -96,18 +94,18 @@ class Stages:
         if self._redactor is not None:
             try:
                 entry = self._redactor.redact_entry(entry)
-            except Exception as error:  # noqa: BLE001 - counted and said, see LeftOut
+            except Exception as error:  # noqa: BLE001 - counted and said, see DroppedRecord
                 raise _failed("redaction", error) from None
         if self._before_send is not None:
             entry = self._ask(self._before_send, entry)
         if shared.keys().isdisjoint(entry.metadata):
             entry.metadata.update(shared)
         else:
-            names.put(entry.metadata, shared)
+            fields.put(entry.metadata, shared)
         return entry
 
     def shutdown(self, timeout: float) -> None:
-        """End what runs for a sampler of our own, after its last report.
+        """End what runs for the sampler, after its last report.
 
         Args:
             timeout: Seconds to wait at most.
@@ -120,10 +118,10 @@ class Stages:
         mapped, metadata = _fields(entry), entry.metadata
         try:
             result = cast("object", before_send(entry))  # whatever its annotation says
-        except Exception as error:  # noqa: BLE001 - counted and said, see LeftOut
+        except Exception as error:  # noqa: BLE001 - counted and said, see DroppedRecord
             raise _failed("before_send", error) from None
         if result is None:
-            raise LeftOut("before_send")
+            raise DroppedRecord("before_send")
         if not isinstance(result, LogEntry):
             kind = type(result).__name__
             raise _failed("before_send", TypeError(f"expected a LogEntry or None, got {kind}"))
@@ -140,12 +138,12 @@ class Stages:
 
 
 def _fields(entry: LogEntry) -> tuple[object, ...]:
-    """The fields that the mapping made fit, and that a hook seldom touches."""
+    """Return the fields that the mapping made fit, and that a hook seldom touches."""
     return entry.level, entry.timestamp, entry.service, entry.source_file, entry.line_number
 
 
 def _is_plain(entry: LogEntry) -> bool:
-    """Whether `sanitize.clean` would find nothing, or only what the encoder finds as well.
+    """Tell whether `sanitize.clean` would find nothing but what the encoder finds as well.
 
     A look costs a tenth of cleaning. NUL characters and lone surrogates are the encoder's,
     in these entries as in all others.
@@ -168,8 +166,8 @@ def _is_plain(entry: LogEntry) -> bool:
     return True
 
 
-def _failed(stage: str, error: Exception) -> LeftOut:
-    return LeftOut(
+def _failed(stage: str, error: Exception) -> DroppedRecord:
+    return DroppedRecord(
         f"{stage}_error",
         f"{stage} failed with {type(error).__name__}, so that entries were dropped unsent: what "
         "could not be looked at does not leave the process.",

@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from logwell_otel._config.address import proxy_of, proxy_secrets
+from logwell_otel._diagnostics import Secrets
 from logwell_otel._encoding.fields import severity_of
-from logwell_otel._http import NoAnswer
+from logwell_otel._http import HttpClient, NoAnswer
 from logwell_otel._wire import LEVELS
 from logwell_otel.errors import LogwellError
 from logwell_otel.sampling.policy import Policy
@@ -134,15 +136,20 @@ def _read(file: TextIO) -> Iterator[str]:
 
 
 def _fetched(url: str) -> Iterator[str]:
-    from logwell_otel.sampling.policy_http import HttpxHttp  # noqa: PLC0415 - only for URLs
-
     parts = urlsplit(url)
     if parts.path in ("", "/"):
         parts = parts._replace(path="/api/logs")
     if parts.path.endswith("/api/logs") and not parts.query:
         parts = parts._replace(query=f"limit={_MOST_ENTRIES}")
     url = parts.geturl()
-    answer = HttpxHttp(url, max_answer_bytes=_MOST_BYTES)("GET", url, {}, None, _TIMEOUT)
+    proxy = proxy_of(url)
+    client = HttpClient(
+        proxy=None if proxy is None else proxy.reveal,
+        mask=Secrets(proxy_secrets()).mask,
+        keep_alive=False,
+        max_answer_bytes=_MOST_BYTES,
+    )
+    answer = client.request("GET", url, {}, None, _TIMEOUT)
     if isinstance(answer, NoAnswer):
         raise OSError(0, f"no answer: {answer.reason}", url)
     if answer.status != 200:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from typing import TYPE_CHECKING
+
+from logwell_otel.cli.terminal import wants_colour
 
 if TYPE_CHECKING:
     from logwell_otel.cli.terminal import Terminal
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command. Its arguments stand here, as the extra need not be installed."""
+    """Add the command. The server itself, which needs an extra, is imported when it runs."""
     parser = commands.add_parser(
         "serve",
         description="A Logwell-compatible server for developing and testing. Not for production. "
@@ -19,7 +23,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=_port, default=3000, help="0 picks a free one (default: %(default)s)")
-    add("--api-key", metavar="KEY", help="key to accept (default: made at random)")
+    add("--api-key", metavar="KEY", help="lw_ and 32 characters (default: made at random)")
     add(
         "--requests-per-minute",
         type=int,
@@ -36,7 +40,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Run the server until it is stopped; gives the exit status."""
     try:
-        from logwell_otel.devserver.server import serve  # noqa: PLC0415 - an extra
+        from logwell_otel.devserver import serve  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         terminal.error(
             f"logwell-otel serve needs {error.name}, which is not installed: "
@@ -51,11 +55,11 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         db=options.db,
         faults=options.faults,
         quiet=options.quiet,
+        colour=wants_colour(sys.stdout, os.environ),
     )
 
 
 def _port(text: str) -> int:
-    # As in devserver.server, which cannot be imported here.
     try:
         port = int(text)
     except ValueError:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from logwell_otel._buffer.spool import Spool, SpoolError, list_spools, paths, purge
+from logwell_otel._buffer.spool import Spool, SpoolError, paths
 from logwell_otel._config.options import Config
-from logwell_otel._delivery.engine import Engine, Seams
+from logwell_otel._delivery.engine import Dependencies, Engine
 from logwell_otel._diagnostics import count
 from logwell_otel.cli import connection
+from logwell_otel.cli.pools import list_spools, purge
 from logwell_otel.cli.terminal import printable
 from logwell_otel.errors import LogwellError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from logwell_otel._buffer.spool import PoolReport
+    from logwell_otel.cli.pools import PoolReport
     from logwell_otel.cli.terminal import Terminal
     from logwell_otel.health import Health
 
@@ -52,6 +53,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--any-endpoint",
         action="store_true",
         help="also what was meant for another server than the one given",
+    )
+    sender.add_argument(
+        "--any-key",
+        action="store_true",
+        help="also what was stored with another key: that of another project, or a replaced one",
     )
     connection.add_arguments(sender)
     sender.set_defaults(run=_safely(send))
@@ -97,7 +103,7 @@ def _list(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _rows(pool: PoolReport) -> list[tuple[str, str]]:
-    alive = sum(one.entries for one in pool.instances if one.alive)
+    alive = pool.entries - _dead_entries(pool)
     held = f", {alive} of them held by running processes" if alive else ""
     oldest = "" if pool.oldest is None else f", the oldest of {_time(pool.oldest)}"
     rows = [
@@ -106,8 +112,12 @@ def _rows(pool: PoolReport) -> list[tuple[str, str]]:
         ("entries", f"{pool.entries}{held}{oldest}"),
         ("bytes", str(pool.bytes)),
     ]
-    if aside := sum(one.set_aside_files for one in pool.instances):
-        rows.append(("set aside", f"{count(aside, 'file')} that could not be read"))
+    if (keys := len({one.project for one in pool.owners})) > 1:
+        rows.append(("keys", f"stored for {keys} different keys"))
+    if pool.damaged:
+        rows.append(("set aside", f"a damaged database of {pool.damaged} bytes"))
+    if pool.problem is not None:
+        rows.append(("problem", printable(pool.problem)))
     return rows
 
 
@@ -119,18 +129,19 @@ def _as_json(pool: PoolReport) -> dict[str, Any]:
         "entries": pool.entries,
         "bytes": pool.bytes,
         "oldest": None if pool.oldest is None else _time(pool.oldest),
-        "instances": [
+        "owners": [
             {
-                "name": one.path.name,
+                "token": one.token,
+                "project": one.project,
                 "alive": one.alive,
                 "entries": one.entries,
                 "bytes": one.bytes,
-                "oldest": None if one.oldest is None else _time(one.oldest),
-                "set_aside_files": one.set_aside_files,
-                "set_aside_bytes": one.set_aside_bytes,
+                "oldest": _time(one.oldest),
             }
-            for one in pool.instances
+            for one in pool.owners
         ],
+        "damaged_bytes": pool.damaged,
+        "problem": pool.problem,
     }
 
 
@@ -144,7 +155,7 @@ def _sum(pools: Sequence[PoolReport], directory: str) -> str:
 
 def _purge(options: argparse.Namespace, terminal: Terminal) -> int:
     pools = pools_of(options)
-    doomed = sum(one.entries for pool in pools for one in pool.instances if not one.alive)
+    doomed = sum(map(_dead_entries, pools))
     if not options.yes:
         if not terminal.person:
             terminal.error("logwell-otel spool purge: nobody to ask; give --yes to delete.")
@@ -157,12 +168,11 @@ def _purge(options: argparse.Namespace, terminal: Terminal) -> int:
             terminal.line("Nothing was deleted.")
             return 1
     report = purge(options.directory, pool=options.pool)
-    terminal.line(
-        f"Deleted {count(report.files, 'file')} with "
-        f"{count(report.entries, 'entry', 'entries')}, {report.bytes} bytes."
-    )
-    for path in report.left:
-        terminal.line(f"Left alone, as a running process holds it: {path}")
+    terminal.line(f"Deleted {count(report.entries, 'entry', 'entries')}, {report.bytes} bytes.")
+    if report.damaged:
+        terminal.line(f"Deleted {count(report.damaged, 'damaged database')}.")
+    for pool, left in report.left.items():
+        terminal.line(f"{pool}: left alone, as running processes hold them: {left}")
     return 1 if report.left else 0
 
 
@@ -218,7 +228,9 @@ class Sum:
         return not (self.left or self.refused or self.lost)
 
 
-def send(options: argparse.Namespace, terminal: Terminal, seams: Seams | None = None) -> int:
+def send(
+    options: argparse.Namespace, terminal: Terminal, dependencies: Dependencies | None = None
+) -> int:
     """Deliver; gives the exit status.
 
     Raises:
@@ -235,46 +247,71 @@ def send(options: argparse.Namespace, terminal: Terminal, seams: Seams | None = 
         if (problem := _refusal(pool, config, any_endpoint=options.any_endpoint)) is not None:
             terminal.error(f"{pool.name}: not sent: {printable(problem)}")
             continue
-        if not any(one.entries and not one.alive for one in pool.instances):
-            continue
-        terminal.line(
-            f"{pool.name}: {count(_dead_entries(pool), 'entry', 'entries')} to {config.endpoint}"
-        )
-        Courier(pool, config, terminal, seams or Seams()).deliver(total)
+        for project in _projects(pool, config, terminal, any_key=options.any_key):
+            dead = _dead_entries(pool, project)
+            terminal.line(f"{pool.name}: {count(dead, 'entry', 'entries')} to {config.endpoint}")
+            Courier(pool, project, config, terminal, dependencies or Dependencies()).deliver(total)
+            if total.left:
+                break  # the next one would meet the same server
         if total.left:
-            break  # the next pool would meet the same server
+            break
     total.left = _left(options, pools, terminal)
     terminal.line(f"{total}.")
-    return 0 if total.complete else 1
+    return 0 if total.complete and all(pool.problem is None for pool in pools) else 1
+
+
+def _projects(pool: PoolReport, config: Config, terminal: Terminal, *, any_key: bool) -> list[str]:
+    """The projects, by the hashes of their keys, whose entries are to be sent with this key."""
+    found = list(dict.fromkeys(one.project for one in pool.owners if not one.alive))
+    mine = paths.project_name(config.api_key.reveal())
+    if any_key:
+        return found
+    for other in found:
+        if other != mine:
+            dead = count(_dead_entries(pool, other), "entry", "entries")
+            terminal.error(
+                f"{pool.name}: not sent: {dead} stored for another key. Give --any-key to send "
+                "them with this one all the same."
+            )
+    return [project for project in found if project == mine]
 
 
 class Courier:
-    """Delivers one pool.
+    """Delivers what one pool has for one project.
 
     Args:
         pool: What to deliver.
+        project: Of which project.
         config: Where to.
         terminal: Told of the progress.
-        seams: What tests replace.
+        dependencies: What tests replace.
     """
 
-    def __init__(self, pool: PoolReport, config: Config, terminal: Terminal, seams: Seams) -> None:
+    def __init__(
+        self,
+        pool: PoolReport,
+        project: str,
+        config: Config,
+        terminal: Terminal,
+        dependencies: Dependencies,
+    ) -> None:
         assert pool.endpoint is not None  # noqa: S101 - see _refusal
         assert pool.service is not None  # noqa: S101
         self._pool = pool
         self._terminal = terminal
-        self._clock = seams.clock
-        self._sleep: Callable[[float], object] = seams.sleep or time.sleep
+        self._clock = dependencies.clock
+        self._sleep: Callable[[float], object] = dependencies.sleep or time.sleep
         self._ending = False
         spool = Spool(
             pool.path.parent,
             endpoint=pool.endpoint,
             service=pool.service,
+            project=lambda: project,
             max_bytes=_NO_CAP_BYTES,
             max_age=_NO_CAP_SECONDS,
         )
         self._engine = Engine(
-            config, lambda *_: None, replace(seams, threads=False, say=self._say), spool
+            config, lambda *_: None, replace(dependencies, threads=False, say=self._say), spool
         )
 
     def _say(self, text: str) -> None:
@@ -336,13 +373,13 @@ class Courier:
 def _refusal(pool: PoolReport, config: Config, *, any_endpoint: bool) -> str | None:
     """Why a pool is not to be sent to `config.endpoint`."""
     if pool.endpoint is None or pool.service is None:
-        return f"{paths.ABOUT} in it is missing or damaged, so that nobody knows whose it is."
+        return pool.problem or "nobody knows whose it is."
     try:
         named = paths.pool_name(pool.endpoint, pool.service)
     except SpoolError as error:
         return str(error)
     if named != pool.name:
-        return f"{paths.ABOUT} in it belongs to another pool, {named}."
+        return f"what is in it belongs to another pool, {named}."
     if not any_endpoint and paths.canonical_endpoint(config.endpoint) != pool.endpoint:
         return (
             f"its entries are for {pool.endpoint}, not for {config.endpoint}. Give --any-endpoint "
@@ -351,8 +388,10 @@ def _refusal(pool: PoolReport, config: Config, *, any_endpoint: bool) -> str | N
     return None
 
 
-def _dead_entries(pool: PoolReport) -> int:
-    return sum(one.entries for one in pool.instances if not one.alive)
+def _dead_entries(pool: PoolReport, project: str | None = None) -> int:
+    return sum(
+        one.entries for one in pool.owners if not one.alive and project in (None, one.project)
+    )
 
 
 def _left(options: argparse.Namespace, pools: list[PoolReport], terminal: Terminal) -> int:

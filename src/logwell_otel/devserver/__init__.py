@@ -1,8 +1,11 @@
-"""A stand-in for a Logwell server: for developing and testing without one.
+"""A development server that answers as Logwell does: for developing and testing without one.
 
 Answers `POST /v1/ingest` and `GET /api/health` as Logwell 1.1.3 was measured to do, stores
 in SQLite, prints what arrives, and misbehaves on request. Not for production. Needs the
 extra `devserver`.
+
+Tests hold the exporter to what this server says, so nothing here imports anything else of
+this package: what both have wrong would be right in every test.
 """
 
 try:
@@ -10,31 +13,27 @@ try:
     import uvicorn as _uvicorn  # noqa: F401
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "the development receiver needs starlette and uvicorn: "
-        "pip install 'logwell-otel[devserver]'",
+        "the development server needs starlette and uvicorn: pip install 'logwell-otel[devserver]'",
         name=error.name,
     ) from error
 
-from .entry import Entry
-from .faults import Faults, FaultSettings, Outcome
-from .journal import Counts, IngestRequest, JournalPage
+from .command import serve
+from .faults import FaultOutcome, Faults, FaultSettings
+from .journal import IngestRequest, JournalPage, RequestCounts
 from .process import DevServerProcess
-from .receiver import DevServer
-from .server import add_arguments, run, serve
-from .store import StoreError
+from .server import DevServer
+from .store import Entry, StoreError
 
 __all__ = [
-    "Counts",
     "DevServer",
     "DevServerProcess",
     "Entry",
+    "FaultOutcome",
     "FaultSettings",
     "Faults",
     "IngestRequest",
     "JournalPage",
-    "Outcome",
+    "RequestCounts",
     "StoreError",
-    "add_arguments",
-    "run",
     "serve",
 ]

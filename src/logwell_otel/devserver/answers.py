@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .faults import Outcome
+    from .faults import FaultOutcome
 
 FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 """Content types a browser's form can send from another site: answered 403."""
@@ -100,7 +100,7 @@ def _rank(accept: str, kind: str, subtype: str) -> tuple[float, int, int] | None
     return min(ranks, default=None)
 
 
-def fault_answer(outcome: Outcome, accept: str | None) -> Response:
+def fault_answer(outcome: FaultOutcome, accept: str | None) -> Response:
     """What the switch `Faults.answer` asks for."""
     if outcome.body is None:
         answer = _usual(outcome.status, accept)

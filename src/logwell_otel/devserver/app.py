@@ -1,4 +1,4 @@
-"""The receiver's routes."""
+"""The server's routes, and what it decides from path and headers alone."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from . import answers, control
+from . import answers
+from .faults import control_routes
 from .ingest import Ingest, cut, hang
 from .rules import LEVELS, MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from .entry import Entry
     from .faults import Faults
     from .journal import Journal
-    from .store import Store
+    from .store import Entry, Store
 
 INGEST_PATH = "/v1/ingest"
-_VERSION = "1.1.3 (logwell-otel development receiver)"
+_VERSION = "1.1.3 (logwell-otel development server)"
 _DEFAULT_LIMIT = 100
 _MAX_LIMIT = 100_000
 _SMALL_NUMBER = re.compile("[1-9][0-9]{0,5}")
 _INDEX = """\
-Logwell development receiver: for developing and testing, not for production.
+Logwell development server: for developing and testing, not for production.
 
 POST /v1/ingest                         takes entries (needs the key)
 GET  /api/health                        health
@@ -41,7 +41,7 @@ GET  /api/logs?limit=&level=&search=    what was stored, newest first
 def create_app(
     ingest: Ingest, store: Store, faults: Faults, journal: Journal, *, with_control: bool
 ) -> ASGIApp:
-    """Puts the receiver together.
+    """Puts the server together.
 
     Args:
         ingest: The ingest route.
@@ -57,11 +57,11 @@ def create_app(
     routes = [
         Route("/", index, methods=["GET"]),
         Route(INGEST_PATH, ingest.post, methods=["POST"]),
-        Route("/api/health", _Health(store, faults, journal).get, methods=["GET"]),
-        Route("/api/logs", _Logs(store).get, methods=["GET"]),
+        Route("/api/health", _HealthRoute(store, faults, journal).get, methods=["GET"]),
+        Route("/api/logs", _LogsRoute(store).get, methods=["GET"]),
     ]
     if with_control:
-        routes += control.routes(faults, journal)
+        routes += control_routes(faults, journal)
     app = Starlette(routes=routes)
     # The real server's redirect is our own business: see _FrontDoor.
     app.router.redirect_slashes = False
@@ -110,7 +110,7 @@ def _decide(request: Request) -> Response | None:
     return None
 
 
-class _Health:
+class _HealthRoute:
     """`GET /api/health`: 503 while the database is down, or the switch says so."""
 
     def __init__(self, store: Store, faults: Faults, journal: Journal) -> None:
@@ -144,7 +144,7 @@ class _Health:
         )
 
 
-class _Logs:
+class _LogsRoute:
     """`GET /api/logs`: what was stored, newest first."""
 
     def __init__(self, store: Store) -> None:

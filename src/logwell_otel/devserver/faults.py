@@ -1,27 +1,42 @@
-"""Switches that make the receiver misbehave, for tests of what a client makes of it."""
+"""Switches that make the server misbehave, for tests of what a client makes of it.
+
+In the same process they are `DevServer.faults`, from another one `/_control/faults`.
+"""
 
 from __future__ import annotations
 
 import threading
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+from starlette.responses import Response
+from starlette.routing import Route
+
+from .journal import JournalPage
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from .journal import Journal
 
 
-class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class FaultOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What happens to ingest requests instead of the right answer.
 
     Attributes:
         kind: `answer` with the fields below, `hang` (never answer) or `close` (cut the
             connection without an answer).
-        times: For that many requests; None until cleared.
+        times: For that many requests, at least 1; None until cleared.
         stored: Whether the request is worked on first, its entries stored and only the
             answer lost or replaced. Without, the server never sees the request: no token of
             the rate limit is taken, nothing is checked.
-        status: The answer's status.
-        body: The answer's body; None for what Logwell (401, 429, 500) or a proxy (any other
-            status) would write.
+        status: The answer's HTTP status, 200 to 599.
+        body: The answer's body; None for what Logwell (401, 413, 415, 429, 500) or a proxy
+            (any other status) would write.
         headers: Additional headers. `Content-Type` is text/html unless given here.
+
+    Raises:
+        ValueError: `status` or `times` is out of range.
     """
 
     kind: Literal["answer", "hang", "close"]
@@ -42,15 +57,20 @@ class FaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All switches at one moment; as JSON the body of `PUT /_control/faults`.
 
     Attributes:
-        outcome: What happens to ingest requests, None for the right thing.
-        delay_ms: Milliseconds between an ingest request's work and its answer.
-        poison_marker: A batch whose text contains this is answered 500, nothing stored.
+        outcome: What happens to ingest requests instead of the right answer; None for the
+            right answer.
+        delay_ms: Milliseconds between an ingest request's work and its answer, 0 to 600,000.
+        poison_marker: A batch whose text contains this is answered 500, nothing stored; None
+            for no such text.
         inserts_fail: Every batch with something to store is answered 500, as with a full
             disk, while the health answer stays what it is.
-        health: `up`, `down` (503) or `hang`.
+        health: What `/api/health` says: `up`, `down` (503) or `hang` (no answer).
+
+    Raises:
+        ValueError: `delay_ms` is out of range, or `poison_marker` is empty.
     """
 
-    outcome: Outcome | None = None
+    outcome: FaultOutcome | None = None
     delay_ms: float = 0.0
     poison_marker: str | None = None
     inserts_fail: bool = False
@@ -64,10 +84,10 @@ class FaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Faults:
-    """The switches of a running receiver. Safe to use from any thread.
+    """The fault switches of a server, all off at first. Safe to use from any thread.
 
-    Changes hold for requests that arrive afterwards. Requests left hanging are cut off when
-    the switches change again.
+    A change holds for requests that arrive afterwards. Requests left hanging are cut off when
+    the switches change again. Of `answer`, `hang` and `close` the last one called holds.
     """
 
     def __init__(self) -> None:
@@ -104,9 +124,20 @@ class Faults:
         times: int | None = None,
         stored: bool = False,
     ) -> None:
-        """Answers ingest requests with this; see `Outcome`."""
+        """Gives ingest requests this answer instead of the right one.
+
+        Args:
+            status: HTTP status, 200 to 599.
+            body: The answer's body; None for what Logwell or a proxy would write.
+            headers: Additional headers.
+            times: For that many requests; None until cleared.
+            stored: Whether the entries are stored first.
+
+        Raises:
+            ValueError: `status` or `times` is out of range.
+        """
         self._set_outcome(
-            Outcome(
+            FaultOutcome(
                 kind="answer",
                 status=status,
                 body=body,
@@ -118,14 +149,14 @@ class Faults:
 
     def hang(self, *, times: int | None = None, stored: bool = False) -> None:
         """Takes ingest requests and never answers."""
-        self._set_outcome(Outcome(kind="hang", times=times, stored=stored))
+        self._set_outcome(FaultOutcome(kind="hang", times=times, stored=stored))
 
     def close(self, *, times: int | None = None, stored: bool = False) -> None:
         """Cuts the connection of ingest requests; with `stored`, after storing."""
-        self._set_outcome(Outcome(kind="close", times=times, stored=stored))
+        self._set_outcome(FaultOutcome(kind="close", times=times, stored=stored))
 
     def delay(self, milliseconds: float) -> None:
-        """Delays every ingest answer; 0 stops that."""
+        """Delays every ingest answer by 0 to 600,000 milliseconds; 0 stops that."""
         self._change(delay_ms=milliseconds)
 
     def poison(self, marker: str | None) -> None:
@@ -140,7 +171,7 @@ class Faults:
         """Sets the health answer, whatever ingest does."""
         self._change(health=state)
 
-    def take_outcome(self) -> Outcome | None:
+    def take_outcome(self) -> FaultOutcome | None:
         """The outcome for one more request; counts `times` down."""
         with self._lock:
             outcome = self._settings.outcome
@@ -153,10 +184,48 @@ class Faults:
                 self._settings = msgspec.structs.replace(self._settings, outcome=left)
         return outcome
 
-    def _set_outcome(self, outcome: Outcome) -> None:
+    def _set_outcome(self, outcome: FaultOutcome) -> None:
         self._change(outcome=outcome)
 
     def _change(self, **fields: object) -> None:
         with self._lock:
             self._settings = msgspec.structs.replace(self._settings, **fields)
             self._generation += 1
+
+
+def control_routes(faults: Faults, journal: Journal) -> list[Route]:
+    """`/_control`: the fault switches and the journal, for tests in another process."""
+
+    async def get_faults(_: Request) -> Response:
+        return _json(faults.settings)
+
+    async def put_faults(request: Request) -> Response:
+        try:
+            settings = msgspec.json.decode(await request.body(), type=FaultSettings)
+        except msgspec.DecodeError as error:
+            return _json({"error": "validation_error", "message": str(error)}, 400)
+        faults.apply(settings)
+        return _json(settings)
+
+    async def delete_faults(_: Request) -> Response:
+        faults.clear()
+        return _json(faults.settings)
+
+    async def get_requests(_: Request) -> Response:
+        return _json(JournalPage(journal.counts(), journal.requests()))
+
+    async def delete_requests(_: Request) -> Response:
+        journal.clear()
+        return Response(status_code=204)
+
+    return [
+        Route("/_control/faults", get_faults, methods=["GET"]),
+        Route("/_control/faults", put_faults, methods=["PUT"]),
+        Route("/_control/faults", delete_faults, methods=["DELETE"]),
+        Route("/_control/requests", get_requests, methods=["GET"]),
+        Route("/_control/requests", delete_requests, methods=["DELETE"]),
+    ]
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")

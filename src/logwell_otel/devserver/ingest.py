@@ -1,4 +1,4 @@
-"""`POST /v1/ingest`."""
+"""`POST /v1/ingest`: who may send, how often, and what becomes of a request."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ from . import answers, rules
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .entry import Entry
-    from .faults import Faults, Outcome
+    from .faults import FaultOutcome, Faults
     from .journal import Ending, IngestRequest, Journal
-    from .limits import TokenBucket
-    from .store import Store
+    from .store import Entry, Store
 
 KEY_FORMAT = re.compile(r"lw_[A-Za-z0-9_-]{32}")
 
@@ -42,7 +40,7 @@ class Ingest:
     Args:
         store: Where entries go.
         api_key: The one key.
-        bucket: The rate limit, None for no limit.
+        limit: The rate limit, None for no limit.
         faults: The switches.
         journal: Where requests are noted.
         on_stored: Called with the entries of each batch once they are committed.
@@ -53,14 +51,14 @@ class Ingest:
         store: Store,
         api_key: str,
         *,
-        bucket: TokenBucket | None,
+        limit: RateLimit | None,
         faults: Faults,
         journal: Journal,
         on_stored: Callable[[Sequence[Entry]], None] | None = None,
     ) -> None:
         self._store = store
         self._api_key = api_key
-        self._bucket = bucket
+        self._limit = limit
         self._faults = faults
         self._journal = journal
         self._on_stored = on_stored
@@ -89,7 +87,7 @@ class Ingest:
             try:
                 await asyncio.sleep(delay_ms / 1000)
             except asyncio.CancelledError:
-                # The receiver stopped before the delay was over and has cut the connection.
+                # The server stopped before the delay was over and has cut the connection.
                 self._journal.finish(noted, "closed", None, stored)
                 return _GONE
         return await self._finish(request, noted, outcome, answer, stored)
@@ -135,7 +133,7 @@ class Ingest:
             return answers.unauthorized("Invalid API key format")
         if not hmac.compare_digest(key, self._api_key):
             return answers.unauthorized("Invalid API key")
-        if self._bucket is not None and not self._bucket.take():
+        if self._limit is not None and not self._limit.take():
             return answers.rate_limited()
         return None
 
@@ -150,7 +148,7 @@ class Ingest:
         self,
         request: Request,
         noted: IngestRequest,
-        outcome: Outcome | None,
+        outcome: FaultOutcome | None,
         answer: Response,
         stored: int,
     ) -> Response:
@@ -166,6 +164,41 @@ class Ingest:
             answer = answers.fault_answer(outcome, request.headers.get("accept"))
         self._journal.finish(noted, "answered", answer.status_code, stored)
         return answer
+
+
+class RateLimit:
+    """The server's token bucket: one token a request; full at the start, refilled evenly.
+
+    Args:
+        requests_per_minute: The bucket's size, and what flows in each minute. At least 1.
+        clock: Seconds that never go backwards.
+
+    Raises:
+        ValueError: The limit lets nothing through.
+    """
+
+    def __init__(
+        self, requests_per_minute: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if requests_per_minute < 1:
+            raise ValueError(f"requests_per_minute must be at least 1, got {requests_per_minute}")
+        self._capacity = requests_per_minute
+        self._clock = clock
+        self._tokens = float(requests_per_minute)
+        self._counted_at = clock()
+
+    def take(self) -> bool:
+        """Takes one token; False when there is none, which costs nothing."""
+        now = self._clock()
+        refill = (now - self._counted_at) * self._capacity / 60
+        self._tokens = min(float(self._capacity), self._tokens + refill)
+        self._counted_at = now
+        # Refills add up to 0.999… of a token where one is due; a request must not wait
+        # another turn for a rounding error.
+        if self._tokens < 1 - 1e-9:
+            return False
+        self._tokens = max(0.0, self._tokens - 1)
+        return True
 
 
 async def _read(request: Request) -> bytes | None:

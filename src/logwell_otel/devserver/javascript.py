@@ -1,6 +1,6 @@
 """JSON, text and dates as JavaScript reads them: the real server runs on it.
 
-The differences from Python are what the receiver has to get right: every number is a
+The differences from Python are what this server has to get right: every number is a
 double, lone surrogates pass the parser, `trim()` knows other blanks than `str.strip()`.
 """
 
@@ -13,14 +13,15 @@ import time
 from decimal import Decimal
 from typing import Any
 
-from .deepjson import parse_deep
-
 BLANKS = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
 """What `String.prototype.trim` removes (ECMA-262, WhiteSpace and LineTerminator).
 Python's `strip()` differs: it removes U+001C to U+001F and U+0085, and keeps U+FEFF."""
+
+_SPACE = re.compile(r"[ \t\n\r]+")
+"""What JSON takes for space between values."""
 
 _MAX_TIME_MS = 8.64e15
 """ECMA-262, TimeClip: a date further from 1970 is invalid."""
@@ -49,13 +50,98 @@ def parse_json(body: bytes) -> Any:
     """
     text = body.decode("utf-8", errors="replace").removeprefix("\ufeff")
     try:
-        return json.loads(
-            text, parse_int=_integer, parse_float=number, parse_constant=_refuse_constant
-        )
+        return _DECODER.decode(text)
     except RecursionError:
-        # Python's parser gives up at some depth that depends on its version; JavaScript's
-        # does not, so that nesting is refused by the database, if at all.
-        return parse_deep(text, number)
+        return parse_nested(text)
+
+
+def parse_nested(text: str) -> Any:
+    """`parse_json` without recursion, for text nested deeper than Python's parsers take.
+
+    `json` and msgspec give up at some 1,000 levels (`json` at a number that depends on
+    Python's version), JavaScript does not: nesting is refused by the database, if at all,
+    and a broken text of any depth is answered as one that is not JSON. Slow, and used only
+    after `json` has given up. Strings, numbers and words are still read by `json`; what is
+    here is how they stand together.
+
+    Raises:
+        ValueError: The text is not JSON.
+    """
+    nesting = _Nesting()
+    position = _skip_space(text, 0)
+    while position < len(text):
+        character = text[position]
+        if character in "[]{},:":
+            nesting.mark(character)
+            position += 1
+        else:
+            value, position = _DECODER.raw_decode(text, position)
+            nesting.value(value)
+        position = _skip_space(text, position)
+    if nesting.expects != "end":
+        raise ValueError(f"{nesting.expects} expected, the text ends")
+    return nesting.root
+
+
+class _Nesting:
+    """Puts lists and objects together; `expects` names what may come next."""
+
+    def __init__(self) -> None:
+        self.root: Any = None
+        self.expects = "value"
+        self._open: list[dict[str, Any] | list[Any]] = []
+        self._keys: list[str] = []
+
+    def mark(self, mark: str) -> None:
+        """Takes one of `[]{},:`."""
+        if mark in "[{" and self.expects.startswith("value"):
+            container: dict[str, Any] | list[Any] = [] if mark == "[" else {}
+            self._attach(container)
+            self._open.append(container)
+            self.expects = "value or ]" if mark == "[" else "key or }"
+        elif mark == ":" and self.expects == ":":
+            self.expects = "value"
+        elif mark == "," and self.expects == ", or close":
+            self.expects = "value" if isinstance(self._open[-1], list) else "key"
+        elif mark in "]}" and self._may_close(mark):
+            self._open.pop()
+            self._after_value()
+        else:
+            raise ValueError(f"{self.expects} expected, got {mark}")
+
+    def value(self, value: Any) -> None:
+        """Takes a string, a number or a word; a string may be a key."""
+        if self.expects.startswith("value"):
+            self._attach(value)
+            self._after_value()
+        elif self.expects.startswith("key") and isinstance(value, str):
+            self._keys.append(value)
+            self.expects = ":"
+        else:
+            raise ValueError(f"{self.expects} expected, got a value")
+
+    def _may_close(self, mark: str) -> bool:
+        if not self._open or (mark == "]") != isinstance(self._open[-1], list):
+            return False
+        return self.expects == ", or close" or self.expects.endswith(f" or {mark}")
+
+    def _attach(self, value: Any) -> None:
+        if not self._open:
+            self.root = value
+            return
+        parent = self._open[-1]
+        if isinstance(parent, list):
+            parent.append(value)
+        else:
+            parent[self._keys.pop()] = value
+
+    def _after_value(self) -> None:
+        self.expects = ", or close" if self._open else "end"
+
+
+def _skip_space(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return position if match is None else match.end()
 
 
 def number(text: str) -> int | float:
@@ -77,6 +163,9 @@ def _integer(text: str) -> int | float:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=number, parse_constant=_refuse_constant)
 
 
 def is_blank(text: str) -> bool:

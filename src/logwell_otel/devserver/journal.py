@@ -27,13 +27,16 @@ class IngestRequest(msgspec.Struct):
             (`time.monotonic()`, on Linux comparable between processes).
         connection: Number of the TCP connection, 1 for the first.
         client_port: The client's port.
-        body_bytes: Size of the body.
-        levels: The entries' levels in the order sent; None for a missing or wrong one.
+        body_bytes: Size of the body in bytes.
+        levels: The entries' levels in the order sent; None for one that is missing or no
+            string.
         messages: The entries' messages, likewise.
-        outcome: `open` while it is worked on; `hung` and `closed` had no answer.
-        status: The answer's status, None where there was none.
+        outcome: `open` while it is worked on, then `answered`; `hung` and `closed` had no
+            answer.
+        status: The answer's HTTP status, None where there was none.
         stored: Entries stored.
-        finished: When the answer was handed to the socket, or the connection closed.
+        finished: When the answer was handed to the socket, or the connection closed, on the
+            clock of `time`; None while it is open.
     """
 
     number: int
@@ -54,7 +57,7 @@ class IngestRequest(msgspec.Struct):
         return len(self.messages)
 
 
-class Counts(msgspec.Struct, frozen=True):
+class RequestCounts(msgspec.Struct, frozen=True):
     """Totals since the start (or since `clear`).
 
     Attributes:
@@ -79,7 +82,7 @@ class Counts(msgspec.Struct, frozen=True):
 class JournalPage(msgspec.Struct):
     """The body of `GET /_control/requests`."""
 
-    counts: Counts
+    counts: RequestCounts
     requests: list[IngestRequest]
 
 
@@ -146,7 +149,7 @@ class Journal:
             self._stored += stored
 
     def note_health(self) -> None:
-        """Counts a health check."""
+        """RequestCounts a health check."""
         with self._lock:
             self._health += 1
 
@@ -155,10 +158,10 @@ class Journal:
         with self._lock:
             return [msgspec.structs.replace(request) for request in self._requests]
 
-    def counts(self) -> Counts:
+    def counts(self) -> RequestCounts:
         """The totals."""
         with self._lock:
-            return Counts(
+            return RequestCounts(
                 requests=self._unanswered + sum(self._by_status.values()),
                 by_status=dict(self._by_status),
                 unanswered=self._unanswered,

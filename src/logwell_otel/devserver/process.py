@@ -1,8 +1,9 @@
-"""The receiver in a process of its own: to kill it, and to measure without sharing a GIL."""
+"""The development server as a subprocess: to kill it, and to measure without sharing a GIL."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -15,38 +16,43 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from .command import READY
 from .faults import FaultSettings
 from .journal import JournalPage
-from .receiver import new_key
-from .server import READY
+from .server import new_key
 from .store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from .entry import Entry
+    from .store import Entry
 
 _T = TypeVar("_T")
 _READY = re.compile(rf"{READY} (?P<url>http://\S+) (?P<key>lw_\S+)")
 _STOP_SECONDS = 10.0
 _REQUEST_SECONDS = 10.0
-_MAX_REQUESTS_PER_MINUTE = 10**9
 
 
 class DevServerProcess:
-    """`python -m logwell_otel.devserver` with the control surface on.
+    """A Logwell-compatible server in a process of its own, with `/_control` switched on.
 
-    Port, key and database stay the same over `kill()`, `stop()` and `start()`.
+    Port, key and database stay the same over `kill()`, `stop()` and `start()`; the fault
+    switches and the journal begin anew with each process. The context manager starts and
+    closes it.
 
     Args:
-        db: The database; None makes a temporary one that goes with `close()`.
-        api_key: The key; None makes one.
-        port: Port to listen on; 0 picks a free one at the first start.
-        requests_per_minute: The rate limit; None for as good as none.
-        arguments: Further arguments of the command.
+        db: SQLite file to store entries in; None makes a temporary one that goes with
+            `close()`.
+        api_key: The key to accept: `lw_` and 32 of `A-Z a-z 0-9 _ -`. None makes one.
+        port: TCP port to listen on; 0 picks a free one at the first start.
+        requests_per_minute: The rate limit, at least 1; None for no limit.
+
+    Attributes:
+        key: The key it accepts.
+        port: The TCP port; 0 before the first start where none was given.
+        url: The base URL, without a slash at its end; empty before the first start.
     """
 
     def __init__(
@@ -56,15 +62,13 @@ class DevServerProcess:
         api_key: str | None = None,
         port: int = 0,
         requests_per_minute: int | None = 600,
-        arguments: Sequence[str] = (),
     ) -> None:
         self.key = api_key or new_key()
         self.port = port
         self.url = ""
         self._directory = tempfile.TemporaryDirectory() if db is None else None
         self._db = Path(db) if self._directory is None else Path(self._directory.name, "logs.db")  # type: ignore[arg-type]
-        self._limit = requests_per_minute or _MAX_REQUESTS_PER_MINUTE
-        self._arguments = arguments
+        self._limit = requests_per_minute
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -75,16 +79,24 @@ class DevServerProcess:
     def start(self) -> Self:
         """Starts the process and waits until it listens.
 
+        Returns:
+            The server itself.
+
         Raises:
-            RuntimeError: It ended instead; the text has its output.
+            RuntimeError: It is running already, or it ended instead; the text has its output.
         """
         if self._process is not None:
-            raise RuntimeError("the receiver runs already")
-        command = [sys.executable, "-m", "logwell_otel.devserver", "--quiet", "--faults"]
-        command += ["--port", str(self.port), "--api-key", self.key, "--db", str(self._db)]
-        command += ["--requests-per-minute", str(self._limit), *self._arguments]
+            raise RuntimeError("the development server is running already")
+        options = {
+            "port": self.port,
+            "api_key": self.key,
+            "requests_per_minute": self._limit,
+            "db": str(self._db),
+            "faults": True,
+            "quiet": True,
+        }
         process = subprocess.Popen(  # noqa: S603 - our own program
-            command,
+            [sys.executable, "-m", "logwell_otel.devserver", json.dumps(options)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -104,14 +116,21 @@ class DevServerProcess:
                 return self
         process.stdout.close()
         status = process.wait(_STOP_SECONDS)
-        raise RuntimeError(f"the receiver ended with status {status}: {''.join(said)}")
+        raise RuntimeError(f"the development server ended with status {status}: {''.join(said)}")
 
     def kill(self) -> None:
         """`kill -9`: no answer to anybody, connecting is refused from now on."""
         self._end(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
 
     def stop(self) -> int:
-        """Asks it to stop and gives its exit status."""
+        """Asks it to stop and waits until it has.
+
+        Returns:
+            The exit status; 0 where none runs.
+
+        Raises:
+            subprocess.TimeoutExpired: It had not ended after 10 s and was killed.
+        """
         return self._end(signal.SIGTERM)
 
     def _end(self, signal_number: int) -> int:
@@ -147,14 +166,22 @@ class DevServerProcess:
         self.close()
 
     def entries(self, skip: int = 0) -> list[Entry]:
-        """As `DevServer.entries`; also while it does not run."""
+        """Everything stored, in the order of storing, without the first `skip` entries.
+
+        Read from the file, so that it works while the server is dead, too.
+        """
         if not self._db.exists():
             return []
         with contextlib.closing(Store(self._db)) as store:
             return store.entries(skip)
 
     def set_faults(self, settings: FaultSettings) -> None:
-        """Sets all fault switches."""
+        """Sets all fault switches.
+
+        Raises:
+            OSError: No answer within 10 s (`urllib.error.URLError`). So do `faults` and
+                `journal`.
+        """
         self._call("PUT", "/_control/faults", FaultSettings, msgspec.json.encode(settings))
 
     def faults(self) -> FaultSettings:

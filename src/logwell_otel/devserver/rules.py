@@ -10,13 +10,15 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, get_args
-
-from logwell_otel._wire import MAX_ENTRIES, MAX_LINE_NUMBER, Level
+from typing import Any
 
 from . import javascript
-from .entry import Entry
-from .fulltext import MAX_INDEX_BYTES, index_bytes
+from .store import Entry
+
+LEVELS = ("debug", "info", "warn", "error", "fatal")
+
+MAX_ENTRIES = 100
+"""Entries a request; one more is answered 400 `batch_too_large`."""
 
 MAX_BODY_BYTES = 524_288
 """The server's limit; a larger `Content-Length` is answered 413."""
@@ -26,16 +28,27 @@ MAX_SERVICE_BYTES = 2_600
 would be compressed and fit at any length; names are not like that.)"""
 
 MAX_METADATA_DEPTH = 500
-"""Nesting the receiver takes. The real limit was not measured exactly: 50 levels are
+"""Nesting the development server takes. The real limit was not measured exactly: 50 levels are
 stored, many thousand are answered 500."""
 
-LEVELS: tuple[str, ...] = get_args(Level)
+MAX_LINE_NUMBER = 2**31 - 1
+"""The column is a PostgreSQL integer."""
+
+MAX_INDEX_BYTES = 2**20 - 1
+"""PostgreSQL's limit for one `tsvector`, the full-text index of an entry; see `index_bytes`."""
+
+_MAX_WORD_BYTES = 2046
+"""PostgreSQL leaves longer words out of the index."""
+
+_MAX_PLACES = 255
+"""PostgreSQL remembers that many places of one word."""
 
 _REQUEST_ID = ("request.id", "request_id", "http.request_id")
 _USER_ID = ("enduser.id", "user.id", "user_id")
 _IP_ADDRESS = ("client.address", "ip", "ip_address", "net.peer.ip", "net.sock.peer.addr")
 _SERVICE = ("service.name", "service_name", "service")
 
+_WORD = re.compile(r"\w+(?:-\w+)*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC throughout; naive is faster to print
 _FIRST_MS = -62_135_596_800_000  # 0001-01-01T00:00:00.000Z
@@ -238,3 +251,30 @@ def _check_index(entry: Entry) -> None:
     metadata = "" if entry.metadata is None else json.dumps(entry.metadata, ensure_ascii=False)
     if index_bytes(f"{entry.message} {metadata} {entry.service or ''}") > MAX_INDEX_BYTES:
         raise PoisonError("more than 1 MiB of distinct words")
+
+
+def index_bytes(text: str) -> int:
+    """An estimate, within some percent, of how much of the full-text index a text takes.
+
+    The server keeps a `tsvector` of every entry's text, and PostgreSQL refuses one over
+    1 MiB: the batch fails. A word takes its letters, two bytes and two more for each place
+    where it stands; a hyphenated word is there whole and again in its parts, which is how
+    480 kB of UUIDs come to more than 1 MiB.
+    https://www.postgresql.org/docs/15/textsearch-limitations.html
+
+    PostgreSQL's own parser also takes apart URLs, paths and numbers and knows word stems;
+    what decides for long texts is words and hyphens.
+    """
+    places: dict[str, int] = {}
+    for match in _WORD.finditer(text.lower()):
+        word = match[0]
+        for part in (word, *word.split("-")) if "-" in word else (word,):
+            places[part] = places.get(part, 0) + 1
+    return sum(_word_bytes(word, count) for word, count in places.items())
+
+
+def _word_bytes(word: str, count: int) -> int:
+    letters = len(word.encode("utf-8", errors="replace"))
+    if letters > _MAX_WORD_BYTES:
+        return 0
+    return letters + letters % 2 + 2 + 2 * min(count, _MAX_PLACES)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .entry import Entry
+import msgspec
 
 _SCHEMA_VERSION = 1
 _COLUMNS = (
@@ -36,12 +36,40 @@ PRAGMA user_version = {_SCHEMA_VERSION};
 _INSERT = f"INSERT INTO log ({_COLUMNS}) VALUES ({', '.join('?' * 10)})"  # noqa: S608 - constants only
 
 
+class Entry(msgspec.Struct, frozen=True):
+    """One entry as the server stores it.
+
+    Attributes:
+        level: `debug`, `info`, `warn`, `error` or `fatal`.
+        message: As sent, lone surrogates replaced by U+FFFD.
+        timestamp: ISO 8601 in UTC with milliseconds and `Z`.
+        service: The filter column, None where neither the entry nor its metadata name one.
+        metadata: Parsed JSON, an object or an array; None where there was nothing.
+        source_file: As sent, None where it was not a string.
+        line_number: 1 to 2,147,483,647; None where it was no number above 0.
+        request_id: From the metadata, None where they have none; so the two below.
+        user_id: From the metadata.
+        ip_address: From the metadata.
+    """
+
+    level: str
+    message: str
+    timestamp: str
+    service: str | None = None
+    metadata: Any = None
+    source_file: str | None = None
+    line_number: int | None = None
+    request_id: str | None = None
+    user_id: str | None = None
+    ip_address: str | None = None
+
+
 class StoreError(Exception):
-    """The file cannot be used as the receiver's database; the text says why."""
+    """The file cannot be used as the development server's database; the text says why."""
 
 
 class Store:
-    """The receiver's database. Safe to use from several threads.
+    """The server's database. Safe to use from several threads.
 
     Args:
         path: The file, made where it is missing; None keeps everything in memory.

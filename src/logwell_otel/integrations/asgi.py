@@ -1,7 +1,11 @@
 """Request logs for ASGI applications: FastAPI, Starlette, Django under ASGI and others.
 
-app.add_middleware(RequestLogMiddleware)         # FastAPI, Starlette
-application = RequestLogMiddleware(application)  # any ASGI application
+Wrap the application:
+
+    app.add_middleware(RequestLogMiddleware)         # FastAPI, Starlette
+    application = RequestLogMiddleware(application)  # any ASGI application
+
+Every HTTP request then becomes one log record.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from logwell_otel.integrations.request_log import (
     RequestLog,
     RequestLogger,
     client_address,
+    host_name,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +74,7 @@ class RequestLogMiddleware:
 
     @property
     def failures(self) -> int:
-        """Errors in our own code that were kept from the application."""
+        """How many errors of this package were kept from the application."""
         return self._log.failures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,7 +137,7 @@ class RequestLogMiddleware:
                 headers.get(b"x-forwarded-for"),
                 self._trusted_proxies,
             ),
-            "server.address": _hostname(host) or (server[0] if server else None),
+            "server.address": host_name(host) or (server[0] if server else None),
             "user_agent.original": headers.get(b"user-agent"),
             "request_id": headers.get(b"x-request-id") or None,
         }
@@ -152,12 +157,6 @@ def _headers(scope: Scope) -> dict[bytes, str]:
             text = value.decode("latin-1")
             headers[name] = f"{headers[name]},{text}" if name in headers else text
     return headers
-
-
-def _hostname(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
 
 
 def _note_received(request: RequestLog, message: Message) -> None:

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.context import Context
 
-
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 SCOPE = "logwell_otel.requests"
 """Name of the instrumentation scope the records carry."""
@@ -90,7 +89,7 @@ class RequestLogger:
         self._patterns = tuple(patterns)
 
     def excludes(self, path: str) -> bool:
-        """True if requests for this path are not logged."""
+        """Tell whether requests for this path are not logged."""
         return (
             path in self._prefixes
             or path.startswith(self._below)
@@ -98,10 +97,10 @@ class RequestLogger:
         )
 
     def begin(self, method: str, path: str) -> RequestLog:
-        """Note that a request has come in."""
+        """Begin the log of a request that has come in."""
         return RequestLog(self, method, path)
 
-    def safely(self, step: Callable[..., T], *arguments: Any) -> T | None:
+    def safely(self, step: Callable[..., _T], *arguments: Any) -> _T | None:
         """Do a step of ours; if it raises, count that and return None."""
         try:
             return step(*arguments)
@@ -173,7 +172,7 @@ class RequestLog:
                 self._context = context
 
     def note_end(self) -> int:
-        """The last byte has been handed over: the time that counts, by the monotonic clock."""
+        """Note that the last byte has been handed over; return the monotonic nanoseconds."""
         self._ended_ns = self.logger.now_ns()
         self._timestamp = time.time_ns()
         return self._ended_ns
@@ -222,24 +221,8 @@ class RequestLog:
             mark_recorded(failure)
 
 
-def _severity(status: int | None, *, failed: bool) -> tuple[SeverityNumber, str]:
-    if failed or (status is not None and status >= 500):
-        return SeverityNumber.ERROR, "ERROR"
-    if status is None or status >= 400:
-        return SeverityNumber.WARN, "WARN"
-    return SeverityNumber.INFO, "INFO"
-
-
-def _one_line(path: str) -> str:
-    # A path arrives decoded: %0A in it must not begin a line of its own in anybody's log.
-    return path if path.isprintable() else path.encode("unicode_escape").decode("ascii")
-
-
-# Whose request it is, behind proxies.
-
-
 def client_address(peer: str | None, forwarded_for: str | None, trusted_proxies: int) -> str | None:
-    """The client's address, as far as it can be believed.
+    """Return the client's address, as far as it can be believed.
 
     Every proxy appends the address it was called from to `X-Forwarded-For`; what stands
     left of the entries of our own proxies was written by the client and may be anything.
@@ -259,6 +242,26 @@ def client_address(peer: str | None, forwarded_for: str | None, trusted_proxies:
     if len(entries) < trusted_proxies:
         return peer
     return _address(entries[-trusted_proxies].strip()) or peer
+
+
+def host_name(host: str) -> str:
+    """Return the host of a `Host` header without its port: `example.org:80`, `[::1]:80`."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _severity(status: int | None, *, failed: bool) -> tuple[SeverityNumber, str]:
+    if failed or (status is not None and status >= 500):
+        return SeverityNumber.ERROR, "ERROR"
+    if status is None or status >= 400:
+        return SeverityNumber.WARN, "WARN"
+    return SeverityNumber.INFO, "INFO"
+
+
+def _one_line(path: str) -> str:
+    # A path arrives decoded: %0A in it must not begin a line of its own in anybody's log.
+    return path if path.isprintable() else path.encode("unicode_escape").decode("ascii")
 
 
 def _address(text: str) -> str | None:

@@ -1,7 +1,11 @@
 """Request logs for WSGI applications: Flask, Django under WSGI and others.
 
-app.wsgi_app = RequestLogMiddleware(app.wsgi_app)         # Flask
-application = RequestLogMiddleware(get_wsgi_application())  # Django
+Wrap the application:
+
+    app.wsgi_app = RequestLogMiddleware(app.wsgi_app)           # Flask
+    application = RequestLogMiddleware(get_wsgi_application())  # Django
+
+Every HTTP request then becomes one log record.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from logwell_otel.integrations.request_log import (
     RequestLog,
     RequestLogger,
     client_address,
+    host_name,
 )
 
 if TYPE_CHECKING:
@@ -70,7 +75,7 @@ class RequestLogMiddleware:
 
     @property
     def failures(self) -> int:
-        """Errors in our own code that were kept from the application."""
+        """How many errors of this package were kept from the application."""
         return self._log.failures
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -99,7 +104,7 @@ class RequestLogMiddleware:
 
             return write_watched
 
-        safely(watch_file_wrapper, environ, exchange)
+        safely(_watch_file_wrapper, environ, exchange)
         try:
             body = self.app(environ, start_watched)
         except BaseException as error:
@@ -115,7 +120,6 @@ class RequestLogMiddleware:
         method: str = environ["REQUEST_METHOD"]
         request = self._log.begin(method, path)
         host: str = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
-        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
         request.attributes = {
             "http.request.method": method,
             "url.path": path,
@@ -126,7 +130,7 @@ class RequestLogMiddleware:
                 environ.get("HTTP_X_FORWARDED_FOR"),
                 self._trusted_proxies,
             ),
-            "server.address": name or None,
+            "server.address": host_name(host) or None,
             "user_agent.original": environ.get("HTTP_USER_AGENT"),
             "request_id": environ.get("HTTP_X_REQUEST_ID") or None,
         }
@@ -136,35 +140,8 @@ class RequestLogMiddleware:
         return request
 
 
-def _note_start(
-    request: RequestLog, environ: Environ, status: str, exc_info: tuple[Any, Any, Any] | None
-) -> None:
-    request.status = int(status[:3])
-    # PEP 3333: an error page in place of the response; the exception ends here.
-    request.error = exc_info[1] if exc_info else None
-    request.note_context()
-    # Werkzeug leaves its request here; Flask takes it away again when the request ends.
-    rule = getattr(getattr(environ.get("werkzeug.request"), "url_rule", None), "rule", None)
-    if isinstance(rule, str):
-        request.route = _text(environ.get("SCRIPT_NAME", "")) + rule
-
-
-def _text(latin1: str) -> str:
-    """WSGI strings are bytes read as Latin-1 (PEP 3333); paths are UTF-8."""
-    if latin1.isascii():
-        return latin1
-    return latin1.encode("latin-1", "replace").decode("utf-8", "replace")
-
-
-def _version(protocol: str) -> str | None:
-    return protocol.partition("/")[2] or None
-
-
-# A WSGI response on its way to the server, watched until it ends (PEP 3333).
-
-
 class Exchange:
-    """One request's response: ends once, whoever ends it.
+    """One response on its way to the server (PEP 3333): ends once, whoever ends it.
 
     Attributes:
         request: The log of the request.
@@ -201,7 +178,7 @@ class Exchange:
         return body is not None and body is self.file
 
     def failed(self, error: BaseException) -> None:
-        """The application raised instead of answering."""
+        """Note that the application raised instead of answering."""
         self.request.error = error
         if not self.body_begun:
             # Headers leave with the first bytes of the body (PEP 3333): whatever status
@@ -209,13 +186,13 @@ class Exchange:
             self.request.status = None
 
     def watched(self, body: Iterable[bytes]) -> Iterable[bytes]:
-        """The body for the server, its end watched."""
+        """Return the body for the server, its end watched."""
         if self.is_file(body):
             return _watched_file(body, self)
         return SizedBody(body, self) if hasattr(body, "__len__") else Body(body, self)
 
     def end(self) -> None:
-        """The server is done with the response: emit the record."""
+        """Emit the record: the server is done with the response."""
         if self._over:
             return
         self._over = True
@@ -277,7 +254,31 @@ class SizedBody(Body):
         return len(self._body)
 
 
-def watch_file_wrapper(environ: dict[str, Any], exchange: Exchange) -> None:
+def _note_start(
+    request: RequestLog, environ: Environ, status: str, exc_info: tuple[Any, Any, Any] | None
+) -> None:
+    request.status = int(status[:3])
+    # PEP 3333: an error page in place of the response; the exception ends here.
+    request.error = exc_info[1] if exc_info else None
+    request.note_context()
+    # Werkzeug leaves its request here; Flask takes it away again when the request ends.
+    rule = getattr(getattr(environ.get("werkzeug.request"), "url_rule", None), "rule", None)
+    if isinstance(rule, str):
+        request.route = _text(environ.get("SCRIPT_NAME", "")) + rule
+
+
+def _text(latin1: str) -> str:
+    """WSGI strings are bytes read as Latin-1 (PEP 3333); paths are UTF-8."""
+    if latin1.isascii():
+        return latin1
+    return latin1.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def _version(protocol: str) -> str | None:
+    return protocol.partition("/")[2] or None
+
+
+def _watch_file_wrapper(environ: dict[str, Any], exchange: Exchange) -> None:
     """Learn which objects are the server's files: by class, or by watching the function."""
     wrapper = environ.get("wsgi.file_wrapper")
     if isinstance(wrapper, type):

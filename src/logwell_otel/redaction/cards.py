@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from logwell_otel.redaction.names import marker, words, words_of
+from logwell_otel.redaction.names import marker, split_words, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +46,8 @@ _CANDIDATE_IN_SHAPE = re.compile(_candidate("0", "0").encode("ascii"))
 _CONTEXT = 40
 """How many characters before a number may say what the number is."""
 
-_CARD_WORDS = words("card cards pan cc credit debit visa mastercard amex payment")
-_ID_WORDS = words(
+_CARD_WORDS = word_set("card cards pan cc credit debit visa mastercard amex payment")
+_ID_WORDS = word_set(
     "id ids uid no nr order orders invoice invoices tracking shipment shipments parcel ref "
     "reference serial sku ean gtin upc isbn imei iccid ts timestamp time epoch nonce seq sequence "
     "offset hash trace span"
@@ -90,7 +90,7 @@ def is_card_number(digits: str) -> bool:
 
 def names_an_id(name: str) -> bool:
     """Tell whether a name (or the text before a number) says that the number is an id."""
-    last = words_of(name)[-2:]
+    last = split_words(name)[-2:]
     return not _CARD_WORDS.intersection(last) and bool(_ID_WORDS.intersection(last))
 
 

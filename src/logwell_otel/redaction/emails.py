@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from logwell_otel.redaction.names import marker, words
+from logwell_otel.redaction.names import marker, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ _LOCAL = frozenset(".+-_%'&~")
 _DOMAIN = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 _VERSION = re.compile(r"v?\d+\.\d+|\d+x\.")
 _TLD = re.compile(r"xn--[a-z0-9-]+|[^\W\d_]{2,}", re.IGNORECASE)
-_NOT_A_TLD = words(
+_NOT_A_TLD = word_set(
     "service socket timer slice scope mount target device swap png jpg jpeg gif svg webp css js "
     "json xml yml yaml dll exe jar class php java cpp log txt csv pdf gz html"
 )

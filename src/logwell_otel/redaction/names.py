@@ -1,4 +1,7 @@
-"""Which names name a secret: `dbPassword` and `X-Api-Key` do, `token_count` does not."""
+"""Names of secrets, and markers for their values.
+
+`dbPassword` and `X-Api-Key` name a secret, `token_count` does not.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-# Sets of words, written as texts: a list of fifty quoted words is hard to read.
-
-
-def words(text: str) -> frozenset[str]:
-    """Return the words of a text as a set."""
-    return frozenset(text.split())
-
-
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
 
 _MAX_KEY = 128
 """Only the end of a longer name is looked at: it is the end that says what a value is."""
 
 _MAX_CACHED = 4096
+
+
+def word_set(text: str) -> frozenset[str]:
+    """Return the words of a text as a set: a list of fifty quoted words is hard to read."""
+    return frozenset(text.split())
+
+
+def split_words(key: str) -> list[str]:
+    """Split a name at separators and at case, in lower case: `X-ApiKey` -> `x`, `api`, `key`."""
+    return [word.lower() for word in _WORD.findall(key[-_MAX_KEY:])]
+
 
 # The name's last words -> what the marker calls it. The longest match wins.
 _SECRETS: dict[tuple[str, ...], str] = {
@@ -122,27 +128,22 @@ _RUN_TOGETHER = (
 )
 
 # Words behind a secret's name that leave it a secret: `password_confirmation`, `token2`.
-_STILL_SECRET = words(
+_STILL_SECRET = word_set(
     "value plain plaintext cleartext raw text string str hash hashed digest encrypted base64 b64 "
     "header new old current previous confirm confirmation confirmed repeat again env"
 )
 
 # First words that make the name a question or an amount: `has_password`, `max_token`.
-_ABOUT = words(
+_ABOUT = word_set(
     "has have is are no num n max min total count requires require required needs use uses used "
     "allow allows enable enabled disable disabled show hide missing without"
 )
 
 # `page_token` is a cursor and `pad_token` a piece of text: neither opens a door.
-_HARMLESS_TOKEN = words(
+_HARMLESS_TOKEN = word_set(
     "page next previous prev continuation cursor sync bos eos pad unk stop mask sep cls special "
     "cancellation unexpected"
 )
-
-
-def words_of(key: str) -> list[str]:
-    """Split a name at separators and at case, in lower case: `X-ApiKey` -> `x`, `api`, `key`."""
-    return [word.lower() for word in _WORD.findall(key[-_MAX_KEY:])]
 
 
 class SecretKeys:
@@ -157,10 +158,10 @@ class SecretKeys:
     def __init__(self, extra: Iterable[str] = (), allow: Iterable[str] = ()) -> None:
         self._secrets = dict(_SECRETS)
         for key in extra:
-            if name := tuple(words_of(key)):
+            if name := tuple(split_words(key)):
                 self._secrets[name] = "_".join(name)
         self._longest = max(len(name) for name in self._secrets)
-        self._allowed = {tuple(words_of(key)) for key in allow}
+        self._allowed = {tuple(split_words(key)) for key in allow}
         self._cache: dict[str, str | None] = {}
 
     def kind(self, key: str) -> str | None:
@@ -178,7 +179,7 @@ class SecretKeys:
         return kind
 
     def _classify(self, key: str) -> str | None:
-        parts = words_of(key)
+        parts = split_words(key)
         if not parts or tuple(parts) in self._allowed:
             return None
         if kind := self._match(parts):
@@ -204,10 +205,9 @@ class SecretKeys:
         return before[0] in _ABOUT or (kind == "token" and before[-1] in _HARMLESS_TOKEN)
 
 
-# What stands in a text where something was taken out.
+# Markers: what stands where something was taken out.
 
-
-_WHOLE = re.compile(r"(?:[A-Za-z0-9-]{1,20} )?\[redacted:[\w-]+\]")
+_WHOLE_MARKER = re.compile(r"(?:[A-Za-z0-9-]{1,20} )?\[redacted:[\w-]+\]")
 
 
 def marker(kind: str) -> str:
@@ -221,4 +221,4 @@ def is_marked(text: str) -> bool:
     A second pass over a redacted text must change nothing, and `Authorization: Bearer
     [redacted:jwt]` says more than `Authorization: [redacted:authorization]`.
     """
-    return _WHOLE.fullmatch(text) is not None
+    return _WHOLE_MARKER.fullmatch(text) is not None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from logwell_otel.redaction.names import is_marked, marker, words
+from logwell_otel.redaction.names import is_marked, marker, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,12 +60,12 @@ _PLACEHOLDER = re.compile(
     r"\$(?:\{[^}]*\}?|[A-Z_][A-Z0-9_]*|\d+|\(.*)?|%(?:\(?\w*\)?s)?|%[A-Z_]+%|\{+[\w.!:]*\}*|:\w+|\?"
     r"|\*+|[xX]{3,}|<[^>]*>?|\.{2,}|…|[•█]+|-+"
 )
-_LITERALS = words(
+_LITERALS = word_set(
     "none null nil true false undefined str string bytes int integer float bool boolean any "
     "optional object secretstr text varchar"
 )
 # How sentences about a secret go on, and the states one can be in.
-_SENTENCE_WORDS = words(
+_SENTENCE_WORDS = word_set(
     "a an the is was are not no yes must should cannot can't could may has have will be been being "
     "too required missing invalid incorrect wrong expired revoked failed failure ok okay success "
     "successful valid accepted rejected denied changed updated created deleted rotated reset "

@@ -1,4 +1,4 @@
-"""The glance that tells whether a text can hold anything at all: most hold nothing.
+"""The prefilter: tells whether a text can hold anything at all. Most hold nothing.
 
 A text is looked at in its shape: lower case, every digit a zero. Messages that differ in
 their numbers only have one shape, so that a shape that was harmless once is known, and a
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from logwell_otel.redaction.cards import may_hold_cards
 from logwell_otel.redaction.credentials import SHAPES
-from logwell_otel.redaction.names import words_of
+from logwell_otel.redaction.names import split_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ _AS_SHAPE = bytes(
     for byte in range(256)
 )
 
-# Every secret's name in `keys.py` holds one of these. They count when something stands
+# Every secret's name in `names.py` holds one of these. They count when something stands
 # behind them that can lead to a value.
 NAME_WORDS = (
     *("auth", "bearer", "card", "cookie", "cred", "csrf", "cvc", "cvv", "jwt", "key", "mfa"),
@@ -57,8 +57,8 @@ _MAX_KNOWN = 4096
 _MAX_LENGTH = 256
 
 
-class Glance:
-    """Looks at texts and remembers the shapes that hold nothing.
+class Prefilter:
+    """Rules out texts that hold nothing, and remembers their shapes.
 
     Args:
         extra_keys: Names of secrets beyond the built-in ones.
@@ -66,7 +66,7 @@ class Glance:
 
     def __init__(self, extra_keys: Iterable[str] = ()) -> None:
         # An extra name's longest word stands for it: `patientId` is looked for as `patient`.
-        words = [max(words, key=len) for key in extra_keys if (words := words_of(key))]
+        words = [max(words, key=len) for key in extra_keys if (words := split_words(key))]
         names = [re.escape(_shape(word).decode()) + _LEAD for word in (*NAME_WORDS, *words)]
         needles = dict.fromkeys(re.escape(_shape(shape.needle).decode()) for shape in SHAPES)
         self._named = re.compile(_by_first_character([*names, _OPTION]))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
+from logwell_otel._encoding.values import CIRCULAR
 from logwell_otel.redaction.cards import MAX_CARD, MIN_CARD, is_card_number, names_an_id
 from logwell_otel.redaction.names import SecretKeys, is_marked, marker
 from logwell_otel.redaction.text import TextRedactor
@@ -18,9 +19,20 @@ if TYPE_CHECKING:
     from logwell_otel._wire import LogEntry
 
 
-_GLANCE_DEPTH = 4
+_PREFILTER_DEPTH = 4
 _MAX_NAMES = 4096
 _MAX_NAME = 128
+
+_MAX_DEPTH = 32
+"""Below this depth a value becomes one text, which is then redacted as a text."""
+
+_HARMLESS: frozenset[type] = frozenset(
+    [
+        *(bool, float, type(None), uuid.UUID, decimal.Decimal),
+        *(dt.datetime, dt.date, dt.time, dt.timedelta),
+    ]
+)
+"""Types whose values hold nothing, whatever they are."""
 
 
 class Redactor:
@@ -71,7 +83,7 @@ class Redactor:
             return entry
         entry.message = self._text.redact(entry.message)
         if not (seen_whole and self._text.holds_nothing(texts[1:])):
-            entry.metadata = Walk(self._keys, self._text).mapping(entry.metadata)
+            entry.metadata = Traversal(self._keys, self._text).mapping(entry.metadata)
         return entry
 
     def redact_text(self, text: str) -> str:
@@ -84,7 +96,7 @@ class Redactor:
         )
 
     def _collect(self, mapping: Mapping[Any, Any], texts: list[str], depth: int) -> bool:
-        """Collect the texts to look at in a mapping; False when only a walk can tell."""
+        """Collect the texts to look at in a mapping; False when only a traversal can tell."""
         # Nearly always all names are known, and asking once is faster than one by one.
         names_are_plain = self._plain_names.issuperset(mapping) or all(
             map(self._is_plain_name, mapping)
@@ -101,16 +113,16 @@ class Redactor:
             elif cls is int:
                 if MIN_CARD <= value <= MAX_CARD:
                     return False
-            elif cls not in HARMLESS and not self._collect_container(value, texts, depth):
+            elif cls not in _HARMLESS and not self._collect_container(value, texts, depth):
                 return False
         return True
 
     def _collect_container(self, value: Any, texts: list[str], depth: int) -> bool:
-        if depth == _GLANCE_DEPTH:
+        if depth == _PREFILTER_DEPTH:
             return False
         cls = type(value)
         if cls is dict:
-            # A name and a value beside each other, as in a list of headers, take the walk.
+            # A name and a value beside each other, as in a list of headers, take the traversal.
             return "value" not in value and self._collect(value, texts, depth + 1)
         if cls is list or cls is tuple:
             return self._collect_values(value, texts, depth + 1)
@@ -128,25 +140,10 @@ class Redactor:
         return True
 
 
-# Metadata of any shape, value by value: what the glance could not rule out.
+class Traversal:
+    """Redacts metadata of any shape, value by value: what the prefilter could not rule out.
 
-
-_MAX_DEPTH = 32
-"""Below this depth a value becomes one text, which is then redacted as a text."""
-
-HARMLESS: frozenset[type] = frozenset(
-    [
-        *(bool, float, type(None), uuid.UUID, decimal.Decimal),
-        *(dt.datetime, dt.date, dt.time, dt.timedelta),
-    ]
-)
-"""Types whose values hold nothing, whatever they are."""
-
-_CIRCULAR = "[circular]"
-
-
-class Walk:
-    """Redacts the values of one entry. Made anew for each: it remembers what it has seen.
+    Made anew for each entry: it remembers what it has seen.
 
     What has no finding in it is handed back as the same object.
 
@@ -202,7 +199,7 @@ class Walk:
         if isinstance(value, str):
             redacted = self._text.redact(value, name)
             return value if redacted == value else redacted
-        if type(value) in HARMLESS:
+        if type(value) in _HARMLESS:
             return value
         if isinstance(value, int):
             return self._number(value, name)
@@ -210,7 +207,7 @@ class Walk:
             return self._as_text(value, value.decode("utf-8", "replace"), name)
         if isinstance(value, (Mapping, Sequence, AbstractSet)) and depth < _MAX_DEPTH:
             return self._container(value, depth, name)
-        return self._as_text(value, _text_of(value), name)
+        return self._as_text(value, _str_or_nothing(value), name)
 
     def _number(self, value: int, name: str) -> int | str:
         if not MIN_CARD <= value <= MAX_CARD or names_an_id(name):
@@ -228,7 +225,7 @@ class Walk:
         place = (id(value), name)
         if place in self._seen:
             return self._seen[place]
-        self._seen[place] = _CIRCULAR
+        self._seen[place] = CIRCULAR
         result = (
             self.mapping(value, depth + 1)
             if isinstance(value, Mapping)
@@ -245,7 +242,7 @@ class Walk:
         return tuple(after) if isinstance(items, tuple) else after
 
 
-def _text_of(value: Any) -> str:
+def _str_or_nothing(value: Any) -> str:
     try:
         return str(value)
     except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything

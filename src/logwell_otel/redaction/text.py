@@ -11,7 +11,7 @@ from logwell_otel.redaction.credentials import redact_credentials, redact_scheme
 from logwell_otel.redaction.emails import redact_emails
 from logwell_otel.redaction.names import marker
 from logwell_otel.redaction.pairs import redact_pairs
-from logwell_otel.redaction.prefilter import Glance
+from logwell_otel.redaction.prefilter import Prefilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,16 +42,16 @@ class TextRedactor:
         is_allowed: Callable[[str], bool],
     ) -> None:
         self._keys = keys
-        self._glance = Glance(extra_keys)
-        self.known_texts = self._glance.known_texts
+        self._prefilter = Prefilter(extra_keys)
+        self.known_texts = self._prefilter.known_texts
         """Texts in which nothing can be found; only some of them, and they change."""
         self._extra = [_compile(kind, pattern) for kind, pattern in extra_patterns.items()]
         self.is_allowed = is_allowed
 
     def holds_nothing(self, texts: list[str]) -> bool:
         """Tell cheaply whether nothing can be found in any of the texts; True is certain."""
-        # For the user's own patterns no glance is known.
-        return not self._extra and self._glance.holds_nothing(texts)
+        # For the user's own patterns no prefilter is known.
+        return not self._extra and self._prefilter.holds_nothing(texts)
 
     def redact(self, text: str, name: str = "") -> str:
         """Return the text with what was found replaced.
@@ -60,11 +60,11 @@ class TextRedactor:
             text: What to look through.
             name: What it stands under: a number under a name of ids is no card number.
         """
-        if not self._glance.holds_nothing([text]):
+        if not self._prefilter.holds_nothing([text]):
             low = text.lower()
             # Shapes first: inside `password=…` or a URL they say more than the name does.
             text = redact_credentials(text, low, self.is_allowed)
-            if self._glance.may_name_a_secret(text):
+            if self._prefilter.may_name_a_secret(text):
                 text = redact_pairs(text, self._keys, self.is_allowed)
             text = redact_schemes(text, low, self.is_allowed)
             text = redact_emails(text, self.is_allowed)

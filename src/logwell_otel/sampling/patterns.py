@@ -1,10 +1,11 @@
-"""What the sampler knows of each pattern: when one is due, and how many of it went this second."""
+"""What is known of each pattern: what the sampler needs for its next record, and statistics."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,9 +14,14 @@ from logwell_otel.sampling.signature import signature
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
 KEPT_EVERY: Final = 60.0
 """Seconds in which at least one record of a pattern is kept."""
+
+MAX_PATTERNS: Final = 10_000
+EXAMPLE_CHARACTERS: Final = 200
+
+# More than is reported: redaction must see what it looks for as a whole.
+_MESSAGE_CHARACTERS: Final = 1000
 
 
 class Pattern:
@@ -103,16 +109,6 @@ class Patterns:
         return pattern
 
 
-# How many records of each pattern were seen and kept, for whoever sets the rates.
-
-
-MAX_PATTERNS: Final = 10_000
-EXAMPLE_CHARACTERS: Final = 200
-
-# More than is reported: redaction must see what it looks for as a whole.
-_MESSAGE_CHARACTERS: Final = 1000
-
-
 class PatternCounts:
     """What is known of one pattern.
 
@@ -155,7 +151,9 @@ class Counted:
 
 
 class PatternStatistics:
-    """Counts patterns. Its lock is held for well under a microsecond.
+    """Counts records seen and kept by pattern, for whoever sets the rates.
+
+    Its lock is held for well under a microsecond.
 
     Args:
         size: How many patterns are counted at most; records of further ones are in the
@@ -244,9 +242,12 @@ def report_of(
 
 def _example(message: str, redact: Callable[[str], str] | None) -> str:
     if redact is not None:
-        try:
-            message = redact(message)
-        except Exception:  # noqa: BLE001 - what could not be redacted does not leave the process
-            return ""
+        message = _redacted(message, redact)
     # A lone surrogate is no JSON.
     return message[:EXAMPLE_CHARACTERS].encode("utf-8", "replace").decode()
+
+
+def _redacted(message: str, redact: Callable[[str], str]) -> str:
+    with suppress(Exception):
+        return redact(message)
+    return ""  # what could not be redacted does not leave the process

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 MAX_POLICY_BYTES: Final = 1024 * 1024
 """Of a policy, in a file or from a server; about 20,000 patterns."""
 
+SHUTDOWN_SECONDS: Final = 2.0
+"""How long the end of a program waits for what is done last for a policy."""
+
+RATES_STAY: Final = "The sampling rates in use stay."
+"""What it means that a policy cannot be had."""
+
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _SERVER_FORM: Final = ("severity_rates", "global_rate")
 _FILE_FORM: Final = ("rates", "patterns")
@@ -159,11 +165,11 @@ def _kind(value: object) -> str:
     return "null" if value is None else type(value).__name__
 
 
-# What a sampler can follow: somebody who sets its rates while the program runs.
-
-
 class PolicySource(Protocol):
-    """A `PolicyFile`, a `PolicyServer`, or something like them. None of it raises or waits."""
+    """What a sampler can follow: it sets the rates while the program runs.
+
+    A `PolicyFile`, a `PolicyServer`, or something like them. None of it raises or waits.
+    """
 
     @property
     def wants_messages(self) -> bool:

@@ -6,12 +6,11 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from logwell_otel._diagnostics import warn
+from logwell_otel._diagnostics import Once, warn
+from logwell_otel._process import PerProcess, Worker
 from logwell_otel.errors import LogwellError
-from logwell_otel.sampling.background import SHUTDOWN_SECONDS, Background, PerProcess
-from logwell_otel.sampling.policy import MAX_POLICY_BYTES, Policy
+from logwell_otel.sampling.policy import MAX_POLICY_BYTES, RATES_STAY, SHUTDOWN_SECONDS, Policy
 from logwell_otel.sampling.rules import Volumes, invalid
-from logwell_otel.sampling.trouble import SaidOnce
 
 if TYPE_CHECKING:
     import os
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from logwell_otel.sampling.rules import SamplingRules
 
 THREAD_NAME: Final = "LogwellPolicyFile"
+_SECONDS_AFTER_FAILURE: Final = 60.0
 
 
 class PolicyFile:
@@ -51,12 +51,10 @@ class PolicyFile:
         self._path = Path(path)
         self._seconds = check_seconds
         self._volumes = Volumes() if volumes is None else volumes
-        self._trouble = SaidOnce(f"The sampling policy in {self._path}", say)
+        self._trouble = Once(f"The sampling policy in {self._path}", RATES_STAY, say)
         self._known: tuple[int, int, int] | None = None
         self._use: Callable[[SamplingRules], object] | None = None
-        self._background = PerProcess(
-            lambda: Background(THREAD_NAME, self.tick, lambda _seconds: None)
-        )
+        self._worker = PerProcess(self._new_worker)
 
     def feed(self, use: Callable[[SamplingRules], object]) -> None:
         """Read the file, and hand the rates to `use` now and whenever they change."""
@@ -66,7 +64,7 @@ class PolicyFile:
 
     def saw(self, message: str, *, kept: bool) -> None:  # noqa: ARG002 - the sampler's call
         """A decision was made: the thread that looks after the file may have to begin."""
-        self._background.get().ensure()
+        self._worker.get().start()
 
     def tick(self) -> float:
         """Look once; return the seconds until the next look."""
@@ -80,8 +78,17 @@ class PolicyFile:
         return self._seconds
 
     def shutdown(self, timeout: float = SHUTDOWN_SECONDS) -> None:
-        """End the thread. The rates in use stay."""
-        self._background.get().shutdown(timeout)
+        """End the thread. The rates in use stay.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
+        worker = self._worker.get()
+        worker.stop()
+        worker.join(timeout)
+
+    def _new_worker(self) -> Worker:
+        return Worker(THREAD_NAME, self.tick, after_failure=_SECONDS_AFTER_FAILURE)
 
     def _look(self) -> None:
         status = self._path.stat()
@@ -96,7 +103,7 @@ class PolicyFile:
         if len(text) > MAX_POLICY_BYTES:
             raise invalid(f"it is over {MAX_POLICY_BYTES} bytes")
         self._use(Policy.parse(text).rules(self._volumes))
-        self._trouble.ended("was read")
+        self._trouble.worked("was read")
 
     def __repr__(self) -> str:
         return f"<PolicyFile {self._path}>"

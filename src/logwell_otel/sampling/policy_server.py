@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote
 
-from logwell_otel._config.address import base_url, is_insecure
+import msgspec
+
+from logwell_otel._config.address import base_url, is_insecure, proxy_of, proxy_secrets
 from logwell_otel._config.secrets import BearerToken, token_problem
-from logwell_otel._diagnostics import warn
-from logwell_otel.errors import config_error
-from logwell_otel.sampling.background import SHUTDOWN_SECONDS, PerProcess
+from logwell_otel._diagnostics import Once, Secrets, warn
+from logwell_otel._http import Answer, HttpClient, NoAnswer
+from logwell_otel._process import PerProcess, Worker, at_exit
+from logwell_otel.errors import LogwellError, config_error
 from logwell_otel.sampling.patterns import PatternStatistics, report_of
-from logwell_otel.sampling.policy_client import PolicyCallError, PolicyClient
-from logwell_otel.sampling.policy_http import HttpxHttp
-from logwell_otel.sampling.policy_worker import PolicyWorker
+from logwell_otel.sampling.policy import MAX_POLICY_BYTES, RATES_STAY, SHUTDOWN_SECONDS, Policy
 from logwell_otel.sampling.rules import Volumes
-from logwell_otel.sampling.trouble import SaidOnce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from logwell_otel.sampling.policy_http import Http
     from logwell_otel.sampling.rules import SamplingRules
 
+THREAD_NAME: Final = "LogwellPolicyServer"
 FETCH_SECONDS: Final = 300.0
 REPORT_SECONDS: Final = 600.0
 
 _JITTER: Final = 0.1
+_SECONDS_AFTER_FAILURE: Final = 60.0
+_REFUSED: Final = (401, 403)
+
+
+class Request(Protocol):
+    """`HttpClient.request`, or something like it."""
+
+    def __call__(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float
+    ) -> Answer | NoAnswer:
+        """Make a request of `timeout` seconds in all. Never raises for an `Exception`."""
 
 
 class RedactsText(Protocol):
@@ -82,7 +95,7 @@ class PolicyServer:
         wall: Callable[[], float] = time.time,
         rng: Callable[[], float] = random.random,
         say: Callable[[str], None] = warn,
-        _http: Http | None = None,
+        _request: Request | None = None,
     ) -> None:
         try:
             self._url = base_url(url)
@@ -104,17 +117,18 @@ class PolicyServer:
         self.wants_messages = report
         """Whether errors must come with their messages: only for counting them."""
         self._volumes = Volumes(clock)
-        self._client = PolicyClient(
+        self._calls = _Calls(
             self._url,
             service=self._service,
             team_id=team_id,
-            http=_http or HttpxHttp(self._url),
+            request=_request or _client_to(self._url).request,
             token=self._token,
         )
-        self._fetching = SaidOnce(f"The sampling policy of {self._url}", say)
-        self._reporting = SaidOnce(f"The report of log patterns to {self._url}", say)
+        self._fetching = Once(f"The sampling policy of {self._url}", RATES_STAY, say)
+        self._reporting = Once(f"The report of log patterns to {self._url}", RATES_STAY, say)
         self._use: Callable[[SamplingRules], object] | None = None
-        self._worker = PerProcess(self._new_worker)
+        # A child counts for itself, and has a thread of its own.
+        self._polling = PerProcess(self._new_polling)
 
     def feed(self, use: Callable[[SamplingRules], object]) -> None:
         """Hand rates to `use` whenever there are new ones. Calls nobody yet."""
@@ -127,10 +141,10 @@ class PolicyServer:
 
     def saw(self, message: str, *, kept: bool) -> None:
         """A decision was made: count it, and begin if nothing was begun."""
-        worker = self._worker.get()
-        worker.background.ensure()
+        polling = self._polling.get()
+        polling.worker.start()
         if self.wants_messages:
-            worker.statistics.record(message, kept=kept)
+            polling.statistics.record(message, kept=kept)
 
     def shutdown(self, timeout: float = SHUTDOWN_SECONDS) -> None:
         """Report what was counted, and end the thread. The rates in use stay.
@@ -139,22 +153,22 @@ class PolicyServer:
             timeout: Seconds to wait at most.
         """
         self.wants_messages = False
-        self._worker.get().shutdown(timeout)
+        self._polling.get().shutdown(timeout)
 
     def tick(self) -> float:
         """Do what is due in this process; return the seconds until more is."""
-        return self._worker.get().tick()
+        return self._polling.get().tick()
 
     def fetch(self) -> None:
         """Fetch the policy now, in the calling thread, and use it."""
         try:
-            policy = self._client.fetch(self._timeout)
-        except PolicyCallError as error:
+            policy = self._calls.fetch(self._timeout)
+        except _CallError as error:
             self._fetching.failed(f"could not be had: {error}")
             return
         if policy is not None and self._use is not None:
             self._use(policy.rules(self._volumes))
-        self._fetching.ended("comes")
+        self._fetching.worked("comes")
 
     def report(self, statistics: PatternStatistics, timeout: float) -> None:
         """Report what was counted now, in the calling thread."""
@@ -169,16 +183,16 @@ class PolicyServer:
             redact=self._redact,
         )
         try:
-            self._client.report(report, min(timeout, self._timeout))
-        except PolicyCallError as error:
+            self._calls.report(report, min(timeout, self._timeout))
+        except _CallError as error:
             # After a time-out it may have arrived: counting twice is the smaller harm.
             statistics.put_back(counted)
             self._reporting.failed(f"failed: {error}")
             return
-        self._reporting.ended("goes through")
+        self._reporting.worked("goes through")
 
-    def _new_worker(self) -> PolicyWorker:
-        return PolicyWorker(
+    def _new_polling(self) -> _Polling:
+        return _Polling(
             self.fetch,
             self.report,
             statistics=PatternStatistics(wall=self._wall),
@@ -192,6 +206,214 @@ class PolicyServer:
 
     def __repr__(self) -> str:
         return f"<PolicyServer {self._url}, {self._service!r} of team {self._team_id}>"
+
+
+class _Polling:
+    """When a policy is fetched and patterns are reported: the thread of one process.
+
+    Args:
+        fetch: Fetches the policy.
+        report: Reports statistics, within so many seconds.
+        statistics: Counts.
+        clock: Seconds, monotonic.
+        until_fetch: Returns the seconds from one fetch to the next.
+        until_report: Likewise.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[], None],
+        report: Callable[[PatternStatistics, float], None],
+        *,
+        statistics: PatternStatistics,
+        clock: Callable[[], float],
+        until_fetch: Callable[[], float],
+        until_report: Callable[[], float],
+    ) -> None:
+        self.statistics = statistics
+        self.worker = Worker(
+            THREAD_NAME, self.tick, finish=self._finish, after_failure=_SECONDS_AFTER_FAILURE
+        )
+        self._fetch = fetch
+        self._report = report
+        self._clock = clock
+        self._until_fetch = until_fetch
+        self._until_report = until_report
+        self._fetch_at = -math.inf
+        self._report_at: float | None = None
+        self._seconds_to_finish = SHUTDOWN_SECONDS
+        at_exit(self._exit)
+
+    def tick(self) -> float:
+        """Do what is due; return the seconds until more is."""
+        if self._report_at is None:
+            self._report_at = self._clock() + self._until_report()
+        if self._clock() >= self._fetch_at:
+            # Set before, so that a call that fails unforeseen is not made again at once.
+            self._fetch_at = self._clock() + self._until_fetch()
+            self._fetch()
+        if self._clock() >= self._report_at:
+            self._report_at = self._clock() + self._until_report()
+            self._report(self.statistics, math.inf)
+        return max(0.0, min(self._fetch_at, self._report_at) - self._clock())
+
+    def shutdown(self, timeout: float) -> None:
+        """Report what was counted within `timeout` seconds, and end the thread."""
+        until = self._clock() + timeout
+        self._seconds_to_finish = timeout
+        self.worker.stop()
+        # At the end of a program the thread may have ended before the last records were
+        # decided, or could not be started any more.
+        if self.worker.join(timeout) and (left := until - self._clock()) > 0:
+            self._report(self.statistics, left)
+
+    def _finish(self) -> None:
+        self._report(self.statistics, self._seconds_to_finish)
+
+    def _exit(self) -> None:
+        if not self.worker.stopping:
+            self.shutdown(SHUTDOWN_SECONDS)
+
+
+class _CallError(Exception):
+    """A call was not answered as it should be. The text holds no secret and no answer."""
+
+
+class _Calls:
+    """A policy server's three calls, for one service of one team, by one thread at a time.
+
+    Args:
+        url: The server's base URL.
+        service: The service's name there.
+        team_id: The team's number there.
+        request: Makes the calls.
+        token: The bearer token, None for none. One from a file is read again when the
+            server refuses it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        service: str,
+        team_id: int,
+        request: Request,
+        token: BearerToken | None = None,
+    ) -> None:
+        name = quote(service, safe="")
+        self._policy_url = f"{url}/api/v1/policies/{name}?team_id={team_id}"
+        # The slash at the end matters: without it the server redirects.
+        self._services_url = f"{url}/api/v1/services/"
+        self._stats_url = f"{url}/api/v1/patterns/stats"
+        self._service = service
+        self._team_id = team_id
+        self._request = request
+        self._token = token
+        self._etag: str | None = None
+        self._version: int | None = None
+        self._registered = False
+
+    def fetch(self, timeout: float) -> Policy | None:
+        """Return the policy; None if it is the one that was returned last.
+
+        A service that the server does not know is registered, once: names are not unique
+        there, so that each further time would make another service of the same name.
+
+        Args:
+            timeout: Seconds, for each call.
+
+        Raises:
+            _CallError: There is none to be had.
+        """
+        answer = self._get(timeout)
+        if answer.status == 404 and not self._registered:
+            self.register(timeout)
+            answer = self._get(timeout)
+        if answer.status == 304 and self._etag is not None:
+            return None
+        if answer.status != 200:
+            raise _CallError(f"it answered {answer.status}")
+        try:
+            policy = Policy.parse(answer.body)
+        except LogwellError as error:
+            raise _CallError(f"it was refused: {error.message}") from None
+        self._etag = answer.headers.get("etag")
+        if policy.version is not None and policy.version == self._version:
+            return None
+        self._version = policy.version
+        return policy
+
+    def register(self, timeout: float) -> None:
+        """Register the service.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            _CallError: It was not.
+        """
+        body = {"team_id": self._team_id, "name": self._service}
+        answer = self._call("POST", self._services_url, timeout, body)
+        if not 200 <= answer.status < 300:
+            raise _CallError(f"it answered {answer.status} to the registration of the service")
+        self._registered = True
+
+    def report(self, report: dict[str, Any], timeout: float) -> None:
+        """Report pattern statistics.
+
+        Args:
+            report: The body.
+            timeout: Seconds.
+
+        Raises:
+            _CallError: They were not accepted.
+        """
+        answer = self._call("POST", self._stats_url, timeout, report)
+        if not 200 <= answer.status < 300:
+            raise _CallError(f"it answered {answer.status}")
+
+    def _get(self, timeout: float) -> Answer:
+        condition = {} if self._etag is None else {"If-None-Match": self._etag}
+        return self._call("GET", self._policy_url, timeout, None, condition)
+
+    def _call(
+        self,
+        method: str,
+        url: str,
+        timeout: float,
+        body: object,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        headers = dict(headers or {})
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        content = None if body is None else msgspec.json.encode(body)
+        answer = self._exchange(method, url, headers, content, timeout)
+        if answer.status in _REFUSED and self._token is not None and self._token.reload():
+            answer = self._exchange(method, url, headers, content, timeout)
+        return answer
+
+    def _exchange(
+        self, method: str, url: str, headers: dict[str, str], content: bytes | None, timeout: float
+    ) -> Answer:
+        secrets = Secrets()
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token.reveal()}"
+            secrets = Secrets([self._token.reveal()])
+        answer = self._request(method, url, headers, content, timeout)
+        if isinstance(answer, NoAnswer):
+            raise _CallError(f"no answer: {secrets.mask(answer.reason)}")
+        return answer
+
+
+def _client_to(url: str) -> HttpClient:
+    proxy = proxy_of(url)
+    return HttpClient(
+        proxy=None if proxy is None else proxy.reveal,
+        mask=Secrets(proxy_secrets()).mask,
+        keep_alive=False,
+        max_answer_bytes=MAX_POLICY_BYTES,
+    )
 
 
 def _token(bearer: object) -> BearerToken | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
@@ -85,11 +86,10 @@ def decide(sampler: Sampler, record: LogRecord) -> Decision | None:
 
     It fails for a record whose values cannot be read: such a record is better kept.
     """
-    try:
+    with suppress(Exception):  # bodies and attributes may be of anybody's types
         level = _severity_of(record).level
         return sampler.decide(level, message_of(record), record.trace_id or 0)
-    except Exception:  # noqa: BLE001 - bodies and attributes may be of anybody's types
-        return None
+    return None
 
 
 def message_of(record: LogRecord) -> str:
@@ -117,6 +117,3 @@ def with_rate(attributes: Mapping[str, Any] | None, rate: float) -> Mapping[str,
     bounded = BoundedAttributes(attributes=rated, immutable=False, extended_attributes=True)
     bounded.dropped = dropped
     return bounded
-
-
-# The sampler in front of a standard-library handler: a file, a console, anybody's.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._config import settings
 from logwell_otel._wire import LEVELS
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 from logwell_otel.sampling.signature import client_signature, server_signature
@@ -17,11 +17,27 @@ if TYPE_CHECKING:
 DEFAULT_RATES: Final = {"debug": 0.05, "info": 0.2, "warn": 0.5, "error": 1.0, "fatal": 1.0}
 """What is kept of each level when sampling is on and nothing else is said."""
 
-_ALIASES = {"trace": "debug", "warning": "warn", "critical": "fatal"}
-_ERRORS = ("error", "fatal")
-_FOREIGN_LENGTH = 32
-_MAX_KNOWN = 2048
-_MAX_KNOWN_LENGTH = 256
+UNUSUAL_TIMES: Final = 3.0
+"""A minute's volume is unusual when it is more than this times the average."""
+
+UNUSUAL_LEAST: Final = 20
+"""Records a minute under which nothing is unusual: three instead of one is no anomaly."""
+
+HISTORY_MINUTES: Final = 5
+"""Minutes of a pattern that must be known before anything is."""
+
+AVERAGE_WEIGHT: Final = 0.05
+"""Of the latest minute in the average: a lasting new volume is usual after some 8 minutes."""
+
+MINUTE: Final = 60.0
+
+_MAX_PATTERNS: Final = 10_000
+
+_ERRORS: Final[tuple[str, ...]] = ("error", "fatal")
+_COMPATIBLE_LENGTH: Final = 32
+"""Hexadecimal digits of a policy server's signatures; our own have 16."""
+_MAX_KNOWN: Final = 2048
+_MAX_KNOWN_LENGTH: Final = 256
 
 
 class SamplingRules:
@@ -67,8 +83,8 @@ class SamplingRules:
                         f"sampling rates[{level!r}] is {self.rates[level]}: errors are kept "
                         "whole; to drop some of them on purpose set sample_errors=True"
                     )
-        self._has_foreign = any(len(key) == _FOREIGN_LENGTH for key in self.pattern_rates)
-        self._foreign_rates: dict[str, float | None] = {}
+        self._has_compatible = any(len(key) == _COMPATIBLE_LENGTH for key in self.pattern_rates)
+        self._compatible_rates: dict[str, float | None] = {}
 
     def is_always_kept(self, level: str) -> bool:
         """Tell whether records of a level are kept whatever their message is."""
@@ -86,23 +102,23 @@ class SamplingRules:
             return 1.0
         if self.pattern_rates:
             rate = self.pattern_rates.get(signature)
-            if rate is None and self._has_foreign:
-                rate = self._foreign_rate(message)
+            if rate is None and self._has_compatible:
+                rate = self._compatible_rate(message)
             if rate is not None:
                 return rate
         return self.rates.get(level, self.fallback_rate)
 
-    def _foreign_rate(self, message: str) -> float | None:
+    def _compatible_rate(self, message: str) -> float | None:
         try:
-            return self._foreign_rates[message]
+            return self._compatible_rates[message]
         except KeyError:
             rate = self.pattern_rates.get(client_signature(message))
             if rate is None:
                 rate = self.pattern_rates.get(server_signature(message))
         if len(message) <= _MAX_KNOWN_LENGTH:
-            if len(self._foreign_rates) >= _MAX_KNOWN:
-                self._foreign_rates.clear()
-            self._foreign_rates[message] = rate
+            if len(self._compatible_rates) >= _MAX_KNOWN:
+                self._compatible_rates.clear()
+            self._compatible_rates[message] = rate
         return rate
 
 
@@ -116,9 +132,8 @@ def by_level(rates: Mapping[str, float]) -> dict[str, float]:
 
 
 def _level(name: object) -> str:
-    level = str(name).strip().lower()
-    level = _ALIASES.get(level, level)
-    if level not in LEVELS:
+    level = settings.RATE_LEVELS.get(str(name).strip().lower())
+    if level is None:
         raise invalid(f"sampling rates[{name!r}]: no level of that name; {', '.join(LEVELS)} are")
     return level
 
@@ -134,53 +149,20 @@ def invalid(message: str) -> LogwellError:
     return LogwellError(message, LogwellErrorCode.INVALID_CONFIG)
 
 
-# Rates as people write them on a command line or in a variable: `info=0.2,debug=0.05`.
-
-
 def rates_of(text: str) -> dict[str, float]:
-    """Return rates by level. White space does not matter, nor does a comma at the end.
+    """Return the rates that people write as `info=0.2,debug=0.05`, by level.
+
+    White space does not matter, nor does a comma at the end.
 
     Raises:
         LogwellError: `INVALID_CONFIG`: a part is not `level=number`, a name is no level, or
             a level is there twice. Whether the number is a rate is for `SamplingRules`.
     """
-    rates: dict[str, float] = {}
-    for part in filter(None, map(str.strip, text.split(","))):
-        name, equals, value = part.partition("=")
-        try:
-            if not equals:
-                raise ValueError
-            ((level, rate),) = by_level({name: float(value)}).items()
-        except ValueError:
-            raise invalid(
-                f"sampling rates are written as info=0.2,debug=0.05, not as {part[:40]!r}"
-            ) from None
-        if level in rates:
-            raise invalid(f"sampling rates name {level} twice")
-        rates[level] = rate
-    return rates
-
-
-MINUTE: Final = 60.0
-
-
-UNUSUAL_TIMES: Final = 3.0
-"""A minute's volume is unusual when it is more than this times the average."""
-
-
-UNUSUAL_LEAST: Final = 20
-"""Records a minute under which nothing is unusual: three instead of one is no anomaly."""
-
-
-HISTORY_MINUTES: Final = 5
-"""Minutes of a pattern that must be known before anything is."""
-
-
-AVERAGE_WEIGHT: Final = 0.05
-"""Of the latest minute in the average: a lasting new volume is usual after some 8 minutes."""
-
-
-_MAX_PATTERNS: Final = 10_000
+    try:
+        return settings.rates_of(text)
+    except ValueError as error:
+        problem = str(error)
+    raise invalid(f"sampling rates are written as info=0.2,debug=0.05; found {problem}")
 
 
 class _Volume:

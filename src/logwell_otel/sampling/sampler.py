@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from opentelemetry import trace
 
+from logwell_otel._process import PerProcess
 from logwell_otel._wire import RATE_ATTRIBUTE
-from logwell_otel.sampling.background import SHUTDOWN_SECONDS, PerProcess
 from logwell_otel.sampling.patterns import Patterns
+from logwell_otel.sampling.policy import SHUTDOWN_SECONDS
 from logwell_otel.sampling.rules import DEFAULT_RATES, SamplingRules, by_level, invalid
 from logwell_otel.sampling.signature import signature
 
@@ -213,9 +214,6 @@ def _count(setting: str, number: object) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise invalid(f"sampling {setting} must be a whole number of at least 1, not {number!r}")
     return number
-
-
-# A pattern that suddenly comes far more often than it used to is looked at more closely.
 
 
 class SamplingFilter(logging.Filter):

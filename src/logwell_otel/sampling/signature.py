@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from hashlib import blake2b
 
 MAX_MESSAGE = 1024
 """Characters of a message that count."""
@@ -87,7 +86,7 @@ class _Digests(dict[str, str]):
     """The digest of a pattern."""
 
     def __missing__(self, text: str) -> str:
-        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
         if len(text) <= _MAX_KNOWN_LENGTH:
             if len(self) >= _MAX_KNOWN:
                 self.clear()
@@ -149,24 +148,22 @@ def _rewrite(word: str) -> str:
     return _NUMBER.sub("<n>", word)
 
 
-# The two signature algorithms a policy server's patterns may be keyed by.
-#
-# They are another project's (LipService): what they do is given, oddities included, down to
-# the order of the replacements. Passes that cannot match are left out, and the e-mail
-# pattern, whose own form takes quadratic time, is matched from its @ outwards; the result is
-# the same. Test vectors: `tests/data/foreign_signature_vectors.json`.
+# The two compatible signatures, which a policy server's patterns may be keyed by. They are
+# another project's (LipService): what they do is given, oddities included, down to the order
+# of the replacements. Passes that cannot match are left out, and the e-mail pattern, whose own
+# form takes quadratic time, is matched from its @ outwards; the result is the same. Test
+# vectors: `tests/data/foreign_signature_vectors.json`.
 
-
-_UUID_FOREIGN = re.compile(
+_COMPATIBLE_UUID = re.compile(
     r"[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}", re.IGNORECASE
 )
-_HEX_ID_FOREIGN = re.compile(r"\b[a-f0-9]{32,}\b", re.IGNORECASE)
+_COMPATIBLE_HEX_ID = re.compile(r"\b[a-f0-9]{32,}\b", re.IGNORECASE)
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}")
-_DATE_FOREIGN = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
-_TIME_FOREIGN = re.compile(r"\b\d{2}:\d{2}:\d{2}\b")
+_COMPATIBLE_DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
+_COMPATIBLE_TIME = re.compile(r"\b\d{2}:\d{2}:\d{2}\b")
 _IP = re.compile(r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b")
 _URL = re.compile(r"https?://[^\s]+")
-_NUMBER_FOREIGN = re.compile(r"\b\d+\b")
+_COMPATIBLE_NUMBER = re.compile(r"\b\d+\b")
 _DIGITS = re.compile(r"\d+")
 _SPACE = re.compile(r"\s+")
 _DRIVE_PATH = re.compile(r"[a-z]:\\[^\s]+")
@@ -181,20 +178,20 @@ def client_signature(message: str) -> str:
     """Return the signature as the policy server's clients compute it: 32 hex digits."""
     text = message
     if "-" in text:
-        text = _UUID_FOREIGN.sub("UUID", text)
-    text = _HEX_ID_FOREIGN.sub("HEXID", text)
+        text = _COMPATIBLE_UUID.sub("UUID", text)
+    text = _COMPATIBLE_HEX_ID.sub("HEXID", text)
     if "-" in text:
         text = _TIMESTAMP.sub("TIMESTAMP", text)
-        text = _DATE_FOREIGN.sub("DATE", text)
+        text = _COMPATIBLE_DATE.sub("DATE", text)
     if ":" in text:
-        text = _TIME_FOREIGN.sub("TIME", text)
+        text = _COMPATIBLE_TIME.sub("TIME", text)
     if "." in text:
         text = _IP.sub("IP", text)
     if "@" in text:
         text = _replace_emails(text)
     if "://" in text:
         text = _URL.sub("URL", text)
-    text = _NUMBER_FOREIGN.sub("N", text)
+    text = _COMPATIBLE_NUMBER.sub("N", text)
     return _md5(_SPACE.sub(" ", text).strip())
 
 
@@ -206,7 +203,7 @@ def server_signature(message: str) -> str:
     # Numbers are gone by now: dates, times and addresses have become `N-N-N` and the like,
     # and only a UUID of nothing but letters would still be one.
     if "-" in text:
-        text = _UUID_FOREIGN.sub("UUID", text)
+        text = _COMPATIBLE_UUID.sub("UUID", text)
     text = _DRIVE_PATH.sub("PATH", text)
     text = _PATH.sub("PATH", text)
     return _md5(_SPACE.sub(" ", text))

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from check_support import Stub, clean_environment
-from logwell_otel.devserver import DevServer
+from support.check import Stub, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,12 +13,6 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     clean_environment(monkeypatch)
-
-
-@pytest.fixture
-def receiver() -> Iterator[DevServer]:
-    with DevServer() as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from check_support import only, results
+from support.check import only, results
 
 if TYPE_CHECKING:
-    from check_support import Stub
+    from support.check import Stub
 
 NOON = 1_795_003_200.0
 DATE = "Wed, 18 Nov 2026 12:00:00 GMT"

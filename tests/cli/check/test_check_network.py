@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from check_support import closed_port, only, results
 from logwell_otel._config.options import Config
 from logwell_otel.cli.check import network
 from logwell_otel.cli.check.network import Route, route_of
+from support.check import only, results
+from support.server import free_port
 
 if TYPE_CHECKING:
-    from check_support import Stub
+    from support.check import Stub
 
 
 def route(host: str = "logs.example.com", port: int = 443) -> Route:
@@ -57,7 +58,7 @@ def test_a_name_that_is_none() -> None:
 
 
 def test_the_second_address_answers(stub: Stub) -> None:
-    closed = closed_port()
+    closed = free_port()
     addresses = [info("127.0.0.1", closed), info("127.0.0.1", stub.port)]
     assert line(network.connect(route(port=stub.port), addresses, 5.0)) == (
         f"warning connected to logs.example.com port {stub.port} at 127.0.0.1, but not at "
@@ -102,8 +103,9 @@ def test_no_connection(error: OSError, said: str, monkeypatch: pytest.MonkeyPatc
     assert line(network.connect(route(), [info("192.0.2.1")], 5.0)) == said
 
 
+@pytest.mark.socket
 def test_an_address_in_brackets() -> None:
-    port = closed_port()
+    port = free_port()
     found = results(f"http://[::1]:{port}")
     assert only(found, "DNS") == "pass DNS: ::1 is an address, there is no name to look up"
     assert only(found, "TCP").startswith("fail TCP: ")

@@ -7,19 +7,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from check_support import UP, closed_port, results
 from logwell_otel.cli import main
 from logwell_otel.cli.check.network import EXPIRES_SOON_DAYS
 from logwell_otel.cli.check.server import CLOCK_SECONDS
 from logwell_otel.cli.check.startup import TIMEOUT
 from logwell_otel.cli.spool import PATIENCE
+from support.check import UP, results
+from support.server import free_port
 
 DOCS = Path(__file__).parents[3] / "docs"
 
 
+@pytest.mark.socket
 def test_every_step_is_explained() -> None:
     environ = {"OTEL_LOGS_EXPORTER": "logwell", "LOGWELL_STRAY": "x"}
-    url = f"http://127.0.0.1:{closed_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     strange = msgspec.structs.replace(UP, said=["strange"])
     found = results(
         url, environ=environ, spool_dir="spool", dependencies={"start": lambda *_: strange}

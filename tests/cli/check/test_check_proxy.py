@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from check_support import ConnectProxy, Stub, certificate, closed_port, only, results
 from logwell_otel.cli.check.run import Check, CheckDependencies
+from support.certificates import certificate
+from support.check import Stub, only, results
+from support.server import ConnectProxy, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.socket
 
 KEY = "lw_" + "k" * 32
 # base64 of user:pa ss
@@ -116,7 +120,7 @@ def test_one_that_is_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_that_nobody_listens_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = closed_port()
+    port = free_port()
     environ = environ_of(monkeypatch, HTTPS_PROXY=f"http://127.0.0.1:{port}")
     assert only(results("https://logs.example.com", environ=environ), "TCP") == (
         f"fail TCP: nothing listens at the proxy 127.0.0.1 port {port} (127.0.0.1: connection "

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from check_support import JSON, KEY, ConnectProxy, Stub, results
 from logwell_otel.cli.check import report
 from logwell_otel.cli.check.run import Check, CheckDependencies
 from logwell_otel.cli.terminal import printable
+from support.check import JSON, KEY, Stub, results
+from support.server import ConnectProxy
 
 if TYPE_CHECKING:
-    from check_support import Reply
     from logwell_otel.cli.check.report import Result
+    from support.check import Reply
 
 HEADER = "header-hush"
 PASSWORD = "proxy-hush"
@@ -53,6 +54,7 @@ def test_a_server_that_sends_secrets_back(
     assert stub.requests[-1][2]["x-secret"] == HEADER
 
 
+@pytest.mark.socket
 @pytest.mark.parametrize("status", ["407 no proxy-hush", "500 x"])
 def test_a_proxy_that_sends_its_password_back(status: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with ConnectProxy(status) as proxy:

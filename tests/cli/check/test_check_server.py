@@ -7,24 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from check_support import (
-    HTML,
-    JSON,
-    KEY_UNKNOWN,
-    PAGE,
-    Stub,
-    certificate,
-    closed_port,
-    only,
-    results,
-    server_lines,
-)
 from logwell_otel.cli.check.server import MESSAGE
+from support.certificates import certificate
+from support.check import HTML, JSON, KEY_UNKNOWN, PAGE, Stub, only, results, server_lines
+from support.server import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from logwell_otel.devserver import DevServer
+
+pytestmark = pytest.mark.socket
 
 ENDPOINT = "endpoint (LOGWELL_ENDPOINT)"
 
@@ -46,7 +39,7 @@ def healthy(receiver: DevServer) -> list[str]:
         *reached(receiver.port),
         (
             "pass Health: healthy, database connected, version 1.1.3 (logwell-otel development "
-            "receiver)"
+            "server)"
         ),
     ]
 
@@ -77,7 +70,7 @@ def test_a_good_server_that_is_to_store_nothing(receiver: DevServer) -> None:
 
 
 def test_nothing_listens() -> None:
-    port = closed_port()
+    port = free_port()
     assert server_lines(results(f"http://127.0.0.1:{port}")) == [
         "pass DNS: 127.0.0.1 is an address, there is no name to look up",
         (

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from check_support import KEY, lines, only, results
 from logwell_otel.cli.check.run import Check, CheckDependencies
 from logwell_otel.cli.check.settings import names
+from support.check import KEY, lines, only, results
 
 if TYPE_CHECKING:
     from pathlib import Path

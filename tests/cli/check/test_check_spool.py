@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from check_support import closed_port, only, results
 from logwell_otel._buffer.spool import Spool
+from logwell_otel._encoding.chunk import Chunk
 from logwell_otel.cli.check import settings
 from logwell_otel.cli.check.report import Status
 from logwell_otel.cli.check.settings import spool_directory
+from support.check import only, results
+from support.server import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -19,9 +21,10 @@ def _tmp_is_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "_emptied_at_restart", lambda _: False)
 
 
+@pytest.mark.socket
 def test_one_that_is_not_there_yet(tmp_path: Path) -> None:
     directory = tmp_path / "a" / "spool"
-    found = results(f"http://127.0.0.1:{closed_port()}", spool_dir=str(directory))
+    found = results(f"http://127.0.0.1:{free_port()}", spool_dir=str(directory))
     assert only(found, "Spool") == (
         f"pass Spool: {directory} does not exist yet, and will be created"
     )
@@ -29,8 +32,10 @@ def test_one_that_is_not_there_yet(tmp_path: Path) -> None:
 
 
 def test_one_with_entries(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", endpoint="https://a.example", service="shop")
-    spool.store([b'{"level":"info","message":"1"}'] * 3)
+    spool = Spool(
+        tmp_path / "spool", endpoint="https://a.example", service="shop", project=lambda: "p"
+    )
+    spool.store([Chunk.of_entries([b'{"level":"info","message":"1"}'] * 3)])
     spool.close()
     before = sorted(tmp_path.rglob("*"))
     finding = spool_directory(tmp_path / "spool")

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from check_support import KEY, UP
 from logwell_otel._config.options import Config
 from logwell_otel.cli.check import probe, startup
 from logwell_otel.cli.check.probe import Handler, Problem, Start
+from support.check import KEY, UP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

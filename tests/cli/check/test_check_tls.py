@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from check_support import Stub, authority, certificate, only, results
+from support.certificates import authority, certificate
+from support.check import Stub, only, results
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.socket
 
 FILE = "certificate_file (LOGWELL_CERTIFICATE_FILE)"
 DAY = 86_400.0

@@ -2,31 +2,7 @@
 
 from __future__ import annotations
 
-from logwell_otel._buffer.spool.counters import SpoolCounters
-from logwell_otel._buffer.spool.disk import Disk
-from logwell_otel._buffer.spool.errors import SpoolError, SpoolWriteError
-from logwell_otel._buffer.spool.report import (
-    InstanceReport,
-    PoolReport,
-    PurgeReport,
-    list_spools,
-    purge,
-)
-from logwell_otel._buffer.spool.store import DEFAULT_MAX_AGE, DEFAULT_MAX_BYTES, Spool
-from logwell_otel._encoding.chunk import SpooledChunk
+from logwell_otel._buffer.spool.errors import SpoolDiskError, SpoolError
+from logwell_otel._buffer.spool.store import Change, Spool
 
-__all__ = [
-    "DEFAULT_MAX_AGE",
-    "DEFAULT_MAX_BYTES",
-    "Disk",
-    "InstanceReport",
-    "PoolReport",
-    "PurgeReport",
-    "Spool",
-    "SpoolCounters",
-    "SpoolError",
-    "SpoolWriteError",
-    "SpooledChunk",
-    "list_spools",
-    "purge",
-]
+__all__ = ["Change", "Spool", "SpoolDiskError", "SpoolError"]

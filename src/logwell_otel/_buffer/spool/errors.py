@@ -7,11 +7,9 @@ class SpoolError(Exception):
     """The spool directory cannot be used as it is; the message says what to do."""
 
 
-class SpoolWriteError(SpoolError):
-    """Entries could not be written just now; nothing of them was kept.
+class SpoolDiskError(SpoolError):
+    """The disk said no just now: full, read-only, no permission, an error of the device.
 
-    A full disk, a file system gone read-only, permissions taken away. The
-    caller still owns the entries. The next `Spool.store` tries afresh, so
-    trouble that passes needs no new spool. The `OSError`, where there was one,
-    is the `__cause__`.
+    Nothing of what was asked for was done. The next call tries afresh. The error of SQLite
+    or of the operating system is the `__cause__`.
     """

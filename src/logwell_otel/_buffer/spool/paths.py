@@ -1,4 +1,4 @@
-"""Which directory a spool uses, and whether it is safe to."""
+"""Where a spool's files lie, what they are called, and whether it is safe to use them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,17 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 from logwell_otel._buffer.spool.errors import SpoolError
 
-ABOUT = "pool.json"
-"""Names a pool's endpoint and service for people; delivery never reads it."""
-
-
-class About(msgspec.Struct):
-    """What `pool.json` says. Never the API key: that is not written at all."""
-
-    endpoint: str
-    service: str
+_DATABASE: Final = re.compile(r"[a-z0-9.-]*-[0-9a-f]{12}\.db")
+_NETWORK: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs"}
+)
 
 
 def canonical_endpoint(endpoint: str) -> str:
@@ -55,11 +51,11 @@ def canonical_service(service: str) -> str:
 
 
 def pool_name(endpoint: str, service: str) -> str:
-    """Returns the directory name shared by all processes of `service` at `endpoint`.
+    """Returns the name of the database shared by all processes of `service` at `endpoint`.
 
     Readable first, then a hash, so that two names that look alike stay apart.
     The same from one start to the next, and not dependent on the key: keys are
-    rotated, and entries must find their way after that.
+    rotated, and entries must be found after that. Each row says which project it is for.
     """
     endpoint, service = canonical_endpoint(endpoint), canonical_service(service)
     host = urlsplit(endpoint).netloc
@@ -68,9 +64,23 @@ def pool_name(endpoint: str, service: str) -> str:
     return f"{slug}-{digest}"
 
 
-def is_pool_name(name: str) -> bool:
-    """Whether a directory's name is one that `pool_name` gives."""
-    return re.fullmatch(r"[a-z0-9.-]*-[0-9a-f]{12}", name) is not None
+def project_name(key: str) -> str:
+    """What a project is known by on disk: a hash of its key, which itself is never written."""
+    return hashlib.sha256(b"logwell-otel spool " + key.encode()).hexdigest()[:16]
+
+
+def databases(directory: str | os.PathLike[str]) -> list[Path]:
+    """The databases in a spool directory, by name; other files are not ours.
+
+    Raises:
+        SpoolError: There is no such directory, or it cannot be read.
+    """
+    root = Path(os.path.realpath(directory))
+    try:
+        names = sorted(path.name for path in root.iterdir())
+    except OSError as error:
+        raise SpoolError(f"{directory} cannot be read: {error.strerror}.") from error
+    return [root / name for name in names if _DATABASE.fullmatch(name)]
 
 
 def emptied_at_restart(directory: Path) -> bool:
@@ -114,35 +124,51 @@ def prepare_root(directory: str | os.PathLike[str]) -> Path:
     return root
 
 
-def prepare_below(path: Path) -> None:
-    """Creates a directory of the spool's own with mode 0700, or checks it.
+def check_file(path: Path) -> os.stat_result:
+    """Checks a file of the spool's own, and closes it to all but its owner.
 
-    One that has become accessible to its group is closed again: kubelet opens
-    all that a volume with an `fsGroup` holds, at every mount, and refusing
-    would strand the entries in it.
+    kubelet opens all that a volume with an `fsGroup` holds to a group, at every mount, and
+    refusing would strand the entries in it.
 
     Raises:
-        SpoolError: It is a symbolic link, no directory, somebody else's or
-            writable by everybody.
-        OSError: The disk says no.
+        SpoolError: It is a symbolic link, no plain file or somebody else's.
+        OSError: It does not exist, or the disk says no.
     """
-    try:
-        path.mkdir(mode=0o700)
-        return
-    except FileExistsError:
-        status = os.lstat(path)
-    _check(path, status)
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
+        raise SpoolError(
+            f"{path} is a symbolic link; a spool follows none below its directory, because what"
+            " it writes and deletes could then be anywhere. Remove the link."
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise SpoolError(f"{path} is not a file: remove it or name another spool directory.")
+    if not owner_is_us(status):
+        raise SpoolError(
+            f"{path} belongs to user id {status.st_uid}, not to {os.geteuid()}, who runs this"
+            " process: change its owner, or name another spool directory."
+        )
     if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
-        path.chmod(0o700)
+        path.chmod(0o600)
+    return status
 
 
-def is_safe(path: Path) -> bool:
-    """Whether `path` is a directory of ours that `prepare_below` would accept."""
+def network_file_system(directory: Path) -> str | None:
+    """The kind of network file system `directory` lies on, None for a local one.
+
+    Known on Linux only. SQLite's write-ahead log is shared memory between processes, which
+    such file systems do not share between hosts.
+    """
+    status = directory.stat()
+    device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
     try:
-        _check(path, os.lstat(path))
-    except (SpoolError, OSError):
-        return False
-    return True
+        mounts = Path("/proc/self/mountinfo").read_text(errors="replace")
+    except OSError:
+        return None
+    for line in mounts.splitlines():
+        fields, _, kind = line.partition(" - ")
+        if fields.split()[2:3] == [device] and (name := kind.split(" ")[0]) in _NETWORK:
+            return name
+    return None
 
 
 def owner_is_us(status: os.stat_result) -> bool:
@@ -152,11 +178,6 @@ def owner_is_us(status: os.stat_result) -> bool:
 
 
 def _check(path: Path, status: os.stat_result) -> None:
-    if stat.S_ISLNK(status.st_mode):
-        raise SpoolError(
-            f"{path} is a symbolic link; a spool follows none below its directory, because what"
-            " it writes and deletes could then be anywhere. Remove the link."
-        )
     if not stat.S_ISDIR(status.st_mode):
         raise SpoolError(f"{path} is not a directory: remove it or name another spool directory.")
     if sys.platform != "win32":

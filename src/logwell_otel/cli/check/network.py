@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from logwell_otel._config.address import PORTS
-from logwell_otel._http import tls_context
+from logwell_otel._delivery.engine import tls_files
+from logwell_otel._http import tls_context, usual_tls_context
 from logwell_otel.cli.check.report import Finding, Setting, failed, passed, skipped, warning
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def handshake(config: Config, route: Route, now: float) -> Finding:
             f"not looked at through a proxy of the kind {route.proxy.scheme}://: see next"
         )
     try:
-        context = tls_context(config) or _default_context()
+        context = tls_context(tls_files(config)) or usual_tls_context()
     except (OSError, ValueError) as error:
         return failed(
             f"the certificate files cannot be used ({_short(error)})",
@@ -263,12 +264,6 @@ def _without_tls(config: Config) -> Finding:
             f"Use https:// in {_ENDPOINT} where the way to the server is not your own.",
         )
     return passed("not used on this machine: the endpoint is http://")
-
-
-def _default_context() -> ssl.SSLContext:
-    import httpx  # noqa: PLC0415 - only where it is needed: it takes a while to import
-
-    return httpx.create_ssl_context()
 
 
 def _without_handshake(error: Exception, route: Route, config: Config) -> Finding:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from logwell_otel._config.options import service_from_environment
+from logwell_otel._delivery.engine import transport_to
 from logwell_otel._delivery.response import Action, Outcome, outcome_of, quoted
-from logwell_otel._http import Answer, HttpxTransport, NoAnswer
+from logwell_otel._http import Answer, NoAnswer
 from logwell_otel._wire import LogEntry
 from logwell_otel.cli.check.report import Finding, failed, passed, skipped, warning
 
@@ -32,7 +33,7 @@ _NOTHING: Final = b"[]"
 """Answered 400 `validation_error` once the key was checked; stores nothing."""
 
 
-class _Health(msgspec.Struct):
+class _HealthAnswer(msgspec.Struct):
     """The server's health answer, as far as it is shown."""
 
     status: str
@@ -40,7 +41,7 @@ class _Health(msgspec.Struct):
     version: str = "unknown"
 
 
-_HEALTH: Final = msgspec.json.Decoder(_Health)
+_HEALTH: Final = msgspec.json.Decoder(_HealthAnswer)
 
 
 class ServerAnswers:
@@ -54,7 +55,7 @@ class ServerAnswers:
     def __init__(self, config: Config, wall: Callable[[], float] = time.time) -> None:
         self._config = config
         self._wall = wall
-        self._transport = HttpxTransport(config)
+        self._transport = transport_to(config)
         self._key_answer: Answer | NoAnswer | None = None  # asked for once
         self._date: str | None = None
         self._dated_at = 0.0
@@ -178,7 +179,7 @@ def _problem(outcome: Outcome) -> str:
     return outcome.problem[:1].lower() + outcome.problem[1:]
 
 
-def _health_of(answer: Answer) -> _Health | None:
+def _health_of(answer: Answer) -> _HealthAnswer | None:
     try:
         health = _HEALTH.decode(answer.body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

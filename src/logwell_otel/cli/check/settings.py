@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from logwell_otel._buffer.spool import SpoolError, list_spools, paths
+from logwell_otel._buffer.spool import SpoolError, paths
 from logwell_otel._config.options import Config
 from logwell_otel._config.settings import from_file, variable_of
 from logwell_otel._diagnostics import hide_keys
 from logwell_otel.cli.check.report import Finding, Setting, failed, passed, warning
+from logwell_otel.cli.pools import list_spools
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -35,7 +35,7 @@ _VERSIONS: Final = (
     "opentelemetry-instrumentation",
     _LOGGING,
     "opentelemetry-distro",
-    "httpx",
+    "httpcore",
 )
 _ZERO_CODE: Final = "Run pip install 'logwell-otel[zero-code]'."
 _INSTALL: Final = f"Run pip install '{_LOGGING}>=0.61b0' (it comes with logwell-otel[zero-code])."

@@ -1,0 +1,91 @@
+"""What people may give as settings, for the type checker: `sevice=` is an error in their editor.
+
+Nothing here is needed while a program runs, so that nothing imports it but type checkers.
+What each setting means and how it is checked stands in `options`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypedDict
+
+from logwell_otel._wire import LogEntry
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+
+    from opentelemetry.metrics import MeterProvider
+
+    from logwell_otel.errors import ErrorCallback, FlushCallback
+
+
+BeforeSend = Callable[[LogEntry], LogEntry | None]
+
+
+class Redacts(Protocol):
+    """What `redact=` takes besides True: `redaction.Redactor`, or something like it."""
+
+    def redact_entry(self, entry: LogEntry) -> LogEntry:
+        """The entry without what must not leave the process."""
+
+
+class Decides(Protocol):
+    """What a sampler decides: `sampling.Decision`."""
+
+    @property
+    def keep(self) -> bool:
+        """True if the record goes on."""
+
+    @property
+    def rate(self) -> float:
+        """It stands for `1 / rate` records."""
+
+
+class Samples(Protocol):
+    """What `sampler=` takes: `sampling.Sampler`, or something like it."""
+
+    def decide(self, level: str, message: str, trace_id: int = 0) -> Decides:
+        """Decide about one record."""
+
+    def always_keeps(self, level: str) -> bool:
+        """Whether records of a level are kept without a look at the message."""
+
+
+class PipelineOptions(TypedDict, total=False):
+    """Keyword arguments of `configure()` that it passes on: all but `level`, its own there."""
+
+    api_key_file: str | os.PathLike[str] | None
+    service: str | None
+    headers: Mapping[str, str] | str | None
+    timeout: float | None
+    certificate_file: str | os.PathLike[str] | None
+    client_certificate_file: str | os.PathLike[str] | None
+    client_key_file: str | os.PathLike[str] | None
+    source_location: bool | None
+    max_queue_bytes: int | None
+    requests_per_minute: float | None
+    requests_per_hour: float | None
+    spool_dir: str | os.PathLike[str] | None
+    spool_max_bytes: int | None
+    spool_max_age: float | None
+    sampling: bool | None
+    sample_rates: Mapping[str, float] | str | None
+    sampling_policy: str | os.PathLike[str] | None
+    sampling_team_id: int | None
+    sampling_token: str | None
+    sampling_token_file: str | os.PathLike[str] | None
+    sampler: Samples | None
+    redact: bool | Redacts | None
+    redact_keys: Iterable[str] | None
+    redact_allow: Iterable[str] | None
+    before_send: BeforeSend | None
+    on_error: ErrorCallback | None
+    on_flush: FlushCallback | None
+    meter_provider: MeterProvider | None
+
+
+class ExporterOptions(PipelineOptions, total=False):
+    """Keyword arguments of `LogwellLogExporter`; `endpoint` and `api_key` stand before them."""
+
+    level: str | None

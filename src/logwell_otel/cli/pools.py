@@ -1,0 +1,198 @@
+"""What lies in a spool directory, for people, and clearing it."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from logwell_otel._buffer.spool import owner as owners
+from logwell_otel._buffer.spool import paths
+from logwell_otel._buffer.spool.errors import SpoolError
+from logwell_otel._buffer.spool.store import BUSY_SECONDS, check_sqlite
+
+try:
+    import sqlite3
+except ImportError:  # a Python built without it, which `check_sqlite` says
+    sqlite3 = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class OwnerReport:
+    """What one process keeps for one project, or has left.
+
+    Attributes:
+        token: The process' token.
+        project: The project, by the hash of its key.
+        alive: True if the process lives, or that cannot be found out.
+        entries: Entries to be delivered.
+        bytes: Their bytes.
+        oldest: When the oldest was stored, in seconds since 1970.
+    """
+
+    token: str
+    project: str
+    alive: bool
+    entries: int
+    bytes: int
+    oldest: float
+
+
+@dataclass(frozen=True)
+class PoolReport:
+    """What is kept for one endpoint and service.
+
+    Attributes:
+        path: The database.
+        endpoint: The server's URL, None if the database cannot be read.
+        service: The service name, likewise.
+        owners: One for each process and project that has entries here.
+        damaged: Bytes of a damaged database that was set aside, 0 without one.
+        problem: Why the database cannot be read, None if it can be.
+    """
+
+    path: Path
+    endpoint: str | None
+    service: str | None
+    owners: tuple[OwnerReport, ...]
+    damaged: int
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The database's name without its suffix, by which `purge` takes it."""
+        return self.path.stem
+
+    @property
+    def entries(self) -> int:
+        """Entries to be delivered, of all processes."""
+        return sum(one.entries for one in self.owners)
+
+    @property
+    def bytes(self) -> int:
+        """Their bytes."""
+        return sum(one.bytes for one in self.owners)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest entry was stored, in seconds since 1970; None without entries."""
+        return min((one.oldest for one in self.owners), default=None)
+
+
+@dataclass(frozen=True)
+class PurgeReport:
+    """What `purge` deleted.
+
+    Attributes:
+        entries: Entries that are lost now.
+        bytes: Their bytes.
+        damaged: Damaged databases.
+        left: Entries left alone because living processes hold them, by pool.
+    """
+
+    entries: int
+    bytes: int
+    damaged: int
+    left: dict[str, int]
+
+
+def list_spools(directory: str | os.PathLike[str]) -> list[PoolReport]:
+    """What lies in a spool directory, by pool name. Changes nothing.
+
+    Raises:
+        SpoolError: There is no such directory, or it cannot be read.
+    """
+    check_sqlite()
+    return [_describe(path) for path in paths.databases(directory)]
+
+
+def purge(directory: str | os.PathLike[str], *, pool: str | None = None) -> PurgeReport:
+    """Delete what dead processes have left, and damaged databases that were set aside.
+
+    Args:
+        directory: The spool directory.
+        pool: The name of one pool; all of them by default.
+
+    Raises:
+        SpoolError: There is no such directory or pool, or the disk says no.
+    """
+    check_sqlite()
+    entries = size = damaged = 0
+    left: dict[str, int] = {}
+    found = [path for path in paths.databases(directory) if pool in (None, path.stem)]
+    if pool is not None and not found:
+        raise SpoolError(f"{directory} has no pool named {pool}.")
+    try:
+        for path in found:
+            paths.check_file(path)
+            damaged += _delete_damaged(path)
+            with _opened(path) as db:
+                db.execute("BEGIN IMMEDIATE")
+                for one in _owners(db, path):
+                    if one.alive:
+                        left[path.stem] = left.get(path.stem, 0) + one.entries
+                        continue
+                    db.execute("DELETE FROM chunks WHERE owner = ?", (one.token,))
+                    entries, size = entries + one.entries, size + one.bytes
+                db.execute("COMMIT")
+                db.executescript("PRAGMA incremental_vacuum")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            for token in owners.tokens(path):
+                owners.lives(path, token, clear=True)
+    except (OSError, sqlite3.Error) as error:
+        raise SpoolError(f"{directory} cannot be cleared: {error}.") from error
+    return PurgeReport(entries, size, damaged, left)
+
+
+def _delete_damaged(path: Path) -> int:
+    aside = _aside(path)
+    found = aside.exists()
+    for suffix in ("", "-wal", "-shm"):
+        aside.with_name(aside.name + suffix).unlink(missing_ok=True)
+    return int(found)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.damaged")
+
+
+def _describe(path: Path) -> PoolReport:
+    aside = _aside(path)
+    damaged = aside.stat().st_size if aside.exists() else 0
+    try:
+        paths.check_file(path)
+        with _opened(path) as db:
+            about = db.execute("SELECT endpoint, service FROM about").fetchone()
+            endpoint, service = about or (None, None)
+            return PoolReport(path, endpoint, service, tuple(_owners(db, path)), damaged)
+    except (sqlite3.Error, OSError, SpoolError) as error:
+        return PoolReport(path, None, None, (), damaged, str(error))
+
+
+def _owners(db: sqlite3.Connection, path: Path) -> list[OwnerReport]:
+    found = db.execute(
+        "SELECT owner, project, sum(count), sum(bytes), min(born) FROM chunks "
+        "GROUP BY owner, project ORDER BY min(id)"
+    ).fetchall()
+    return [
+        OwnerReport(token, project, owners.lives(path, token), entries, size, oldest)
+        for token, project, entries, size, oldest in found
+    ]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    # By SQLite alone: opening and closing the file ourselves would end the locks that
+    # another connection of this process has on it.
+    uri = f"file:{quote(str(path))}?mode=rw"
+    db = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        yield db
+    finally:
+        db.close()

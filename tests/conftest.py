@@ -1,0 +1,107 @@
+"""Fixtures of more than one folder, and what `scripts/test --fast` leaves out."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from logwell_otel.devserver import DevServer
+from support.policy import PolicyStandIn
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+# No deadlines: on a busy machine any example takes 200 ms once, and all take long to make.
+_CALM: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("whole", **_CALM)
+settings.register_profile("fast", max_examples=10, **_CALM)
+
+# Where one of these is imported, a process or a server is started: such a file is not even
+# imported by the inner loop, most of whose time would go into that.
+_SLOW_IMPORT = re.compile(
+    r"^(?:from|import) (?:subprocess|multiprocessing|chaos|support\.(?:otlp|process))\b",
+    re.MULTILINE,
+)
+_PROCESS_EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}
+_SOCKET_EVENTS = {"socket.bind", "socket.connect"}
+_running: list[bool] = []
+_SERVERS = {"receiver", "stand_in", "stub", "client", "shared"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fast",
+        action="store_true",
+        help="leave out tests with processes or sockets, try fewer examples",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    fast = config.getoption("--fast")
+    settings.load_profile("fast" if fast else "whole")
+    if fast:
+        sys.addaudithook(_refuse)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out whole files; None leaves the decision to others."""
+    if not config.getoption("--fast") or collection_path.suffix != ".py":
+        return None
+    return bool(_SLOW_IMPORT.search(collection_path.read_text(encoding="utf-8"))) or None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what uses a server's fixture, and in the inner loop leave out all that is marked."""
+    for item in items:
+        if _SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("socket")
+    if config.getoption("--fast"):
+        left_out = [item for item in items if _is_slow(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not _is_slow(item)]
+
+
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook of Python: a test that lacks its mark fails, and says what it did."""
+    if not _running:
+        return
+    if event in _PROCESS_EVENTS or (event in _SOCKET_EVENTS and _is_network(arguments)):
+        raise AssertionError(f"{event} in a test that is marked neither process nor socket")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Only a test is refused anything: pytest-xdist starts its workers."""
+    _running.append(True)
+    try:
+        return (yield)
+    finally:
+        _running.clear()
+
+
+def _is_network(arguments: tuple[Any, ...]) -> bool:
+    return bool(arguments[0].family in (socket.AF_INET, socket.AF_INET6))
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("process", "socket", "slow"))
+
+
+@pytest.fixture
+def receiver() -> Iterator[DevServer]:
+    """A stand-in for Logwell, with the real server's limits."""
+    with DevServer() as running:
+        yield running
+
+
+@pytest.fixture
+def stand_in() -> Iterator[PolicyStandIn]:
+    """A policy server that knows one service."""
+    with PolicyStandIn() as running:
+        yield running
