@@ -9,6 +9,7 @@ docs/configuration.md; tests/config/test_config_page.py holds the three together
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Mapping
@@ -400,9 +401,10 @@ OPTIONS: Final = {option.name: option.metadata for option in fields(Config) if o
 
 def options_in_help(kind: type[T]) -> type[T]:
     """Class decorator: the settings' meanings in place of the docstring's line `**options`."""
-    before, _, rest = (kind.__doc__ or "").partition("        **options")
+    # Python 3.13 takes the indentation out of docstrings, earlier ones leave it in.
+    before, _, rest = inspect.cleandoc(kind.__doc__ or "").partition("    **options")
     lines = [
-        f"        {name}: " + "\n            ".join(option["meaning"]) + "\n"
+        f"    {name}: " + "\n        ".join(option["meaning"]) + "\n"
         for name, option in OPTIONS.items()
     ]
     kind.__doc__ = before + "".join(lines) + rest.partition("\n")[2]
