@@ -150,8 +150,10 @@ def at_exit(callback: Callable[[], object]) -> None:
     """
     known = weakref.WeakMethod(callback)
     if _is_child_of_multiprocessing():
+        # Exit handlers run there as well from Python 3.13 on: one of the two, not both.
         _Finalizing(known)()
-    atexit.register(_call_in, os.getpid(), known)
+    else:
+        atexit.register(_call_in, os.getpid(), known)
 
 
 def at_exit_of_children(callback: Callable[[], object]) -> None:
