@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-import sys
-import threading
 
 from logwell_otel.sampling import Policy, Sampler
 from logwell_otel.sampling.rules import HISTORY_MINUTES, UNUSUAL_LEAST, Volumes
-from support.clock import Clock
+from support.clock import Clock, run_together
 
 
 def _minute(clock: Clock, volumes: Volumes, count: int) -> list[bool]:
@@ -137,15 +135,6 @@ def test_threads_do_not_disturb_it() -> None:
         except BaseException as error:  # noqa: BLE001 - shown below
             failures.append(error)
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        threads = [threading.Thread(target=count) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    run_together(*[count] * 4)
     assert failures == []
     assert len(volumes) <= 6

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 
 from logwell_otel.sampling import Sampler
+from support.clock import run_together
 
 
 def test_threads_share_one_limit_and_one_minute() -> None:
@@ -20,16 +20,7 @@ def test_threads_share_one_limit_and_one_minute() -> None:
             if decision.keep:
                 kept.append(decision.rate)
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        threads = [threading.Thread(target=log) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    run_together(*[log] * 8)
     # The minute's, the second's 50, then one in 100 of the 7,949 others.
     assert kept.count(1.0) == 51
     assert kept.count(0.01) == 80

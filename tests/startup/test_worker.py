@@ -13,6 +13,7 @@ import pytest
 
 from logwell_otel import _process
 from logwell_otel._process import PerProcess, Worker
+from support.clock import run_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,16 +37,7 @@ def test_many_callers_start_one_thread() -> None:
         begin.wait()
         assert worker.start()
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        threads = [threading.Thread(target=start) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    run_together(*[start] * 8)
     assert stepped.wait(10)
     assert names().count("LogwellTest") == 1
     assert repr(worker) == "<Worker LogwellTest running>"

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Clock:
     """Monotonic and wall clock in one, moved by tests."""
@@ -30,3 +37,17 @@ class NanosecondClock:
 
     def advance(self, milliseconds: float) -> None:
         self.now_ns += int(milliseconds * 1_000_000)
+
+
+def run_together(*targets: Callable[[], object]) -> None:
+    """Each target in a thread of its own; they take turns as often as the interpreter allows."""
+    threads = [threading.Thread(target=target) for target in targets]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
