@@ -15,7 +15,10 @@ from starlette.routing import Route
 from . import answers
 from .faults import control_routes
 from .ingest import Ingest, cut, hang
+from .reading import Reading
 from .rules import LEVELS, MAX_BODY_BYTES
+from .session import Sessions, own_origin, sent_origin
+from .stream import Streams
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -39,16 +42,25 @@ GET  /api/logs?limit=&level=&search=    what was stored, newest first
 
 
 def create_app(
-    ingest: Ingest, store: Store, faults: Faults, journal: Journal, *, with_control: bool
+    ingest: Ingest,
+    store: Store,
+    sessions: Sessions,
+    faults: Faults,
+    journal: Journal,
+    *,
+    with_control: bool,
+    stream_speed: float,
 ) -> ASGIApp:
     """Puts the server together.
 
     Args:
         ingest: The ingest route.
-        store: What `/api/logs` and the health check read.
+        store: What can be read.
+        sessions: Who may read it by the session API.
         faults: The switches.
         journal: Where requests are noted.
         with_control: Whether `/_control` is there.
+        stream_speed: Waits of the streams are divided by this.
     """
 
     async def index(_: Request) -> Response:
@@ -59,6 +71,12 @@ def create_app(
         Route(INGEST_PATH, ingest.post, methods=["POST"]),
         Route("/api/health", _HealthRoute(store, faults, journal).get, methods=["GET"]),
         Route("/api/logs", _LogsRoute(store).get, methods=["GET"]),
+    ]
+    reading = Reading(store, sessions)
+    routes += [
+        *sessions.routes(),
+        *Streams(store, reading, speed=stream_speed).routes(),
+        *reading.routes(),
     ]
     if with_control:
         routes += control_routes(faults, journal)
@@ -101,7 +119,11 @@ def _decide(request: Request) -> Response | None:
     if _content_length(request) > MAX_BODY_BYTES:
         return answers.too_large()
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if request.method in {"POST", "PUT", "PATCH", "DELETE"} and media_type in answers.FORM_TYPES:
+    if (
+        request.method in {"POST", "PUT", "PATCH", "DELETE"}
+        and media_type in answers.FORM_TYPES
+        and sent_origin(request) != own_origin(request)
+    ):
         return answers.forbidden_form()
     path = request.url.path
     if path != "/" and path.endswith("/"):

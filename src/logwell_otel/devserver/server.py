@@ -21,6 +21,7 @@ from .app import create_app
 from .faults import Faults
 from .ingest import KEY_FORMAT, Ingest, RateLimit
 from .journal import Journal
+from .session import Sessions
 from .store import Store
 
 if TYPE_CHECKING:
@@ -79,16 +80,22 @@ class DevServer:
             memory.
         control: Whether the fault switches and the journal are offered to other processes,
             at `/_control`.
+        username: Who signs in to read: three or more of `A-Z a-z 0-9 _ .`.
+        password: The account's password; None makes one.
+        stream_speed: Streams wait that much shorter: for their batches, until their
+            heartbeat, until they are cut for being idle. For tests.
         journal: Whether single requests are remembered (the last 100,000); without, `requests`
             is empty and there are counts only.
         on_stored: Called with each batch's entries, after the commit, in the server's thread.
 
     Attributes:
         key: The key it accepts.
+        username: Who signs in to read.
+        password: The account's password.
         faults: The fault switches.
 
     Raises:
-        ValueError: The key's form or the rate limit is wrong.
+        ValueError: The form of the key or of the user name, or the rate limit is wrong.
         StoreError: The file cannot be opened, or is not this server's.
     """
 
@@ -102,6 +109,9 @@ class DevServer:
         clock: Callable[[], float] = time.monotonic,
         db: str | Path | None = None,
         control: bool = True,
+        username: str = "admin",
+        password: str | None = None,
+        stream_speed: float = 1.0,
         journal: bool = True,
         on_stored: Callable[[Sequence[Entry]], None] | None = None,
     ) -> None:
@@ -123,8 +133,16 @@ class DevServer:
             journal=self._journal,
             on_stored=on_stored,
         )
+        self.username = username
+        self.password = secrets.token_urlsafe(12) if password is None else password
         self._app = create_app(
-            ingest, self._store, self.faults, self._journal, with_control=control
+            ingest,
+            self._store,
+            Sessions(username, self.password, clock),
+            self.faults,
+            self._journal,
+            with_control=control,
+            stream_speed=stream_speed,
         )
         self._run: _Run | None = None
 
