@@ -15,12 +15,12 @@ from starlette.routing import Route
 from . import answers
 from .faults import control_routes
 from .ingest import Ingest, cut, hang
-from .reading import Reading
 from .rules import LEVELS, MAX_BODY_BYTES
-from .session import Sessions, own_origin, sent_origin
-from .stream import Streams
+from .session import own_origin, sent_origin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from .faults import Faults
@@ -44,23 +44,21 @@ GET  /api/logs?limit=&level=&search=    what was stored, newest first
 def create_app(
     ingest: Ingest,
     store: Store,
-    sessions: Sessions,
+    session_routes: Sequence[Route],
     faults: Faults,
     journal: Journal,
     *,
     with_control: bool,
-    stream_speed: float,
 ) -> ASGIApp:
     """Puts the server together.
 
     Args:
         ingest: The ingest route.
-        store: What can be read.
-        sessions: Who may read it by the session API.
+        store: What `/api/logs` and the health check read.
+        session_routes: What signed-in users read.
         faults: The switches.
         journal: Where requests are noted.
         with_control: Whether `/_control` is there.
-        stream_speed: Waits of the streams are divided by this.
     """
 
     async def index(_: Request) -> Response:
@@ -72,12 +70,7 @@ def create_app(
         Route("/api/health", _HealthRoute(store, faults, journal).get, methods=["GET"]),
         Route("/api/logs", _LogsRoute(store).get, methods=["GET"]),
     ]
-    reading = Reading(store, sessions)
-    routes += [
-        *sessions.routes(),
-        *Streams(store, reading, speed=stream_speed).routes(),
-        *reading.routes(),
-    ]
+    routes += session_routes
     if with_control:
         routes += control_routes(faults, journal)
     app = Starlette(routes=routes)

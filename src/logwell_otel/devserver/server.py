@@ -21,8 +21,10 @@ from .app import create_app
 from .faults import Faults
 from .ingest import KEY_FORMAT, Ingest, RateLimit
 from .journal import Journal
+from .reading import Reading
 from .session import Sessions
 from .store import Store
+from .stream import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,14 +137,16 @@ class DevServer:
         )
         self.username = username
         self.password = secrets.token_urlsafe(12) if password is None else password
+        sessions = Sessions(username, self.password, clock)
+        reading = Reading(self._store, sessions)
+        self._streams = Streams(self._store, reading, speed=stream_speed)
         self._app = create_app(
             ingest,
             self._store,
-            Sessions(username, self.password, clock),
+            [*sessions.routes(), *self._streams.routes(), *reading.routes()],
             self.faults,
             self._journal,
             with_control=control,
-            stream_speed=stream_speed,
         )
         self._run: _Run | None = None
 
@@ -226,6 +230,16 @@ class DevServer:
     def counts(self) -> RequestCounts:
         """Totals of requests, answers, entries and connections."""
         return self._journal.counts()
+
+    @property
+    def streams(self) -> int:
+        """Streams that are open."""
+        return self._streams.open
+
+    @property
+    def stream_cuts(self) -> int:
+        """Streams cut so far for having been idle."""
+        return self._streams.cuts
 
     def forget(self) -> None:
         """Empties the list of requests and the counts; entries stay."""

@@ -53,7 +53,14 @@ class Streams:
         self._speed = speed
         self._logs: set[_Stream] = set()
         self._incidents: set[_Stream] = set()
+        self.cuts = 0
+        """Streams cut for having been idle."""
         store.listeners.append(self._stored)
+
+    @property
+    def open(self) -> int:
+        """How many are open."""
+        return len(self._logs) + len(self._incidents)
 
     def routes(self) -> list[Route]:
         """The streams of logs and of incidents."""
@@ -112,6 +119,7 @@ class Streams:
             closed = asyncio.ensure_future(_gone(request))
             served = asyncio.ensure_future(stream.serve())
             await asyncio.wait({closed, served}, return_when=asyncio.FIRST_COMPLETED)
+            self.cuts += served.done()
             closed.cancel()
             served.cancel()
         finally:
