@@ -40,8 +40,9 @@ def test_a_kept_session_needs_no_account(
     server: DevServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "logwell" / "session.json"
-    with LogwellReader(server.url, server.username, server.password, session_file=file) as reader:
-        reader.login(keep=True)
+    account = (server.url, server.username, server.password)
+    with LogwellReader(*account, session_file=file, keep_session=True) as reader:
+        reader.login()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert server.password not in file.read_text()
@@ -53,9 +54,17 @@ def test_a_kept_session_needs_no_account(
         LogwellReader(server.url, session_file=file)
 
 
+def test_another_users_session_is_not_used(server: DevServer, tmp_path: Path) -> None:
+    file = tmp_path / "session.json"
+    SessionFile(file).save(server.url, "ann", "a=b")
+    assert SessionFile(file).load(server.url, "ann") == "a=b"
+    assert SessionFile(file).load(server.url, "bob") is None
+    assert SessionFile(file).load("http://127.0.0.1:1", "ann") is None
+
+
 def test_a_session_that_others_can_read_is_not_used(server: DevServer, tmp_path: Path) -> None:
     file = tmp_path / "session.json"
-    SessionFile(file).save(server.url, "a=b")
+    SessionFile(file).save(server.url, "ann", "a=b")
     file.chmod(0o644)
     with pytest.raises(LogwellError, match="can be read by others"):
         LogwellReader(server.url, session_file=file)
@@ -93,7 +102,7 @@ def test_a_wrong_password(
 def test_a_session_without_an_account_that_is_over_says_so(
     server: DevServer, tmp_path: Path
 ) -> None:
-    SessionFile().save(server.url, "__Secure-better-auth.session_token=over.forged")
+    SessionFile().save(server.url, "ann", "__Secure-better-auth.session_token=over.forged")
     with (
         LogwellReader(server.url) as reader,
         pytest.raises(LogwellError, match="Sign in again") as caught,

@@ -49,7 +49,7 @@ class Event(NamedTuple):
     timestamp: str
 
 
-class Incident(msgspec.Struct, frozen=True, rename="camel"):
+class StoredIncident(msgspec.Struct, frozen=True, rename="camel"):
     """One incident; the fields of the server's JSON, in their order."""
 
     id: str
@@ -74,7 +74,7 @@ class Incident(msgspec.Struct, frozen=True, rename="camel"):
         return {**fields, "status": "open" if self.last_seen >= open_since else "resolved"}
 
 
-def as_streamed(incident: Incident) -> dict[str, Any]:
+def as_streamed(incident: StoredIncident) -> dict[str, Any]:
     """As the stream shows it: with its own dates, without a status."""
     fields: dict[str, Any] = msgspec.to_builtins(incident)
     return fields

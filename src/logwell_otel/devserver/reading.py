@@ -295,9 +295,9 @@ class Reading:
             }
         )
 
-    def _select_incidents(self, where: str, values: list[Any]) -> list[incidents.Incident]:
+    def _select_incidents(self, where: str, values: list[Any]) -> list[incidents.StoredIncident]:
         rows = self._store.query(incidents.select(where, self.project), values)
-        return [incidents.Incident(*row) for row in rows]
+        return [incidents.StoredIncident(*row) for row in rows]
 
     def _incident(self, request: Request) -> Response:
         incident = self._find(request)
@@ -329,7 +329,7 @@ class Reading:
             }
         )
 
-    def _find(self, request: Request) -> incidents.Incident | None:
+    def _find(self, request: Request) -> incidents.StoredIncident | None:
         found = self._select_incidents("key = ?", [request.path_params["incident"]])
         return found[0] if found else None
 

@@ -91,7 +91,7 @@ class Streams:
         if self._incidents:
             prints = dict.fromkeys(one.fingerprint for one in batch if one.fingerprint)
             changed = [
-                incidents.Incident(*row)
+                incidents.StoredIncident(*row)
                 for print_ in prints
                 for row in self._store.query(
                     incidents.select("fingerprint = ?", self._reading.project), [print_]

@@ -89,6 +89,8 @@ class LogwellReader:
             several.
         password_file: A file with the password instead (`LOGWELL_PASSWORD_FILE`).
         session_file: Where `logwell-otel login` keeps sessions (`LOGWELL_SESSION_FILE`).
+        keep_session: Keep the session there after signing in. The server takes three
+            sign-ins in a row: programs that start often need it.
         certificate_file: CA certificates to trust, PEM (`LOGWELL_CERTIFICATE_FILE`).
         timeout: Seconds that one request may take.
 
@@ -107,6 +109,7 @@ class LogwellReader:
         project: str | None = None,
         password_file: str | os.PathLike[str] | None = None,
         session_file: str | os.PathLike[str] | None = None,
+        keep_session: bool = False,
         certificate_file: str | os.PathLike[str] | None = None,
         timeout: float = 30.0,
         _sleep: Callable[[float], None] = time.sleep,
@@ -121,7 +124,9 @@ class LogwellReader:
         self._project = settings.text("project")
         self._account = Account.resolve(username, password, password_file)
         self._sessions = SessionFile(session_file)
-        self._cookie = self._sessions.load(self.endpoint)
+        username = None if self._account is None else self._account.username
+        self._cookie = self._sessions.load(self.endpoint, username)
+        self._keep_session = keep_session
         if self._account is None and self._cookie is None:
             raise config_error(
                 f"username (LOGWELL_USERNAME): expected who reads {self.endpoint}, got nothing, "
@@ -146,14 +151,12 @@ class LogwellReader:
 
     # Signing in.
 
-    def login(self, *, keep: bool = False) -> None:
-        """Sign in now. With `keep`, the session file has the session afterwards."""
+    def login(self) -> None:
+        """Sign in now."""
         if self._account is None:
             raise config_error("username (LOGWELL_USERNAME): expected who signs in, got nothing.")
         with self._turn:
             self._sign_in(self._account)
-        if keep and self._cookie is not None:
-            self._sessions.save(self.endpoint, self._cookie)
 
     def logout(self) -> None:
         """End the session at the server, and forget it."""
@@ -170,6 +173,8 @@ class LogwellReader:
         if cookie is None:
             raise sign_in_problem(answer.status, answer.headers, account.username)
         self._cookie = cookie
+        if self._keep_session:
+            self._sessions.save(self.endpoint, account.username, cookie)
         return cookie
 
     # Requests.

@@ -96,8 +96,12 @@ class SessionFile:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = Path(path) if path else _default_path(os.environ)
 
-    def load(self, endpoint: str) -> str | None:
+    def load(self, endpoint: str, username: str | None = None) -> str | None:
         """The cookie kept for a server, None where there is none.
+
+        Args:
+            endpoint: The server's base URL.
+            username: Whose it must be; None for anybody's.
 
         Raises:
             LogwellError: `INVALID_CONFIG` when others can read the file.
@@ -111,16 +115,20 @@ class SessionFile:
                 f"The session file {self.path} can be read by others. Sign in again after "
                 f"removing it: anybody with it reads your logs."
             )
-        cookie = self._read().get(endpoint)
+        kept = self._read().get(endpoint)
+        if not isinstance(kept, dict) or username not in {None, kept.get("username")}:
+            return None
+        cookie = kept.get("cookie")
         return cookie if isinstance(cookie, str) else None
 
-    def save(self, endpoint: str, cookie: str) -> None:
+    def save(self, endpoint: str, username: str, cookie: str) -> None:
         """Keep a cookie; 0600 from its first byte on.
 
         Raises:
             LogwellError: `INVALID_CONFIG` when it cannot be written.
         """
-        self._write({**self._read(), endpoint: cookie})
+        kept = {"username": username, "cookie": cookie}
+        self._write({**self._read(), endpoint: kept})
 
     def forget(self, endpoint: str) -> bool:
         """Remove a server's cookie; False if there was none."""
