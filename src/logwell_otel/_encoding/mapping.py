@@ -33,7 +33,7 @@ from logwell_otel._encoding.resource import ResourceScope, ResourceScopes
 from logwell_otel._encoding.values import (
     MAX_CHARACTERS,
     MIN_SAFE_INTEGER,
-    Conversion,
+    BodyConversion,
     convert,
     convert_structure,
     from_json,
@@ -308,7 +308,7 @@ def _message(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> s
         metadata["body"] = msgspec.Raw(json) if ready else from_json(json)
         return json.decode("utf-8")
     if body is not None:
-        conversion = Conversion()
+        conversion = BodyConversion()
         converted = conversion.value(body)
         if isinstance(converted, str):
             message = converted

@@ -521,7 +521,7 @@ def test_many_things_said() -> None:
 
 def test_which_handlers_areopentelemetry_module(monkeypatch: pytest.MonkeyPatch) -> None:
     root = logging.getLogger()
-    ours = pytest.importorskip("logwell_otel.handler").LogwellLoggingHandler
+    ours = pytest.importorskip("logwell_otel.handler").LogwellHandler
     monkeypatch.setattr(root, "handlers", [logging.NullHandler()])
     assert probe.opentelemetry_module(type(root.handlers[0])) is None
     assert probe.opentelemetry_module(ours) == "opentelemetry.instrumentation.logging.handler"
