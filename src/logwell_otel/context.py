@@ -73,7 +73,7 @@ def set_global_context(attributes: Mapping[str, object] | None = None, /, **name
     _global = _cleaned(attributes, named)
 
 
-def current_context() -> Mapping[str, Any]:
+def current_context() -> dict[str, Any]:
     """Return the attributes that a record emitted here and now gets; not to be changed."""
     blocks = _blocks.get()
     if not blocks:

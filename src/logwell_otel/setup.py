@@ -154,8 +154,6 @@ def configure(
         TypeError: There is no option of that name.
         LogwellError: `INVALID_CONFIG` when a setting is missing or wrong, or when `redact`
             or `before_send` come too late for an exporter that zero-code start-up made.
-        ImportError: opentelemetry-instrumentation-logging is not installed; the text says
-            how to install it.
     """
     config = Config.resolve(endpoint=endpoint, api_key=api_key, **options)
     if level is None:

@@ -32,14 +32,9 @@ def after_instrumentation() -> None:
 
 def make_root_safe() -> None:
     """Make every handler of OpenTelemetry's on the root logger safe."""
-    try:
-        from opentelemetry.instrumentation.logging.handler import (  # noqa: PLC0415 - an extra
-            LoggingHandler,
-        )
-    except ImportError:
-        return  # OpenTelemetry 1.39 has another one, which docs/platforms.md speaks of
-    from logwell_otel.handler import make_safe  # noqa: PLC0415 - only then
+    from logwell_otel._diagnostics import is_opentelemetry  # noqa: PLC0415 - only then
+    from logwell_otel.handler import make_safe  # noqa: PLC0415
 
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, LoggingHandler):
+        if is_opentelemetry(handler):
             make_safe(handler)

@@ -109,7 +109,6 @@ def test_behind_a_server_that_keeps_the_prefix() -> None:
 
 
 def test_an_exception_in_an_endpoint_is_one_record_however_many_log_it() -> None:
-    pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
     from logwell_otel.handler import LogwellHandler
 
     recorder = Recorder()

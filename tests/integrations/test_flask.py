@@ -89,7 +89,6 @@ def test_mounted_below_a_prefix() -> None:
 
 
 def test_an_exception_flask_answers_itself_is_in_flasks_own_record_once() -> None:
-    pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
     from logwell_otel.handler import LogwellHandler
 
     recorder = Recorder()

@@ -77,7 +77,6 @@ def test_a_threads_exception() -> None:
 
 
 def test_an_asyncio_tasks_exception_arrives_once_through_logging() -> None:
-    pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
     records, _, _ = run(
         """
 from logwell_otel.handler import LogwellHandler

@@ -160,8 +160,3 @@ def test_a_failure_is_said_and_start_up_goes_on(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delitem(sys.modules, "logwell_otel.exporter")
     zero_code.after_instrumentation()
     assert len(said) == 1
-
-
-def test_without_opentelemetrys_handler_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.logging.handler", None)
-    zero_code.make_root_safe()
