@@ -162,10 +162,13 @@ class LogwellHandler(logging.Handler):
 
         Without logging's lock, which `emit` does not need: threads do not wait for one another.
         """
+        if not self.filters:
+            self.emit(record)
+            return True
         passed: Any = self.filter(record)
         if passed:
             # Since Python 3.12 a filter may give another record.
-            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+            self.emit(record if passed is True else passed)
         return passed
 
     def format(self, record: logging.LogRecord) -> str:
