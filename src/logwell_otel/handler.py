@@ -146,8 +146,8 @@ class LogwellHandler(logging.Handler):
             fields = record.__dict__.copy()
             name = fields.get("name")
             try:
-                logger = self._loggers[name]  # type: ignore[index] # what is no text is not there
-            except (KeyError, TypeError):
+                logger = self._loggers[name]  # type: ignore[index]
+            except Exception:  # noqa: BLE001 - a new one, or one that cannot be looked up
                 logger = self._logger(name)
             if logger is not None:
                 logger.emit(self._translated(record, fields))
@@ -198,7 +198,7 @@ class LogwellHandler(logging.Handler):
 
     def _logger(self, name: object) -> Logger | None:
         """Find the logger of OpenTelemetry's for one of logging's."""
-        known = name if type(name) is str else safe_str(name, _MAX_NAME) if name else "unknown"
+        known = name if type(name) is str else _name(name)
         made = get_logger(known, logger_provider=self._provider)
         logger = None if isinstance(made, NoOpLogger) else made
         if len(self._loggers) >= _MAX_LOGGERS:
@@ -212,7 +212,7 @@ class LogwellHandler(logging.Handler):
         created, level = get("created"), (get("levelno"), get("levelname"))
         try:
             number, text = self._severities[level]  # type: ignore[index]
-        except (KeyError, TypeError):
+        except Exception:  # noqa: BLE001 - a new one, or one that cannot be looked up
             number, text = self._severity(*level)
         body = self._message(record) if self.formatter is None else self.format(record)
         attributes = {name: fields[name] for name in fields if name not in _FIELDS}
@@ -232,9 +232,9 @@ class LogwellHandler(logging.Handler):
                 **attributes,
             }
         path, line, function = get("pathname"), get("lineno"), get("funcName")
-        if path and type(path) is str:
+        if type(path) is str and path:
             attributes[_FILE] = path
-        if function and type(function) is str:
+        if type(function) is str and function:
             attributes[_FUNCTION] = function
         if type(line) is int and line > 0:
             attributes[_LINE] = line
@@ -288,8 +288,6 @@ class LogwellHandler(logging.Handler):
         plain, replaced = shown(template)
         text = str(plain)
         reason = ""
-        values: tuple[Any, ...] | dict[str, Any] = ()
-        more = 0
         # What has a text stays what it is, so that %d finds a number; what does not even work
         # a second time is not asked a third.
         for safe in (showable, shown):
@@ -304,9 +302,10 @@ class LogwellHandler(logging.Handler):
             else:
                 self._counts.values_replaced += replaced + more
                 return message
+        plain, more = shown(arguments)
         self._counts.values_replaced += replaced + more
         self._counts.messages_unformatted += 1
-        return f"{text} [not formatted: {reason}; arguments: {repr(values)[:_MAX_SHOWN_ARGUMENTS]}]"
+        return f"{text} [not formatted: {reason}; arguments: {repr(plain)[:_MAX_SHOWN_ARGUMENTS]}]"
 
 
 @dataclass
@@ -448,6 +447,11 @@ def _total(made: Iterable[tuple[Any, int]]) -> int:
 
 def _items(values: tuple[Any, ...] | dict[str, Any]) -> Iterable[Any]:
     return values.values() if type(values) is dict else values
+
+
+def _name(name: object) -> str:
+    """Return the name of a logger that has none, or one that is no text."""
+    return "unknown" if name is None else safe_str(name, _MAX_NAME) or "unknown"
 
 
 def _whole(value: object) -> int | None:

@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 # Attributes to look at closely: those that fill a field of the entry, and those that have
 # a reserved name. Few records have any, and comparing with one set tells.
 _SPECIAL: Final = RESERVED.union(("service.name",), LOCATION)
-_STRUCTURES: Final = frozenset({dict, list, tuple})
 _BLANK: Final = frozenset(JS_BLANK)
 """Characters that a message may begin with and have nothing else."""
 
@@ -304,7 +303,10 @@ def _message(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> s
         ready: As ready JSON, if it can be.
     """
     body = log.body
-    if type(body) in _STRUCTURES and (json := convert_structure(body)) is not None:
+    kind = type(body)
+    if (kind is dict or kind is list or kind is tuple) and (
+        json := convert_structure(body)
+    ) is not None:
         metadata["body"] = msgspec.Raw(json) if ready else from_json(json)
         return json.decode("utf-8")
     if body is not None:

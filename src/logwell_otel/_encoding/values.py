@@ -73,12 +73,8 @@ _NUL: Final = b"\\u0000"
 _NOT_SIMPLE: Final = object()
 _NOT_FLAT: Final[tuple[tuple[Any, ...], int]] = ((), -1)
 _STRUCTURES: Final = frozenset({dict, list, tuple})
-_ONLY_TEXTS: Final = frozenset({str})
-# Exact types only: a subclass may override what OpenTelemetry or the exporter calls.
-_ATTRIBUTE_TYPES: Final = frozenset({str, int, float, bool, bytes, NoneType})
-_SIZED: Final = frozenset({str, bytes})
-# What an object may stand for whose `__class__` is not its type, and how that is had.
-_PROXIED: Final = ((str, str), (bool, bool), (int, int), (float, float))
+# What an object may stand for whose `__class__` is not its type; bool before int, which it is.
+_PROXIED: Final = (str, bool, int, float)
 # Digits that every float gives back as they were: sys.float_info.dig.
 _EXACT_DIGITS: Final = 15
 
@@ -183,8 +179,7 @@ def clean_attributes(attributes: Mapping[Any, object]) -> tuple[dict[str, Any], 
     # decided where the entry is made.
     room = 2 * MAX_CHARACTERS
     for name, value in attributes.items():
-        kind = type(value)
-        if kind not in _ATTRIBUTE_TYPES or (kind in _SIZED and len(cast("str", value)) > _LONG):
+        if not _is_attribute(value):
             conversion = AttributeConversion(min(room, MAX_CHARACTERS))
             value = conversion.value(value)  # noqa: PLW2901
             replaced += conversion.replaced
@@ -384,22 +379,35 @@ def _flat(value: Any, room: int, characters: int) -> tuple[tuple[Any, ...] | dic
     copied: tuple[Any, ...] | dict[str, Any]
     if len(value) >= room:
         return _NOT_FLAT
+    size = 0
     if type(value) is dict:
         copied = value.copy()
-        if not _ONLY_TEXTS.issuperset(map(type, copied)) or "" in copied:
-            return _NOT_FLAT
+        for name in copied:
+            if type(name) is not str or not name:
+                return _NOT_FLAT
+            size += len(name)
         items: Iterable[Any] = copied.values()
-        size = len("".join(copied))
     else:
         items = copied = tuple(value)
-        size = 0
     for item in items:
         kind = type(item)
-        if kind not in _ATTRIBUTE_TYPES:
-            return _NOT_FLAT
-        if kind in _SIZED:
+        if kind is str or kind is bytes:
             size += len(item)
+        elif not (kind is int or kind is float or kind is bool or item is None):
+            return _NOT_FLAT
     return (copied, size) if size <= characters else _NOT_FLAT
+
+
+def _is_attribute(value: object) -> bool:
+    """Tell whether a value is of a type that stays as it is, and no long text.
+
+    Exact types only: a subclass may override what OpenTelemetry or the exporter calls. Compared
+    one by one: a set would ask the type for its hash, which a metaclass may have a say in.
+    """
+    kind = type(value)
+    if kind is str or kind is bytes:
+        return len(cast("str", value)) <= _LONG
+    return kind is int or kind is float or kind is bool or value is None
 
 
 # The careful walk.
@@ -464,9 +472,9 @@ class Conversion:
             # A proxy: werkzeug's LocalProxy, Django's SimpleLazyObject, wrapt's, a Mock(spec=…).
             if claimed is NoneType:
                 return None
-            for plain, made in _PROXIED:
+            for plain in _PROXIED:
                 if issubclass(claimed, plain):
-                    return self._standing_for(value, made, depth)
+                    return self._standing_for(value, plain, depth)
         if isinstance(value, (dt.datetime, dt.date, dt.time)):
             return self._string(value.isoformat())
         if isinstance(value, (Mapping, Sequence, AbstractSet)):
@@ -475,11 +483,14 @@ class Conversion:
 
     def _standing_for(self, value: Any, made: type, depth: int) -> Any:
         """Convert a value that claims to be of a plain type and is not."""
-        try:
-            plain = made(value)
-        except TypeError:  # it only claims to be: Mock(spec=int)
-            return self._text(value)
-        return self.value(plain, depth + 1)
+        text, unprintable = _text_of(value)
+        for source in (value,) if made is bool or unprintable else (value, text):
+            try:
+                plain = made(source)
+            except (TypeError, ValueError):
+                continue  # Django's lazy numbers have a text and no __int__, Mock(spec=int) neither
+            return self.value(plain, depth + 1)
+        return self._string(self._counted((text, unprintable)))
 
     def _foreign(self, value: Any, kind: type, depth: int) -> Any:
         """Convert by Python's protocols for numbers and dates, else to text."""
@@ -610,11 +621,13 @@ class AttributeConversion(Conversion):
     def value(self, value: Any, depth: int = 0) -> Any:
         self._values -= 1
         kind = type(value)
-        if kind in _ATTRIBUTE_TYPES:
-            if kind is str:
-                return self._string(value)
-            return self._bytes(value) if kind is bytes else value
-        if kind in _STRUCTURES and depth < MAX_DEPTH:
+        if kind is str:
+            return self._string(value)
+        if kind is bytes:
+            return self._bytes(value)
+        if kind is int or kind is float or kind is bool or value is None:
+            return value
+        if (kind is dict or kind is list or kind is tuple) and depth < MAX_DEPTH:
             flat, size = _flat(value, self._values, self._characters)
             if size >= 0:
                 self._values -= len(flat)
@@ -661,10 +674,11 @@ class _MessageConversion(AttributeConversion):
     __slots__ = ()
 
     def value(self, value: Any, depth: int = 0) -> Any:
-        if type(value) is int:
+        kind = type(value)
+        if kind is int:
             self._values -= 1
             return self._integer(value)
-        if type(value) in _STRUCTURES and depth < MAX_DEPTH:
+        if (kind is dict or kind is list or kind is tuple) and depth < MAX_DEPTH:
             self._values -= 1
             return self._contained(value, depth)
         return super().value(value, depth)
