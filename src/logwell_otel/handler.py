@@ -32,9 +32,9 @@ from logwell_otel._encoding.exceptions import exc_info_details
 from logwell_otel._encoding.values import (
     MAX_CHARACTERS,
     Digits,
+    bounded,
     clean_attributes,
     clean_value,
-    cut_middle,
     describe,
     safe_str,
     showable,
@@ -236,19 +236,21 @@ class LogwellHandler(logging.Handler):
             attributes[_FILE] = path
         if type(function) is str and function:
             attributes[_FUNCTION] = function
-        if type(line) is int and line > 0:
+        if type(line) is not int:
+            line = _whole(line)
+        if line is not None and line > 0:
             attributes[_LINE] = line
         if (info := get("exc_info")) is not None or get("exc_text") is not None:
             attributes.update(exc_info_details(info, get("exc_text")))
         if type(stack := get("stack_info")) is str and stack:
-            attributes[_STACK] = cut_middle(stack, MAX_CHARACTERS)
+            attributes[_STACK] = bounded(stack)
         return LogRecord(
             timestamp=int(created * 1e9)
             if type(created) is float and _FIRST <= created < _LAST
             else _nanoseconds(created),
             severity_text=text,
             severity_number=number,
-            body=body if len(body) <= _SHORT else cut_middle(body, MAX_CHARACTERS),
+            body=body if len(body) <= _SHORT else bounded(body),
             attributes=attributes,
             event_name=event,
         )
@@ -281,7 +283,7 @@ class LogwellHandler(logging.Handler):
             return message if type(message) is str else str.__str__(message)
         except Exception:  # noqa: BLE001 - formatting runs the arguments' own code
             fields = record.__dict__
-            return self._repaired_message(fields.get("msg"), fields.get("args"))
+            return self._repaired_message(fields.get("msg", ""), fields.get("args"))
 
     def _repaired_message(self, template: object, arguments: object) -> str:
         """Return the message with what cannot be had replaced, unformatted if need be."""
