@@ -24,7 +24,7 @@ from logwell_otel._wire import LEVELS, LogEntry
 from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from typing_extensions import Unpack
 
@@ -174,6 +174,16 @@ class LogwellLogExporter(LogRecordExporter):
     def identity(self) -> tuple[str, int]:
         """Server and project: two exporters with the same would send everything twice."""
         return self._config.identity
+
+    @property
+    def levels(self) -> Mapping[str, str]:
+        """Least severe levels by logger, `off` for none at all."""
+        return self._config.levels
+
+    @property
+    def root_level(self) -> str | None:
+        """Level that start-up opens the root logger up to, None for none."""
+        return self._config.root_level
 
     @property
     def closed(self) -> bool:

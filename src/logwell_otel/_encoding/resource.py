@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_RANKS: Final = {level: rank for rank, level in enumerate(LEVELS)}
+_RANKS: Final[dict[str, int]] = {level: rank for rank, level in enumerate(LEVELS)}
 
 OWN_SCOPE: Final = "logwell_otel"
 """Our own warnings pass through the application's logging, and so come back as records:
@@ -94,7 +94,7 @@ class ResourceScopes:
         members = msgspec.json.encode(shared)[1:-1].decode()
         rest = f'",{members}' if members else '"'
         least = None
-        if self._levels and scope is not None:
+        if self._levels and scope is not None and type(scope.name) is str:
             level = level_of_logger(scope.name, self._levels)
             if level is not None:
                 least = _RANKS.get(level, len(LEVELS))
