@@ -247,9 +247,9 @@ def warn(text: str) -> None:
     if not logger.isEnabledFor(logging.WARNING):
         return  # somebody does not want to know
     handlers = [
-        handler for handler in _handlers_of(logger) if not isinstance(handler, logging.NullHandler)
+        handler for handler in handlers_of(logger) if not isinstance(handler, logging.NullHandler)
     ]
-    if handlers and all(_is_opentelemetry(handler) for handler in handlers):
+    if handlers and all(is_opentelemetry(handler) for handler in handlers):
         # Not print(), which takes stdout where there is no stderr.
         with suppress(AttributeError, OSError, ValueError):
             # None (pythonw, a daemon), full or closed: there is nobody left to tell.
@@ -257,7 +257,8 @@ def warn(text: str) -> None:
             sys.stderr.flush()
 
 
-def _handlers_of(logger: logging.Logger) -> list[logging.Handler]:
+def handlers_of(logger: logging.Logger) -> list[logging.Handler]:
+    """The handlers that records of `logger` reach."""
     handlers: list[logging.Handler] = []
     current: logging.Logger | None = logger
     while current is not None:
@@ -266,9 +267,14 @@ def _handlers_of(logger: logging.Logger) -> list[logging.Handler]:
     return handlers
 
 
-def _is_opentelemetry(handler: logging.Handler) -> bool:
+def is_opentelemetry(handler: logging.Handler) -> bool:
+    """True for a handler that hands records to OpenTelemetry: its own two, and ours.
+
+    By name: importing them to ask would take packages that need not be there.
+    """
     return any(
-        base.__module__.startswith("opentelemetry.") and base.__name__ == "LoggingHandler"
+        (base.__module__.startswith("opentelemetry.") and base.__name__ == "LoggingHandler")
+        or (base.__module__ == "logwell_otel.handler" and base.__name__ == "LogwellHandler")
         for base in type(handler).__mro__
     )
 

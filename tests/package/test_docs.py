@@ -110,7 +110,6 @@ def run(
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Run a program as its reader would; returns what it printed."""
-    pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
     for framework in sorted(set(_NEEDS.findall(program))):
         pytest.importorskip(framework)
     path = tmp_path / "program.py"

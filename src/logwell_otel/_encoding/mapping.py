@@ -33,7 +33,7 @@ from logwell_otel._encoding.resource import ResourceScope, ResourceScopes
 from logwell_otel._encoding.values import (
     MAX_CHARACTERS,
     MIN_SAFE_INTEGER,
-    Conversion,
+    BodyConversion,
     convert,
     convert_structure,
     from_json,
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 # Attributes to look at closely: those that fill a field of the entry, and those that have
 # a reserved name. Few records have any, and comparing with one set tells.
 _SPECIAL: Final = RESERVED.union(("service.name",), LOCATION)
-_STRUCTURES: Final = frozenset({dict, list, tuple})
 _BLANK: Final = frozenset(JS_BLANK)
 """Characters that a message may begin with and have nothing else."""
 
@@ -70,17 +69,24 @@ class Mapper:
         service: Service name of every entry; None takes the resource's. A record's own
             `service.name` attribute wins over both.
         source_location: False leaves file and line out of entries altogether.
+        levels: Least severe levels by logger, or `off`.
 
     Attributes:
         severity: Function from a `LogRecord` to its `Severity`.
         resource_scope: Function from a `ReadableLogRecord` to its `ResourceScope`.
     """
 
-    def __init__(self, service: str | None = None, *, source_location: bool = True) -> None:
+    def __init__(
+        self,
+        service: str | None = None,
+        *,
+        source_location: bool = True,
+        levels: Mapping[str, str] | None = None,
+    ) -> None:
         self._source_location = source_location
         self._timestamp = Timestamps().of
         self.severity = Severities().of
-        self.resource_scope = ResourceScopes(service).of
+        self.resource_scope = ResourceScopes(service, levels).of
 
     def entry(  # noqa: C901, PLR0912 - a call costs more than most of these steps
         self,
@@ -304,11 +310,14 @@ def _message(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> s
         ready: As ready JSON, if it can be.
     """
     body = log.body
-    if type(body) in _STRUCTURES and (json := convert_structure(body)) is not None:
+    kind = type(body)
+    if (kind is dict or kind is list or kind is tuple) and (
+        json := convert_structure(body)
+    ) is not None:
         metadata["body"] = msgspec.Raw(json) if ready else from_json(json)
         return json.decode("utf-8")
     if body is not None:
-        conversion = Conversion()
+        conversion = BodyConversion()
         converted = conversion.value(body)
         if isinstance(converted, str):
             message = converted
