@@ -350,7 +350,8 @@ class Worker:
         Returns:
             True if it has, or was never started; False on the thread itself.
         """
-        thread = self._thread
+        with self._starting:
+            thread = self._thread
         if thread is None:
             return True
         if thread is threading.current_thread():
