@@ -16,10 +16,11 @@ from opentelemetry.sdk._configuration import _initialize_components, _OTelSDKCon
 
 from logwell_otel._otel import BatchLogRecordProcessor
 from logwell_otel.context import ContextLogRecordProcessor
-from logwell_otel.exporter import LogwellBatchLogRecordProcessor, LogwellLogExporter
+from logwell_otel.exporter import LogwellLogExporter
+from logwell_otel.processor import LogwellBatchLogRecordProcessor
 
 if TYPE_CHECKING:
-    from logwell_otel._otel import LogRecordExporter
+    from logwell_otel._otel import LogRecordExporter, LogRecordProcessor
 
 
 GROUP: Final = "opentelemetry_configurator"
@@ -54,7 +55,7 @@ class LogwellConfigurator(_OTelSDKConfigurator):
         super()._configure(**additions, **kwargs)  # type: ignore[no-untyped-call]
 
 
-def batch_processor(exporter: LogRecordExporter, **settings: Any) -> BatchLogRecordProcessor:
+def batch_processor(exporter: LogRecordExporter, **settings: Any) -> LogRecordProcessor:
     """The batch processor for `exporter`."""
     if isinstance(exporter, LogwellLogExporter):
         return LogwellBatchLogRecordProcessor(exporter, **settings)

@@ -19,13 +19,9 @@ from logwell_otel._otel import LoggerProvider
 from logwell_otel._process import PerProcess, at_exit_of_children
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import config_error
-from logwell_otel.exporter import (
-    DEFAULT_FLUSH_MILLIS,
-    LogwellBatchLogRecordProcessor,
-    LogwellLogExporter,
-    exporters,
-)
+from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter, exporters
 from logwell_otel.handler import install_handler, level_of, open_up
+from logwell_otel.processor import LogwellBatchLogRecordProcessor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ What each setting means and how it is checked stands in `options`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
 
 from logwell_otel._wire import LogEntry
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 BeforeSend = Callable[[LogEntry], LogEntry | None]
+OnQueueFull = Literal["drop", "wait"]
 
 
 class Redacts(Protocol):
@@ -66,6 +67,7 @@ class PipelineOptions(TypedDict, total=False):
     root_level: str | None
     source_location: bool | None
     max_queue_bytes: int | None
+    on_queue_full: OnQueueFull | None
     requests_per_minute: float | None
     requests_per_hour: float | None
     spool_dir: str | os.PathLike[str] | None

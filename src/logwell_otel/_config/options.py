@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import MeterProvider
 
-    from logwell_otel._config.arguments import BeforeSend, Redacts, Samples
+    from logwell_otel._config.arguments import BeforeSend, OnQueueFull, Redacts, Samples
     from logwell_otel._wire import Level
     from logwell_otel.errors import ErrorCallback, FlushCallback
 
@@ -87,6 +87,11 @@ def _api_key(settings: Resolver, name: str) -> ApiKey:
 
 def _secret_file(settings: Resolver, name: str) -> Path | None:
     return settings.secret(name.removesuffix("_file"))[1]
+
+
+def _on_queue_full(settings: Resolver, name: str) -> OnQueueFull:
+    choices: Mapping[str, OnQueueFull] = {"drop": "drop", "wait": "wait"}
+    return settings.choice(name, default=choices["drop"], choices=choices)
 
 
 def _service(settings: Resolver, name: str) -> str | None:
@@ -267,7 +272,14 @@ class Config:
     max_queue_bytes: int = _option(
         partial(Resolver.integer, default=32 * MIB, least=MIB, most=4096 * MIB),
         "Memory in bytes that undelivered entries may take; default 32 MiB. Beyond",
-        "it the oldest are dropped, counted and said.",
+        "it the oldest are dropped, counted and said. As much text may wait in the",
+        "processor's queue before that.",
+    )
+    on_queue_full: OnQueueFull = _option(
+        _on_queue_full,
+        "What a logging call does when the queue of `LogwellBatchLogRecordProcessor` is",
+        "full: `drop` the record (default), counted and said, or `wait` for room, a",
+        "second at most and never where an asyncio event loop runs.",
     )
     requests_per_minute: float = _option(
         partial(Resolver.number, default=600.0, least=1, most=1_000_000),

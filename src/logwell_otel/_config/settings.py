@@ -99,7 +99,7 @@ class Resolver:
         value = self.raw(name)
         if value is None:
             return default
-        number = _number(value)
+        number = number_of(value)
         if number is None or not least <= number <= most:
             raise self.error(name, f"a number from {least:,} to {most:,}", _shown(value))
         return number
@@ -109,7 +109,7 @@ class Resolver:
         value = self.raw(name)
         if value is None:
             return default
-        number = _number(value)
+        number = number_of(value)
         if number is None or not number.is_integer() or not least <= number <= most:
             raise self.error(name, f"a whole number from {least:,} to {most:,}", _shown(value))
         return int(number)
@@ -231,7 +231,7 @@ def rates_of(text: str) -> dict[str, float]:
     rates: dict[str, float] = {}
     for number, part in enumerate(filter(None, map(str.strip, text.split(","))), 1):
         name, _, value = part.partition("=")
-        level, rate = RATE_LEVELS.get(name.strip().lower()), _number(value)
+        level, rate = RATE_LEVELS.get(name.strip().lower()), number_of(value)
         if level is None:
             raise ValueError(f"no level of {', '.join(LEVELS)} in part {number}")
         if rate is None:
@@ -297,7 +297,8 @@ def _shown(value: object) -> str:
     return f"a value of type {type(value).__name__}"
 
 
-def _number(value: object) -> float | None:
+def number_of(value: object) -> float | None:
+    """A finite number, or the text of one; None for anything else."""
     if isinstance(value, (bool, bytes, bytearray)):
         return None
     try:
