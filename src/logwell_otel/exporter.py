@@ -6,6 +6,7 @@ Start here: `export()` is the way of a record from OpenTelemetry to what deliver
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from logwell_otel.sampling import Sampler
 
 DEFAULT_FLUSH_MILLIS: Final = 30_000
+_DISABLED: Final = (
+    "nothing is sent: LOGWELL_DISABLED or OTEL_SDK_DISABLED is set, or this is a test run"
+)
 
 # All there are in this process: zero-code start-up may have made one that `configure` looks for.
 _exporters: Final[weakref.WeakSet[LogwellLogExporter]] = weakref.WeakSet()
@@ -94,6 +98,8 @@ class LogwellLogExporter(LogRecordExporter):
         **options: Unpack[ExporterOptions],
     ) -> None:
         config = Config.resolve(endpoint=endpoint, api_key=api_key, **options)
+        if _dependencies is None:
+            config = config.unless_in_tests()
         self._begin(config, _dependencies or Dependencies())
 
     @classmethod
@@ -142,6 +148,8 @@ class LogwellLogExporter(LogRecordExporter):
             SUCCESS when every entry is stored or held for later; FAILURE when any was
             dropped, and after `shutdown`.
         """
+        if self._config.disabled:
+            return LogRecordExportResult.SUCCESS
         engine = self._engine
         kept = False
         with contained(partial(engine.failed, len(batch))):
@@ -214,10 +222,11 @@ class LogwellLogExporter(LogRecordExporter):
         queues = list(self._queues)
         for queue in queues:
             queue.report()
-        return self._engine.health(
+        health = self._engine.health(
             queued=sum(queue.queued for queue in queues),
             queue_share=max((queue.queue_share for queue in queues), default=0.0),
         )
+        return replace(health, reasons=(_DISABLED,)) if self._config.disabled else health
 
     def _follow(self, queue: Queue) -> None:
         """Have `health()` tell of a processor's queue as well."""

@@ -143,7 +143,9 @@ def configure(
     from the environment. Called again for the same server and key, it returns what the
     first call made, and adds only a handler where there is none; where
     `OTEL_LOGS_EXPORTER=logwell` or a configuration file set up the exporter, it takes that
-    one. Nothing is sent twice. Everything not given is read from the `LOGWELL_*` variables.
+    one. Nothing is sent twice. With `LOGWELL_DISABLED=true`, and in a test run (see
+    `send_in_tests`), it does nothing; what it returns can be used all the same. Everything
+    not given is read from the `LOGWELL_*` variables.
 
     Args:
         endpoint: Base URL of the server.
@@ -160,7 +162,10 @@ def configure(
         LogwellError: `INVALID_CONFIG` when a setting is missing or wrong, or when `redact`
             or `before_send` come too late for an exporter that zero-code start-up made.
     """
-    config = Config.resolve(endpoint=endpoint, api_key=api_key, **options)
+    config = Config.resolve(endpoint=endpoint, api_key=api_key, **options).unless_in_tests()
+    if config.disabled:
+        exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
+        return Pipeline(exporter, LoggerProvider(), LogwellBatchLogRecordProcessor(exporter))
     if level is None:
         level = "INFO" if config.origins["level"] == "default" else config.level
     threshold = level_of(level)

@@ -65,6 +65,11 @@ def is_insecure(url: str) -> bool:
     return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
 
 
+def is_loopback(url: str) -> bool:
+    """True if `url` leads to this machine."""
+    return _is_loopback(urlsplit(url).hostname or "")
+
+
 def _split(text: str) -> tuple[SplitResult | None, int | None]:
     # The ValueError is not passed on: its text quotes what it cannot read.
     try:

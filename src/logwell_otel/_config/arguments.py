@@ -87,6 +87,8 @@ class PipelineOptions(TypedDict, total=False):
     on_error: ErrorCallback | None
     on_flush: FlushCallback | None
     meter_provider: MeterProvider | None
+    disabled: bool | None
+    send_in_tests: bool | None
 
 
 class ExporterOptions(PipelineOptions, total=False):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -23,6 +24,7 @@ from logwell_otel._config.address import (
     Proxy,
     base_url,
     is_insecure,
+    is_loopback,
     proxy_of,
     proxy_secrets,
 )
@@ -34,7 +36,7 @@ from logwell_otel._config.secrets import (
     headers_of,
 )
 from logwell_otel._config.settings import LEVEL_SPELLINGS, Resolver, rates_of, shown_text
-from logwell_otel._diagnostics import Secrets, hide_keys
+from logwell_otel._diagnostics import Secrets, hide_keys, warn
 from logwell_otel._wire import MAX_SERVICE_BYTES
 from logwell_otel.errors import config_error
 
@@ -368,6 +370,16 @@ class Config:
         "Where the exporter's own metrics go; default the global one.",
         shown=False,
     )
+    disabled: bool = _option(
+        partial(Resolver.flag, default=False),
+        "True sends nothing, and looks at no other setting; so does OpenTelemetry's own",
+        "`OTEL_SDK_DISABLED=true`. Default False.",
+    )
+    send_in_tests: bool = _option(
+        partial(Resolver.flag, default=False),
+        "True sends from a test run (pytest, unittest, `manage.py test`) to a server on",
+        "another machine as well. Default False: such a run is disabled, and says so.",
+    )
     proxy: Proxy | None
     secrets: Secrets = field(repr=False)
     origins: Mapping[str, str] = field(repr=False)
@@ -408,6 +420,10 @@ class Config:
             if name not in OPTIONS:
                 raise TypeError(f"unexpected keyword argument {name!r}{_did_you_mean(name)}")
         settings = Resolver(arguments, environ)
+        sdk = (os.environ if environ is None else environ).get("OTEL_SDK_DISABLED", "")
+        # https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
+        if settings.flag("disabled", default=sdk.strip().lower() == "true"):
+            settings = Resolver(_NOWHERE, {})
         values = {name: option["read"](settings, name) for name, option in OPTIONS.items()}
         return cls(
             **values,
@@ -415,6 +431,29 @@ class Config:
             secrets=Secrets([*values["headers"].secrets(), *proxy_secrets()]),
             origins=settings.origins,
         )
+
+    def unless_in_tests(self) -> Config:
+        """These settings, or in a test run that is not to send to them: disabled ones."""
+        if self.disabled or self.send_in_tests or is_loopback(self.endpoint) or not in_tests():
+            return self
+        warn(
+            f"This is a test run, so nothing is sent to {self.endpoint}. Set LOGWELL_DISABLED=true "
+            "to have this not said, or LOGWELL_SEND_IN_TESTS=true to send all the same."
+        )
+        return Config.resolve({}, disabled=True)
+
+
+_NOWHERE: Final = {"endpoint": "http://127.0.0.1:9", "api_key": f"lw_{'0' * 32}", "disabled": True}
+
+
+def in_tests() -> bool:
+    """Whether this process runs tests, or was started by one that does."""
+    if any(name in os.environ for name in ("PYTEST_VERSION", "PYTEST_CURRENT_TEST")):
+        return True
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None and spec.name == "unittest.__main__":
+        return True
+    return sys.argv[1:2] == ["test"] and os.path.basename(sys.argv[0]) == "manage.py"  # noqa: PTH119 - a name
 
 
 OPTIONS: Final = {option.name: option.metadata for option in fields(Config) if option.metadata}
