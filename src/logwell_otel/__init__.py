@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +51,13 @@ _MODULES = {
     "log_context": "context",
     "set_global_context": "context",
 }
+
+
+@atexit.register
+def _exit_callbacks_end() -> None:
+    """Deliver what exit callbacks have logged. Registered now, since the first comes last."""
+    if (process := sys.modules.get(f"{__name__}._process")) is not None:
+        process.exit_callbacks_end()
 
 
 def __getattr__(name: str) -> Any:

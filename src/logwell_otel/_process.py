@@ -142,6 +142,51 @@ _EXIT_PRIORITY: Final = -100
 """After the finalizers of queues and managers, which may still log."""
 
 
+def is_exiting() -> bool:
+    """True once the interpreter is on its way out: exit callbacks run, or finalizers after them."""
+    # It marks the main thread as ended just before it calls what `atexit` has.
+    return not threading.main_thread().is_alive()
+
+
+_at_last: list[weakref.WeakMethod[Callable[[], object]]] = []
+_nothing_comes_after = False
+
+
+def at_last(callback: Callable[[], object]) -> None:
+    """Have `callback` called when the exit callbacks registered since our import have run.
+
+    Args:
+        callback: A bound method, whose object is not kept alive.
+    """
+    _at_last[:] = [known for known in _at_last if known() is not None]
+    _at_last.append(weakref.WeakMethod(callback))
+
+
+def exit_callbacks_end() -> None:
+    """Call what `at_last` was given."""
+    global _nothing_comes_after  # noqa: PLW0603 - of this process
+    _nothing_comes_after = True
+    for known in _at_last:
+        if (callback := known()) is not None:
+            with no_interrupt_at_exit():
+                callback()
+
+
+def nothing_comes_after() -> bool:
+    """True if `at_last` calls nobody any more: what is to be done is done now or never."""
+    return _nothing_comes_after
+
+
+@contextmanager
+def no_interrupt_at_exit() -> Iterator[None]:
+    """Ctrl-C ends what runs inside, without a traceback once the interpreter is on its way out."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not is_exiting():
+            raise
+
+
 def at_exit(callback: Callable[[], object]) -> None:
     """Have `callback` called at the end of this process, whether multiprocessing made it or not.
 

@@ -19,7 +19,7 @@ from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._http import tls_context
 from logwell_otel._otel import LogRecordExporter, LogRecordExportResult
-from logwell_otel._process import PerProcess
+from logwell_otel._process import PerProcess, no_interrupt_at_exit
 from logwell_otel._wire import LEVELS, LogEntry
 from logwell_otel.errors import config_error
 
@@ -193,9 +193,10 @@ class LogwellLogExporter(LogRecordExporter):
             return
         self._closed = True
         until = self._dependencies.clock() + max(0.0, timeout_millis / 1000)
-        self._engine.shutdown(max(0.0, timeout_millis / 1000))
-        if self._stages is not None:
-            self._stages.shutdown(max(0.0, until - self._dependencies.clock()))
+        with no_interrupt_at_exit():
+            self._engine.shutdown(max(0.0, timeout_millis / 1000))
+            if self._stages is not None:
+                self._stages.shutdown(max(0.0, until - self._dependencies.clock()))
 
     @property
     def identity(self) -> tuple[str, int]:

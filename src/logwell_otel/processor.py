@@ -21,7 +21,14 @@ from logwell_otel._config.settings import number_of
 from logwell_otel._diagnostics import warn
 from logwell_otel._encoding.fields import severity_of
 from logwell_otel._otel import SUPPRESS_INSTRUMENTATION, LogRecordProcessor, ReadableLogRecord
-from logwell_otel._process import PerProcess, Worker, after_fork_in_child
+from logwell_otel._process import (
+    PerProcess,
+    Worker,
+    after_fork_in_child,
+    at_last,
+    no_interrupt_at_exit,
+    nothing_comes_after,
+)
 from logwell_otel._wire import LEVELS
 from logwell_otel.errors import config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS
@@ -132,6 +139,7 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
         self._shutting_down = False
         self._begin()
         after_fork_in_child(self._begin)
+        at_last(self._end_late)
         exporter._follow(self)  # noqa: SLF001
 
     def _begin(self) -> None:
@@ -202,7 +210,8 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
     def _wake(self) -> None:
         """Have the thread look, or do its work where there can be none."""
         if self._closed:
-            self._drop_late()
+            if nothing_comes_after() or not self._engine.takes_late:
+                self._end_late()
         # The process id is asked for here: C code may fork without running hooks.
         elif not self._workers.get().wake_from_anywhere():
             self._drain()
@@ -231,7 +240,7 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
 
         What a record says of its severity in words alone is not asked for here: True.
         """
-        if self._closed:
+        if self._closed and not self._engine.takes_late:
             return False
         number = getattr(severity_number, "value", severity_number)
         return not number or severity_of(number, None).rank >= self._minimum_rank
@@ -358,7 +367,8 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
     def shutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
         """Export what is queued, then shut the exporter down. A second call does nothing.
 
-        Records that come later are counted as dropped for `shutdown`.
+        Records that come later are counted as dropped for `shutdown`; at the interpreter's
+        exit they are delivered all the same, within 2 s together.
 
         Args:
             timeout_millis: Milliseconds to wait at most; see `LogwellLogExporter.shutdown`.
@@ -369,15 +379,30 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
         until = self._clock() + timeout_millis / 1000
         worker = self._workers.get()
         worker.stop()
-        ended = worker.join(timeout_millis / 1000)
-        if ended:
+        ended = False
+        with no_interrupt_at_exit():
+            try:
+                ended = worker.join(timeout_millis / 1000)
+                if ended:
+                    self._drain()
+            except KeyboardInterrupt:
+                until = self._clock()
+                raise
+            finally:
+                self._closed = True
+                if ended:
+                    self._drain()  # what came just before
+                self._drop_late()
+                self.report()
+                self._exporter.shutdown(max(0.0, until - self._clock()) * 1000)
+
+    def _end_late(self) -> None:
+        """Deliver what is logged after `shutdown` at the interpreter's exit, or count it."""
+        if self._closed and self._engine.takes_late:
             self._drain()
-        self._closed = True
-        if ended:
-            self._drain()  # what came just before
-        self._drop_late()
-        self.report()
-        self._exporter.shutdown(max(0.0, until - self._clock()) * 1000)
+            self.report()
+        elif self._closed:
+            self._drop_late()
 
     def _drop_late(self) -> None:
         """Count what nobody will export any more."""

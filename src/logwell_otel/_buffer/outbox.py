@@ -305,6 +305,13 @@ class Outbox:
         with self._changed:
             self._closed = True
 
+    def reopen(self) -> None:
+        """Take something all the same after `close` and `give_up`, until the next `give_up`."""
+        if self._overflow is not None:
+            self._overflow.reopen()
+        with self._changed:
+            self._closed = self._given_up = self._leaving = self._left = False
+
     def give_up(self, reason: str, *, patience: float | None = None) -> tuple[int, int]:
         """Leave what is held to the spool, or drop it.
 

@@ -230,6 +230,11 @@ class Overflow:
 
     # The end.
 
+    def reopen(self) -> None:
+        """Take chunks again, until the next `store_all`."""
+        with self.lock:
+            self._spool.reopen()
+
     def store_all(self) -> None:
         """The last chance: put everything on disk, however lately it said no; then let go."""
         with self.lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from logwell_otel._delivery.status import QUEUE_FULL, LossReport, Trouble
 from logwell_otel._delivery.worker import Sender
 from logwell_otel._diagnostics import Notices, described, entries, was
 from logwell_otel._http import HttpClient, HttpTransport, TlsFiles, Transport
+from logwell_otel._process import is_exiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 
 
 _JOIN_SECONDS: Final = 0.05
+
+LATE_SECONDS: Final = 2.0
+"""Seconds that all records together may take which are logged while the interpreter exits,
+after everything was delivered: by `atexit` callbacks that run last, by finalizers."""
 
 
 def transport_to(config: Config) -> HttpTransport:
@@ -126,6 +132,8 @@ class Engine:
             sleep=dependencies.sleep,
             threads=dependencies.threads,
         )
+        self._late_seconds = 0.0
+        self._late_reaches_server = False
         self._flusher: Flusher | None = None
         if spool is not None:
             from logwell_otel._buffer.flusher import Flusher  # noqa: PLC0415 - only with a spool
@@ -139,6 +147,8 @@ class Engine:
         """Hold what was encoded and let the sender know; False if others gave way for it."""
         for reason, warning in encoded.warnings.items():
             self.notices.say(warning, about=reason)
+        if self.takes_late:
+            return self._deliver_late(encoded)
         lost = self.outbox.put(encoded.chunks, encoded.dropped)
         if lost:
             self._losses.overflow(lost, self.notices)
@@ -154,6 +164,28 @@ class Engine:
         if not self.sender.is_current_thread():
             # The sender may hang in a callback and never come to `_close`, the flusher in a disk.
             self._stop_flusher(_JOIN_SECONDS)
+        if is_exiting() and self.sender.ended:
+            self._late_seconds = LATE_SECONDS
+            self._late_reaches_server = not self._trouble.lasts
+
+    @property
+    def takes_late(self) -> bool:
+        """True while what is handed over after `shutdown` is delivered, or goes to the spool."""
+        # Once modules are taken down there is no connection without the imports that it needs.
+        sends = self._late_reaches_server and not sys.is_finalizing()
+        return self._late_seconds > 0 and (sends or self._flusher is not None)
+
+    def _deliver_late(self, encoded: Encoded) -> bool:
+        """Deliver at once: nobody comes after to do it, and there are no threads any more."""
+        began = self._clock()
+        sends = self._late_reaches_server and not sys.is_finalizing()
+        self.outbox.reopen()
+        self.outbox.put(encoded.chunks, encoded.dropped)
+        # A server that has failed is not asked again: each record would wait for it.
+        delivered = self.sender.deliver_late(self._late_seconds if sends else 0.0)
+        self._late_reaches_server = sends and delivered
+        self._late_seconds -= self._clock() - began
+        return delivered
 
     def _close(self) -> None:
         """Delivery is over."""

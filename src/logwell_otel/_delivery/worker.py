@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel._diagnostics import contained, described, entries, was
-from logwell_otel._process import Worker
+from logwell_otel._process import Worker, no_interrupt_at_exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +79,11 @@ class Sender:
         """True while the thread lives."""
         return self._worker.running
 
+    @property
+    def ended(self) -> bool:
+        """True once shutdown is through, and nothing of it still hangs."""
+        return self._done.is_set()
+
     def is_current_thread(self) -> bool:
         """True on the sender's own thread, where callbacks run."""
         return self._worker.is_current_thread()
@@ -149,19 +154,45 @@ class Sender:
         self._worker.stop()
         if self.is_current_thread():
             return  # a callback shuts down: the thread drains when the callback returns
-        if not self.running:
-            self._finish()
-            return
+        try:
+            with no_interrupt_at_exit():
+                if self.running:
+                    self._wait_for_the_thread(began)
+                else:
+                    self._finish()
+        finally:  # Ctrl-C ends the wait, and what is held is accounted for all the same
+            # A callback may be what holds up the sender: then none is called from here as well.
+            self._give_up(callbacks=self._done.is_set(), patience=_DISK_PATIENCE)
+
+    def _wait_for_the_thread(self, began: float) -> None:
         while not self._done.is_set():
             now = self._clock()
             alive_at = max(began, self._delivery.last_answer_at, self._rests_until)
             stalled_at = alive_at + _STALLED_AFTER
             wait = min(self._deadline, stalled_at) - now
             if wait <= 0:
-                break
+                return
             self._done.wait(wait)
-        # A callback may be what holds up the sender: then none is called from here as well.
-        self._give_up(callbacks=self._done.is_set(), patience=_DISK_PATIENCE)
+
+    def deliver_late(self, timeout: float) -> bool:
+        """Deliver on this thread what has come since `shutdown`, and give the rest up.
+
+        Args:
+            timeout: Seconds that it may take. With 0 everything is given up.
+
+        Returns:
+            True if nothing had to be given up.
+        """
+        deadline = self._clock() + timeout
+        while (left := deadline - self._clock()) > 0:
+            wait = self._step()
+            if wait is None:
+                break
+            if wait > 0 and (wait >= left or self._delivery.resting):
+                break
+            time.sleep(wait)
+        self._close()
+        return not self._give_up(late=True)
 
     def _finish(self) -> None:
         if self._done.is_set():
@@ -200,9 +231,11 @@ class Sender:
                 self._rests_until = self._clock() + wait
                 self._sleep(wait)
 
-    def _give_up(self, *, callbacks: bool = True, patience: float | None = None) -> None:
+    def _give_up(
+        self, *, callbacks: bool = True, patience: float | None = None, late: bool = False
+    ) -> int:
         lost, left = self._outbox.give_up("shutdown", patience=patience)
-        if left:
+        if left and not late:
             self._notices.say(
                 f"{entries(left)} left in the spool at shutdown, for the next process."
             )
@@ -212,6 +245,7 @@ class Sender:
                 "them in time. With spool_dir (LOGWELL_SPOOL_DIR) they are kept for the next start."
             )
         self._notices.dispatch(callbacks=callbacks)
+        return lost + left
 
     def __repr__(self) -> str:
         state = "running" if self.running else "done" if self._done.is_set() else "not started"

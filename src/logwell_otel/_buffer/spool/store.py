@@ -277,6 +277,10 @@ class Spool:
             self._owner.release()
             self._owner = None
 
+    def reopen(self) -> None:
+        """Take chunks all the same after `close`, until the next."""
+        self._closed = False
+
     # Rows.
 
     def _insert(
