@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.sdk._configuration import _initialize_components, _OTelSDKConfigurator
 
 from logwell_otel._otel import BatchLogRecordProcessor
+from logwell_otel._sigterm import deliver_on_sigterm
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.exporter import LogwellLogExporter
 from logwell_otel.processor import LogwellBatchLogRecordProcessor
@@ -58,5 +59,8 @@ class LogwellConfigurator(_OTelSDKConfigurator):
 def batch_processor(exporter: LogRecordExporter, **settings: Any) -> LogRecordProcessor:
     """The batch processor for `exporter`."""
     if isinstance(exporter, LogwellLogExporter):
-        return LogwellBatchLogRecordProcessor(exporter, **settings)
+        processor = LogwellBatchLogRecordProcessor(exporter, **settings)
+        if exporter.delivers_on_sigterm:
+            deliver_on_sigterm(processor)
+        return processor
     return BatchLogRecordProcessor(exporter, **settings)

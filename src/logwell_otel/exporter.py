@@ -20,6 +20,7 @@ from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._http import tls_context
 from logwell_otel._otel import LogRecordExporter, LogRecordExportResult
 from logwell_otel._process import PerProcess, no_interrupt_at_exit
+from logwell_otel._sigterm import shutting_down
 from logwell_otel._wire import LEVELS, LogEntry
 from logwell_otel.errors import config_error
 
@@ -189,14 +190,16 @@ class LogwellLogExporter(LogRecordExporter):
             timeout_millis: Milliseconds to wait at most. OpenTelemetry's processor looks
                 for this very name.
         """
-        if self._closed:
-            return
-        self._closed = True
+        with shutting_down(), no_interrupt_at_exit():
+            if not self._closed:
+                self._closed = True
+                self._shut_down(timeout_millis)
+
+    def _shut_down(self, timeout_millis: float) -> None:
         until = self._dependencies.clock() + max(0.0, timeout_millis / 1000)
-        with no_interrupt_at_exit():
-            self._engine.shutdown(max(0.0, timeout_millis / 1000))
-            if self._stages is not None:
-                self._stages.shutdown(max(0.0, until - self._dependencies.clock()))
+        self._engine.shutdown(max(0.0, timeout_millis / 1000))
+        if self._stages is not None:
+            self._stages.shutdown(max(0.0, until - self._dependencies.clock()))
 
     @property
     def identity(self) -> tuple[str, int]:
@@ -212,6 +215,16 @@ class LogwellLogExporter(LogRecordExporter):
     def root_level(self) -> str | None:
         """Level that start-up opens the root logger up to, None for none."""
         return self._config.root_level
+
+    @property
+    def delivers_on_sigterm(self) -> bool:
+        """True if start-up is to have SIGTERM deliver first."""
+        return self._config.deliver_on_sigterm and not self._config.disabled
+
+    @property
+    def followed(self) -> bool:
+        """True if a processor of ours stands in front of it."""
+        return bool(self._queues)
 
     @property
     def closed(self) -> bool:

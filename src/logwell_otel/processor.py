@@ -29,6 +29,7 @@ from logwell_otel._process import (
     no_interrupt_at_exit,
     nothing_comes_after,
 )
+from logwell_otel._sigterm import shutting_down
 from logwell_otel._wire import LEVELS
 from logwell_otel.errors import config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS
@@ -373,9 +374,12 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
         Args:
             timeout_millis: Milliseconds to wait at most; see `LogwellLogExporter.shutdown`.
         """
-        if self._shutting_down:
-            return
-        self._shutting_down = True
+        with shutting_down():
+            if not self._shutting_down:
+                self._shutting_down = True
+                self._shut_down(timeout_millis)
+
+    def _shut_down(self, timeout_millis: float) -> None:
         until = self._clock() + timeout_millis / 1000
         worker = self._workers.get()
         worker.stop()

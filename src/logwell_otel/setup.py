@@ -17,6 +17,7 @@ from logwell_otel._delivery.worker import flush_while_it_gets_on
 from logwell_otel._diagnostics import warn
 from logwell_otel._otel import LoggerProvider
 from logwell_otel._process import PerProcess, at_exit_of_children
+from logwell_otel._sigterm import deliver_on_sigterm
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter, exporters
@@ -179,8 +180,11 @@ def configure(
         _pipelines[config.identity] = pipeline
     if config.root_level is not None:
         open_up(logging.getLogger(), level_of(config.root_level))
+    processor = pipeline._processor  # noqa: SLF001 - our own class
     if made:
         at_exit_of_children(pipeline.shutdown)
+        if config.deliver_on_sigterm and isinstance(processor, LogwellBatchLogRecordProcessor):
+            deliver_on_sigterm(processor)
     return pipeline
 
 

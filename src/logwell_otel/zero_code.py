@@ -1,4 +1,4 @@
-"""OpenTelemetry's own logging handler, made as safe as ours where it stands.
+"""What zero-code start-up made of OpenTelemetry's, made as safe as ours where it stands.
 
 Under `opentelemetry-instrument` it is OpenTelemetry that puts a handler on the root logger,
 one that raises into the application (see `handler`) and knows no log context. It stays the
@@ -9,6 +9,14 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from logwell_otel._otel import LoggerProvider
+    from logwell_otel.exporter import LogwellLogExporter
+
+_behind_opentelemetrys: Final[list[BehindOpenTelemetrys]] = []
 
 
 def after_instrumentation() -> None:
@@ -28,6 +36,50 @@ def after_instrumentation() -> None:
             f"OpenTelemetry's logging handler could not be made safe ({described(error)}): a "
             "record with an attribute that cannot be had may raise in a logging call."
         )
+    deliver_all_on_sigterm()
+
+
+def deliver_all_on_sigterm() -> None:
+    """Have SIGTERM deliver what is held behind OpenTelemetry's own batch processor."""
+    from opentelemetry._logs import get_logger_provider  # noqa: PLC0415 - only with an exporter
+
+    from logwell_otel._otel import LoggerProvider  # noqa: PLC0415
+    from logwell_otel._sigterm import deliver_on_sigterm  # noqa: PLC0415
+    from logwell_otel.exporter import exporters  # noqa: PLC0415
+
+    provider = get_logger_provider()
+    if not isinstance(provider, LoggerProvider):
+        return
+    for exporter in exporters():
+        if exporter.delivers_on_sigterm and not exporter.followed:
+            made = BehindOpenTelemetrys(provider, exporter)
+            _behind_opentelemetrys.append(made)
+            deliver_on_sigterm(made)
+
+
+class BehindOpenTelemetrys:
+    """An exporter whose batch processor is OpenTelemetry's, which nobody can reach.
+
+    Args:
+        provider: The provider in front of both.
+        exporter: The exporter.
+    """
+
+    def __init__(self, provider: LoggerProvider, exporter: LogwellLogExporter) -> None:
+        self._provider = provider
+        self._exporter = exporter
+
+    def force_flush(self, timeout_millis: int) -> bool:
+        """Have everything logged before stored at the server."""
+        return self._provider.force_flush(timeout_millis) and self._exporter.force_flush(
+            timeout_millis
+        )
+
+    def shutdown(self, timeout_millis: float) -> None:
+        """Deliver what was logged before, and account for the rest."""
+        until = time.monotonic() + timeout_millis / 1000
+        self._provider.force_flush(int(timeout_millis))
+        self._exporter.shutdown(max(0.0, until - time.monotonic()) * 1000)
 
 
 def make_root_safe() -> None:

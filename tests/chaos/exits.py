@@ -70,8 +70,11 @@ def ends(how: str, start_method: StartMethod = "fork", *, configured: bool = Fal
             status = program.end()
             trial.expect(status == ending.status, f"exit status {status}: {program.said()}")
         trial.send(text for prefix in ending.logged for text in texts(_COUNT, prefix=prefix))
-        # A spawned child ends as a program does, atexit included.
-        ends_well = how == "has_a_child" and (configured or start_method == "spawn")
+        # A spawned child ends as a program does, atexit included. `configure()` has SIGTERM
+        # deliver first, which a pool that is left sends to its workers.
+        ends_well = (how == "has_a_child" and (configured or start_method == "spawn")) or (
+            how in {"is_terminated", "has_a_pool"} and configured
+        )
         prefixes = () if ends_well else ending.lost
         lost = [text for prefix in prefixes for text in texts(_COUNT, prefix=prefix)]
         return trial.judge(

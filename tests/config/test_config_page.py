@@ -87,7 +87,14 @@ def test_bounds(name: str) -> None:
 def test_every_number_has_bounds() -> None:
     numbers = {name for name in ROWS if isinstance(getattr(resolve(), name, None), (int, float))}
     flags, without_default = (
-        {"source_location", "sampling", "redact", "disabled", "send_in_tests"},
+        {
+            "source_location",
+            "sampling",
+            "redact",
+            "deliver_on_sigterm",
+            "disabled",
+            "send_in_tests",
+        },
         {"requests_per_hour"},
     )
     assert set(RANGES) == numbers - flags | without_default | {"sampling_team_id"}

@@ -87,6 +87,7 @@ class PipelineOptions(TypedDict, total=False):
     on_error: ErrorCallback | None
     on_flush: FlushCallback | None
     meter_provider: MeterProvider | None
+    deliver_on_sigterm: bool | None
     disabled: bool | None
     send_in_tests: bool | None
 

@@ -370,6 +370,11 @@ class Config:
         "Where the exporter's own metrics go; default the global one.",
         shown=False,
     )
+    deliver_on_sigterm: bool = _option(
+        partial(Resolver.flag, default=True),
+        "False lets SIGTERM end the process at once where nobody handles it; default True:",
+        "what is held is delivered first, within 8 s. For `configure()` and without code.",
+    )
     disabled: bool = _option(
         partial(Resolver.flag, default=False),
         "True sends nothing, and looks at no other setting; so does OpenTelemetry's own",

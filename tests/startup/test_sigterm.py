@@ -1,0 +1,205 @@
+"""SIGTERM where nobody handles it: what is held is delivered, and the process ends by it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.process import NEVER_BY_TIME, environment
+from support.server import free_port
+
+if TYPE_CHECKING:
+    from logwell_otel.devserver import DevServer
+
+pytestmark = pytest.mark.process
+
+TERM = -signal.SIGTERM
+
+
+def end(
+    receiver: DevServer, program: str, status: int = TERM, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import os, signal, sys, logging, time\n{program}"],
+        env=environment(receiver, {**NEVER_BY_TIME, **variables}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def messages(receiver: DevServer) -> list[str]:
+    return [entry.message for entry in receiver.entries()]
+
+
+CONFIGURED = """
+import logwell_otel
+logwell_otel.configure()
+for number in range(3):
+    logging.info("%d", number)
+"""
+ALL = ["0", "1", "2"]
+RAISED = "signal.raise_signal(signal.SIGTERM)"
+
+
+def test_by_default(receiver: DevServer) -> None:
+    done = end(receiver, CONFIGURED + RAISED)
+    assert messages(receiver) == ALL
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "signal.signal(signal.SIGTERM, signal.SIG_DFL)",
+        "signal.signal(15, 0)",
+        "was = signal.signal(signal.SIGTERM, print); signal.signal(signal.SIGTERM, was)",
+        "was = signal.getsignal(15); signal.signal(15, signal.SIG_IGN); signal.signal(15, was)",
+        """
+import asyncio
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(15, print)
+    loop.remove_signal_handler(15)
+asyncio.run(main())""",
+    ],
+)
+def test_whoever_puts_the_default_back(receiver: DevServer, program: str) -> None:
+    end(receiver, f"{CONFIGURED}{program}\n{RAISED}")
+    assert messages(receiver) == ALL
+
+
+def test_an_application_that_is_loaded_while_a_server_handles_the_signal(
+    receiver: DevServer,
+) -> None:
+    """As uvicorn does: it restores what was there, and raises the signal again."""
+    program = f"""
+was = signal.signal(signal.SIGTERM, lambda *_: None)
+{CONFIGURED}
+signal.signal(signal.SIGTERM, was)
+"""
+    end(receiver, program + RAISED)
+    assert messages(receiver) == ALL
+
+
+def test_code_that_looks_sees_the_default(receiver: DevServer) -> None:
+    program = """
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+assert signal.signal(signal.SIGTERM, signal.SIG_DFL) is signal.SIG_DFL
+assert signal.signal(signal.SIGINT, signal.SIG_DFL) is signal.default_int_handler
+assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+"""
+    end(receiver, CONFIGURED + program, status=0)
+
+
+@pytest.mark.parametrize("handler", ["signal.SIG_IGN", "lambda *_: print('theirs')"])
+def test_a_handler_of_somebody_elses_stays(receiver: DevServer, handler: str) -> None:
+    program = f"handler = {handler}\nsignal.signal(signal.SIGTERM, handler)\n{CONFIGURED}"
+    program += "assert signal.getsignal(signal.SIGTERM) is handler\n" + RAISED
+    end(receiver, program, status=0)
+    assert messages(receiver) == ALL
+
+
+@pytest.mark.parametrize("way", ["variable", "argument"])
+def test_switched_off(receiver: DevServer, way: str) -> None:
+    configured = CONFIGURED
+    if way == "argument":
+        configured = CONFIGURED.replace("configure()", "configure(deliver_on_sigterm=False)")
+    program = configured + "assert signal.signal.__module__ == 'signal'\n" + RAISED
+    variable = "false" if way == "variable" else ""
+    end(receiver, program, LOGWELL_DELIVER_ON_SIGTERM=variable)
+    assert messages(receiver) == []
+
+
+def test_a_lock_of_ours_that_the_interrupted_code_holds(receiver: DevServer) -> None:
+    """The delivery waits for it in vain, and the process ends all the same."""
+    program = """
+import logwell_otel._sigterm as ours
+ours.LONGEST_DELIVERY = 0.5
+exporter = logwell_otel.configure().exporter
+exporter._engine.outbox._changed.acquire()
+"""
+    end(receiver, CONFIGURED + program + RAISED)
+
+
+def test_a_second_signal_ends_it_at_once(receiver: DevServer) -> None:
+    program = """
+import threading
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+exporter = logwell_otel.configure().exporter
+exporter._engine.outbox._changed.acquire()
+began = time.monotonic()
+import logwell_otel._sigterm as ours
+ours.LONGEST_DELIVERY = 1_000
+"""
+    end(receiver, CONFIGURED + program + RAISED)
+
+
+def test_a_server_that_is_away(receiver: DevServer) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
+    done = end(receiver, CONFIGURED + RAISED, LOGWELL_ENDPOINT=away)
+    assert "3 entries were dropped at shutdown" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="not on Windows")
+def test_a_forked_child_and_its_parent_deliver_their_own(receiver: DevServer) -> None:
+    program = """
+if (child := os.fork()) == 0:
+    logging.info("child")
+    signal.raise_signal(signal.SIGTERM)
+assert os.WTERMSIG(os.waitpid(child, 0)[1]) == 15
+"""
+    end(receiver, CONFIGURED + program + RAISED)
+    assert sorted(messages(receiver)) == [*ALL, "child"]
+
+
+@pytest.mark.parametrize("again", range(3))
+def test_a_pool_that_is_terminated(receiver: DevServer, again: int) -> None:
+    program = """
+import multiprocessing
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    pool.map(logging.info, ["child"] * 4, chunksize=1)
+"""
+    end(receiver, CONFIGURED + program, status=0)
+    assert sorted(messages(receiver)) == [*ALL, *["child"] * 4]
+
+
+def test_during_the_exit_the_exit_goes_on(receiver: DevServer) -> None:
+    program = "import atexit; atexit.register(signal.raise_signal, signal.SIGTERM)"
+    end(receiver, CONFIGURED + program, status=0)
+    assert messages(receiver) == ALL
+
+
+def test_configured_on_another_thread(receiver: DevServer) -> None:
+    """Python lets only the main thread set handlers: the next who restores the default does it."""
+    program = """
+import logwell_otel, threading
+thread = threading.Thread(target=logwell_otel.configure)
+thread.start()
+thread.join()
+logging.info("0")
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+"""
+    end(receiver, program + RAISED)
+    assert messages(receiver) == ["0"]
+
+
+def test_while_a_shutdown_is_under_way(receiver: DevServer) -> None:
+    """The shutdown that is interrupted is brought to its end first."""
+    receiver.faults.delay(300)
+    program = """
+import threading
+threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+logwell_otel.configure().shutdown()
+time.sleep(30)
+"""
+    end(receiver, CONFIGURED + program)
+    assert messages(receiver) == ALL
