@@ -9,12 +9,13 @@ a hook at forks or at exit, or starts a thread.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import os
 import sys
 import threading
 import weakref
-from _thread import start_new_thread
+from _thread import RLock, allocate_lock, get_ident, start_new_thread
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -266,6 +267,47 @@ def _is_child_of_multiprocessing() -> bool:
 
 
 # Threads.
+#
+# gevent and eventlet replace the functions of `_thread` and `threading`. Where they do so
+# before this module is imported, everything here is theirs and works together. After that,
+# what was taken from `_thread` above is still the system's, and the rest must not be mixed
+# with it: a `threading.Thread` would become a greenlet of a thread that runs no hub, and
+# never run.
+
+
+def is_patched_late() -> bool:
+    """True if threads were replaced by greenlets after this module was imported."""
+    return _thread.start_new_thread is not start_new_thread
+
+
+class _SystemThread:
+    """What a `Worker` needs of `threading.Thread`, made of what no patch has replaced."""
+
+    def __init__(self, target: Callable[[], object]) -> None:
+        self._target = target
+        self._ended = allocate_lock()
+        self.ident: int | None = None
+
+    def start(self) -> None:
+        self._ended.acquire()
+        try:
+            self.ident = start_new_thread(self._run, ())
+        except BaseException:
+            self._ended.release()
+            raise
+
+    def _run(self) -> None:
+        try:
+            self._target()
+        finally:
+            self._ended.release()
+
+    def is_alive(self) -> bool:
+        return self._ended.locked()
+
+    def join(self, timeout: float) -> None:
+        if self._ended.acquire(timeout=timeout):
+            self._ended.release()
 
 
 class Wakeup:
@@ -277,7 +319,7 @@ class Wakeup:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._lock.acquire()
 
     def set(self) -> None:
@@ -327,12 +369,12 @@ class Worker:
         self._after_failure = after_failure
         self._threads = threads
         # Entered again where a signal handler logs while its thread starts this one.
-        self._starting = threading.RLock()
+        self._starting = RLock()
         self._wakeup = Wakeup()
         self._stopping = False
         self._about_to_start = False
         self._not_started = False
-        self._thread: threading.Thread | None = None
+        self._thread: threading.Thread | _SystemThread | None = None
         self.failures = 0
 
     @property
@@ -347,7 +389,7 @@ class Worker:
 
     def is_current_thread(self) -> bool:
         """True on the thread itself, where its callbacks run."""
-        return self._thread is threading.current_thread()
+        return self._thread is not None and self._thread.ident == get_ident()
 
     def start(self) -> bool:
         """Start the thread if there is none. False if that is impossible."""
@@ -361,7 +403,10 @@ class Worker:
                 return True
             if self.stopping:
                 return False
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            if is_patched_late():
+                self._thread = _SystemThread(self._run)
+            else:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             try:
                 self._thread.start()
             except RuntimeError:
@@ -424,7 +469,7 @@ class Worker:
             thread = self._thread
         if thread is None:
             return True
-        if thread is threading.current_thread():
+        if thread.ident == get_ident():
             return False
         thread.join(timeout)
         return not thread.is_alive()

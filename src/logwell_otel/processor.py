@@ -26,6 +26,7 @@ from logwell_otel._process import (
     Worker,
     after_fork_in_child,
     at_last,
+    is_patched_late,
     no_interrupt_at_exit,
     nothing_comes_after,
 )
@@ -138,6 +139,7 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
         self._workers = PerProcess(self._new_worker)
         self._closed = False
         self._shutting_down = False
+        self._warned_of_eventlet = False
         self._begin()
         after_fork_in_child(self._begin)
         at_last(self._end_late)
@@ -251,6 +253,7 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
     def _step(self) -> float | None:
         """Export what is due; return the seconds until something will be, None for not known."""
         self.report()
+        self._warn_of_eventlet()
         queue = self._queue
         if self._flush_wanted:
             self._flush_wanted = False
@@ -269,6 +272,15 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
         self._overdue = due + _GRACE
         self._wake_at = self._batch_size
         return 0 if len(queue) >= self._batch_size or self._flush_wanted else wait
+
+    def _warn_of_eventlet(self) -> None:
+        """Say that it has replaced locks in use. gevent leaves those alone, and all arrives."""
+        if not self._warned_of_eventlet and "eventlet" in sys.modules and is_patched_late():
+            self._warned_of_eventlet = True
+            warn(
+                "eventlet.monkey_patch() was called after logwell_otel was imported and has "
+                "replaced locks that are in use: records may be lost. Call it first of all."
+            )
 
     def _export(self) -> None:
         """Export the oldest records, a batch at most."""

@@ -1,0 +1,100 @@
+"""gevent, eventlet and uvloop: patched before or after `configure()`, in real processes."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.process import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from subprocess import CompletedProcess
+
+    from logwell_otel.devserver import DevServer
+
+pytestmark = pytest.mark.process
+
+GEVENT = "from gevent import monkey; monkey.patch_all()"
+EVENTLET = "import eventlet; eventlet.monkey_patch()"
+CONFIGURE = "import logging, logwell_otel; pipeline = logwell_otel.configure()"
+EARLY = "import time; logging.info('early'); assert pipeline.force_flush()"
+LOG = "for number in range(1_000): logging.info('%d', number)"
+FLUSH = "assert pipeline.force_flush(20_000)"
+
+
+def end(receiver: DevServer, tmp_path: Path, *lines: str) -> CompletedProcess[str]:
+    for library in ("gevent", "eventlet", "uvloop"):
+        if any(library in line for line in lines) and importlib.util.find_spec(library) is None:
+            pytest.skip(f"{library} is not installed")
+    (tmp_path / "program.py").write_text("\n".join(lines))
+    return run("python -W ignore program.py", receiver, cwd=tmp_path)
+
+
+def arrived(receiver: DevServer) -> list[int]:
+    return sorted(int(entry.message) for entry in receiver.entries() if entry.message.isdigit())
+
+
+@pytest.mark.parametrize("flush", ["", FLUSH])
+@pytest.mark.parametrize("patch", [GEVENT, EVENTLET])
+def test_patched_first(receiver: DevServer, tmp_path: Path, patch: str, flush: str) -> None:
+    done = end(receiver, tmp_path, patch, CONFIGURE, LOG, flush)
+    assert arrived(receiver) == [*range(1_000)]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("flush", ["", FLUSH])
+@pytest.mark.parametrize("early", ["", EARLY])
+def test_gevent_patches_after_configure(
+    receiver: DevServer, tmp_path: Path, early: str, flush: str
+) -> None:
+    end(receiver, tmp_path, CONFIGURE, early, GEVENT, LOG, flush)
+    assert arrived(receiver) == [*range(1_000)]
+
+
+def test_greenlets_go_on_while_a_system_thread_delivers(
+    receiver: DevServer, tmp_path: Path
+) -> None:
+    receiver.faults.delay(300)
+    program = f"""
+{CONFIGURE}
+{GEVENT}
+import gevent, time
+def tick():
+    for _ in range(100):
+        began = time.monotonic()
+        gevent.sleep(0.01)
+        waits.append(time.monotonic() - began)
+waits = []
+ticking = gevent.spawn(tick)
+{LOG}
+ticking.join()
+print(sorted(waits)[80] < 0.2)
+"""
+    done = end(receiver, tmp_path, program)
+    assert done.stdout == "True\n"
+    assert arrived(receiver) == [*range(1_000)]
+
+
+def test_eventlet_that_patches_after_configure_is_said(receiver: DevServer, tmp_path: Path) -> None:
+    """It replaces the locks that are in use by searching all of memory."""
+    done = end(receiver, tmp_path, CONFIGURE, EVENTLET, LOG, "eventlet.sleep(0.5)")
+    assert "Call it first of all." in done.stderr
+
+
+def test_uvloop(receiver: DevServer, tmp_path: Path) -> None:
+    program = f"""
+import asyncio, uvloop
+{CONFIGURE}
+
+async def main():
+    {LOG}
+    assert await pipeline.aforce_flush()
+    logging.info("1000")
+
+uvloop.run(main())
+"""
+    assert end(receiver, tmp_path, program).stderr == ""
+    assert arrived(receiver) == [*range(1_001)]
