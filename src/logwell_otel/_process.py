@@ -15,8 +15,9 @@ import os
 import sys
 import threading
 import weakref
-from _thread import RLock, allocate_lock, get_ident, start_new_thread
+from _thread import allocate_lock, get_ident, start_new_thread
 from contextlib import contextmanager, suppress
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -270,7 +271,7 @@ def _is_child_of_multiprocessing() -> bool:
 #
 # gevent and eventlet replace the functions of `_thread` and `threading`. Where they do so
 # before this module is imported, everything here is theirs and works together. After that,
-# what was taken from `_thread` above is still the system's, and the rest must not be mixed
+# what was imported from the two by name is still the system's, and the rest must not be mixed
 # with it: a `threading.Thread` would become a greenlet of a thread that runs no hub, and
 # never run.
 
