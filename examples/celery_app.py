@@ -9,7 +9,7 @@ import logging
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import after_setup_logger, worker_process_shutdown
+from celery.signals import after_setup_logger
 
 import logwell_otel
 
@@ -20,12 +20,6 @@ logger = logging.getLogger("shop.invoices")
 def send_logs(**_: object) -> None:
     """Here, and not at import: a Celery worker takes all handlers off the root logger first."""
     logwell_otel.configure()
-
-
-@worker_process_shutdown.connect
-def send_the_last(**_: object) -> None:
-    """Celery's processes leave by `os._exit`: neither atexit nor finalizers run."""
-    logwell_otel.configure().shutdown()
 
 
 class LoggedTask(Task):

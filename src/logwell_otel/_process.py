@@ -33,6 +33,7 @@ _LONGEST_WAIT: Final = 5.0
 _importing = threading.RLock()
 _held = threading.local()
 _in_child: list[weakref.WeakMethod[Callable[[], object]]] = []
+_hooks: list[_ExitHook] = []
 _without_multiprocessing: list[_ExitHook] = []
 """Hooks that multiprocessing, which nobody has imported yet, has not been told of."""
 
@@ -123,6 +124,8 @@ def _after_fork_in_child() -> None:
         for hook in _without_multiprocessing:
             hook.tell_multiprocessing()
         _without_multiprocessing.clear()
+    if "celery.signals" in sys.modules:
+        _tell_celery()
 
 
 if hasattr(os, "register_at_fork"):  # Not on Windows, which has no fork.
@@ -223,8 +226,13 @@ class _ExitHook:
         self._called_in: int | None = None
 
     def __call__(self) -> None:
+        if self._concerned():
+            self.at_process_end()
+
+    def at_process_end(self) -> None:
+        """Call back in a process that ends, whoever made it."""
         callback = self._callback()
-        if callback is not None and self._called_in != os.getpid() and self._concerned():
+        if callback is not None and self._called_in != os.getpid():
             self._called_in = os.getpid()
             callback()
 
@@ -252,6 +260,8 @@ class _ExitHook:
 
 
 def _register(hook: _ExitHook) -> None:
+    _hooks[:] = [other for other in _hooks if not other.is_dead]
+    _hooks.append(hook)
     # For programs, for children that are spawned, and for all from Python 3.13 on.
     atexit.register(hook)
     # Imported by whoever makes children; not by us.
@@ -260,6 +270,25 @@ def _register(hook: _ExitHook) -> None:
         return
     _without_multiprocessing[:] = [other for other in _without_multiprocessing if not other.is_dead]
     _without_multiprocessing.append(hook)
+
+
+def _tell_celery() -> None:
+    """Have Celery call exit hooks at the end of this process, if it is one of its pool's.
+
+    Those leave by `os._exit` without any finalizers, and send this signal before:
+    https://docs.celeryq.dev/en/stable/userguide/signals.html#worker-process-shutdown
+    """
+    signals: Any = sys.modules["celery.signals"]
+    with suppress(Exception):  # another Celery; its processes' last second is lost
+        # By id: a child that forks connects it once more.
+        signals.worker_process_shutdown.connect(
+            _celery_process_ends, weak=False, dispatch_uid="logwell_otel"
+        )
+
+
+def _celery_process_ends(**_: object) -> None:
+    for hook in _hooks:
+        hook.at_process_end()
 
 
 def _is_child_of_multiprocessing() -> bool:
