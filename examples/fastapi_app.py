@@ -25,7 +25,7 @@ logger = logging.getLogger("shop.orders")
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     yield
-    # Here, and not at exit: uvicorn ends by the signal that stopped it, without atexit.
+    # The process delivers at its end anyway; a server that is stopped from code may go on.
     await pipeline.ashutdown()
 
 
