@@ -161,8 +161,12 @@ class Sender:
                 else:
                     self._finish()
         finally:  # Ctrl-C ends the wait, and what is held is accounted for all the same
-            # A callback may be what holds up the sender: then none is called from here as well.
-            self._give_up(callbacks=self._done.is_set(), patience=_DISK_PATIENCE)
+            accounted = False
+            while not accounted:
+                with no_interrupt_at_exit():  # people press it more than once
+                    # A callback may be what holds up the sender: then none is called from here.
+                    self._give_up(callbacks=self._done.is_set(), patience=_DISK_PATIENCE)
+                    accounted = True
 
     def _wait_for_the_thread(self, began: float) -> None:
         while not self._done.is_set():
