@@ -42,6 +42,7 @@ from logwell_otel._encoding.values import (
     showable,
     shown,
 )
+from logwell_otel._process import is_exiting
 from logwell_otel.context import current_context
 from logwell_otel.errors import config_error
 
@@ -209,6 +210,8 @@ class LogwellHandler(logging.Handler):
 
     def flush(self) -> None:
         """Ask the provider to flush, without waiting for it."""
+        if is_exiting():
+            return  # logging.shutdown() calls this there, and the exit delivers by itself
         provider = get_logger_provider() if self._provider is None else self._provider
         flush = getattr(provider, "force_flush", None)
         if not callable(flush):
