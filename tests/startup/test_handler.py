@@ -166,6 +166,7 @@ def test_context_is_added_once_with_and_without_the_processor(with_processor: bo
     }
 
 
+@pytest.mark.slow
 def test_80000_records_through_a_tiny_batch_that_was_there_first_all_have_their_context() -> None:
     exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
     batch = BatchLogRecordProcessor(

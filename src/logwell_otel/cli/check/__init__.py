@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from logwell_otel.cli import connection
+from logwell_otel.cli import add_server_arguments, server_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +23,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "whether entries reach the server. Run it where the application runs, with the "
         "application's environment. Exit status 0 if nothing failed, else 1.",
     )
-    connection.add_arguments(parser)
+    add_server_arguments(parser)
     parser.add_argument("--service", metavar="NAME", help="service of the entry (LOGWELL_SERVICE)")
     parser.add_argument("--no-send", action="store_true", help="do not send an entry")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -35,7 +35,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     from logwell_otel.cli.check import report  # noqa: PLC0415 - see logwell_otel.cli
     from logwell_otel.cli.check.run import Check  # noqa: PLC0415
 
-    arguments = {**connection.arguments_of(options), "service": options.service}
+    arguments = {**server_arguments(options), "service": options.service}
     check = Check(arguments, send=not options.no_send)
     seen: list[Result] = []
     if options.json:
