@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from logwell_otel.cli.check.report import Result
+    from logwell_otel.cli.check.report import Finding
     from logwell_otel.cli.check.run import Check
     from logwell_otel.cli.terminal import Terminal
 
@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
 
     arguments = {**server_arguments(options), "service": options.service}
     check = Check(arguments, send=not options.no_send)
-    seen: list[Result] = []
+    seen: list[Finding] = []
     if options.json:
         results = list(_kept(check, seen))
         terminal.raw(report.json(check.settings, check.proxy, results).decode())
@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     return 0 if report.ok(seen) else 1
 
 
-def _kept(check: Check, seen: list[Result]) -> Iterator[Result]:
+def _kept(check: Check, seen: list[Finding]) -> Iterator[Finding]:
     for result in check.results():
         seen.append(result)
         yield result
