@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="the scripts are bash")
 
 def ran_by(python: Path) -> str:
     """The version, said by the interpreter itself."""
-    said = subprocess.run([python, "-V"], capture_output=True, text=True, timeout=60, check=True)
+    said = subprocess.run([python, "-V"], capture_output=True, text=True, timeout=180, check=True)
     return said.stdout
 
 

@@ -39,7 +39,7 @@ def _hold(seconds: float, released: threading.Event) -> threading.Thread:
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert held.wait(10)
+    assert held.wait(60)
     return thread
 
 

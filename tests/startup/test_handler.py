@@ -242,7 +242,7 @@ def test_flush_reaches_the_provider() -> None:
 
     _, handler = logging_to(Flushed())
     handler.flush()
-    assert flushed.wait(5)
+    assert flushed.wait(60)
 
 
 def test_a_provider_that_does_nothing() -> None:
