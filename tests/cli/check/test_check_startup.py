@@ -67,6 +67,7 @@ def real(**variables: str) -> dict[str, str]:
 def process() -> dict[str, str]:
     """As little environment as a process of this package needs."""
     return {
+        **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "LOGWELL_ENDPOINT": URL,
         "LOGWELL_API_KEY": KEY,
