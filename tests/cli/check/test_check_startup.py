@@ -17,7 +17,7 @@ from logwell_otel._config.options import Config
 from logwell_otel.cli.check import probe, startup
 from logwell_otel.cli.check.probe import Handler, Problem, Start
 from support.check import KEY, UP
-from support.process import PATIENCE
+from support.process import PATIENCE, only_logging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,12 +71,7 @@ def process() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "LOGWELL_ENDPOINT": URL,
         "LOGWELL_API_KEY": KEY,
-        # They import what they instrument, which takes most of a start's time.
-        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": ",".join(
-            point.name
-            for point in entry_points(group="opentelemetry_instrumentor")
-            if point.name != "logging"
-        ),
+        **only_logging(),
     }
 
 
