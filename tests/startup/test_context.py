@@ -218,8 +218,7 @@ def test_in_place_twice_it_adds_once() -> None:
     assert attributes_of(recorder.only) == {"a": 1}
 
 
-@pytest.mark.slow
-def test_80000_records_through_a_tiny_batch_all_have_their_context() -> None:
+def test_records_through_a_tiny_batch_all_have_their_context() -> None:
     exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
     batch = BatchLogRecordProcessor(
         exporter, max_queue_size=10_000, max_export_batch_size=2, schedule_delay_millis=1
