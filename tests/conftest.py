@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # No deadlines: on a busy machine any example takes 200 ms once, and all take long to make.
 _CALM: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("whole", max_examples=60, **_CALM)
-settings.register_profile("fast", max_examples=10, **_CALM)
+settings.register_profile("fast", max_examples=5, **_CALM)
 
 # Where one of these is imported, a process or a server is started: such a file is not even
 # imported by the inner loop, most of whose time would go into that.
