@@ -30,7 +30,8 @@ _LONGEST_WAIT: Final = 5.0
 _importing = threading.RLock()
 _held = threading.local()
 _in_child: list[weakref.WeakMethod[Callable[[], object]]] = []
-_at_child_exit: list[weakref.WeakMethod[Callable[[], object]]] = []
+_without_multiprocessing: list[_ExitHook] = []
+"""Hooks that multiprocessing, which nobody has imported yet, has not been told of."""
 
 
 @contextmanager
@@ -115,12 +116,10 @@ def _after_fork_in_child() -> None:
             # See `after_fork_in_child`. A PerProcess tries again when it is used.
             with suppress(Exception):
                 callback()
-    util: Any = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        # Its children drop all finalizers that there are and then run these.
-        for known in _at_child_exit:
-            if (callback := known()) is not None:
-                util.register_after_fork(callback.__self__, _Finalizing(known))  # type: ignore[attr-defined]
+    if "multiprocessing.util" in sys.modules:
+        for hook in _without_multiprocessing:
+            hook.tell_multiprocessing()
+        _without_multiprocessing.clear()
 
 
 if hasattr(os, "register_at_fork"):  # Not on Windows, which has no fork.
@@ -148,12 +147,9 @@ def at_exit(callback: Callable[[], object]) -> None:
     Args:
         callback: A bound method, whose object is not kept alive.
     """
-    known = weakref.WeakMethod(callback)
-    if _is_child_of_multiprocessing():
-        # Exit handlers run there as well from Python 3.13 on: one of the two, not both.
-        _Finalizing(known)()
-    else:
-        atexit.register(_call_in, os.getpid(), known)
+    here = os.getpid()
+    # A forked child inherits its parent's exit hooks.
+    _register(_ExitHook(callback, lambda: os.getpid() == here))
 
 
 def at_exit_of_children(callback: Callable[[], object]) -> None:
@@ -162,36 +158,65 @@ def at_exit_of_children(callback: Callable[[], object]) -> None:
     Args:
         callback: A bound method, whose object is not kept alive.
     """
-    known = weakref.WeakMethod(callback)
-    if _is_child_of_multiprocessing():
-        _Finalizing(known)()
-    _at_child_exit[:] = [other for other in _at_child_exit if other() is not None]
-    _at_child_exit.append(known)
+    _register(_ExitHook(callback, _is_child_of_multiprocessing))
 
 
-class _Finalizing:
-    """Registers a finalizer with multiprocessing, which calls this in its children."""
+class _ExitHook:
+    """Calls back at the end of a process: once, whoever tells that it ends.
 
-    def __init__(self, callback: weakref.WeakMethod[Callable[[], object]]) -> None:
-        self._callback = callback
+    Args:
+        callback: A bound method.
+        concerned: Whether it is to be called in this process.
+    """
 
-    def __call__(self, _owner: object = None) -> None:
-        from multiprocessing import util  # noqa: PLC0415 - there already in its children
+    def __init__(self, callback: Callable[[], object], concerned: Callable[[], bool]) -> None:
+        self._callback = weakref.WeakMethod(callback)
+        self._concerned = concerned
+        self._called_in: int | None = None
 
-        arguments = os.getpid(), self._callback
-        util.Finalize(None, _call_in, args=arguments, exitpriority=_EXIT_PRIORITY)
+    def __call__(self) -> None:
+        callback = self._callback()
+        if callback is not None and self._called_in != os.getpid() and self._concerned():
+            self._called_in = os.getpid()
+            callback()
+
+    @property
+    def is_dead(self) -> bool:
+        """True if there is nothing left to call."""
+        return self._callback() is None
+
+    def tell_multiprocessing(self) -> None:
+        """Be called at the end of children that multiprocessing makes, this process included.
+
+        Those drop all finalizers that there are when they begin, and then call what is
+        registered here: also in a child of a fork server, which imports the program after
+        the fork and before it begins.
+        """
+        util: Any = sys.modules["multiprocessing.util"]
+        if (callback := self._callback()) is not None:
+            util.register_after_fork(callback.__self__, self._finalize_here)  # type: ignore[attr-defined]
+        if _is_child_of_multiprocessing():
+            self._finalize_here()
+
+    def _finalize_here(self, _owner: object = None) -> None:
+        util: Any = sys.modules["multiprocessing.util"]
+        util.Finalize(None, self, exitpriority=_EXIT_PRIORITY)
+
+
+def _register(hook: _ExitHook) -> None:
+    # For programs, for children that are spawned, and for all from Python 3.13 on.
+    atexit.register(hook)
+    # Imported by whoever makes children; not by us.
+    if "multiprocessing.util" in sys.modules:
+        hook.tell_multiprocessing()
+        return
+    _without_multiprocessing[:] = [other for other in _without_multiprocessing if not other.is_dead]
+    _without_multiprocessing.append(hook)
 
 
 def _is_child_of_multiprocessing() -> bool:
-    # Imported by whoever makes such a child, in it as well; not by us.
     process: Any = sys.modules.get("multiprocessing.process")
     return process is not None and process.parent_process() is not None
-
-
-def _call_in(pid: int, known: weakref.WeakMethod[Callable[[], object]]) -> None:
-    # A forked child inherits its parent's exit hooks.
-    if pid == os.getpid() and (callback := known()) is not None:
-        callback()
 
 
 # Threads.

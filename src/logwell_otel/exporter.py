@@ -42,9 +42,13 @@ DEFAULT_FLUSH_MILLIS: Final = 30_000
 _exporters: Final[weakref.WeakSet[LogwellLogExporter]] = weakref.WeakSet()
 
 
-def exporters() -> list[LogwellLogExporter]:
-    """All exporters in this process."""
-    return list(_exporters)
+def exporters(endpoint: str | None = None) -> list[LogwellLogExporter]:
+    """The exporters in this process that are open: all, or those that send to `endpoint`."""
+    return [
+        exporter
+        for exporter in _exporters
+        if not exporter.closed and endpoint in {None, exporter.identity[0]}
+    ]
 
 
 @options_in_help

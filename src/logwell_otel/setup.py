@@ -168,6 +168,12 @@ def configure(
     return pipeline
 
 
+def pipelines(endpoint: str) -> list[Pipeline]:
+    """What `configure` has set up in this process for a server and not ended yet."""
+    with _lock.get():
+        return [pipeline for (server, _), pipeline in _pipelines.items() if server == endpoint]
+
+
 def _adopted(config: Config, options: PipelineOptions) -> Pipeline | None:
     provider = get_logger_provider()
     exporter = zero_code_exporter(config.identity)
@@ -223,7 +229,7 @@ def zero_code_exporter(identity: tuple[str, int]) -> LogwellLogExporter | None:
     if "logwell" not in names and not by_file:
         return None
     for exporter in exporters():
-        if exporter.identity == identity and not exporter.closed:
+        if exporter.identity == identity:
             return exporter
     return None
 

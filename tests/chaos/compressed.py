@@ -24,8 +24,8 @@ _TICK = 0.2
 _LEAST = 0.001
 """A wait shorter than the clock can show would never end."""
 
-_TIMEOUT = 0.2
-"""Of a request to a receiver that hangs: these are waited for."""
+_TIMEOUT = 5.0
+"""Of a request. Real seconds: on a busy machine a short one would cut off what is answered."""
 
 
 class Compressed:
@@ -51,10 +51,9 @@ class Compressed:
         self.exporter = LogwellLogExporter(
             receiver.url,
             receiver.key,
-            timeout=_TIMEOUT,
+            **{"timeout": _TIMEOUT, **options},
             on_error=self.errors.append,
             _dependencies=dependencies,
-            **options,
         )
         self._engine = self.exporter._engine  # noqa: SLF001 - driven from outside
         self._flusher = Flusher(self._engine.outbox, lambda: None, self._engine._look_failed)  # noqa: SLF001

@@ -40,6 +40,8 @@ def ten_minutes(
     with ExitStack() as stack:
         receiver = stack.enter_context(DevServer(requests_per_minute=None))
         options: dict[str, Any] = {}
+        if outage == "hanging":
+            options["timeout"] = 0.2  # each is waited for
         if spool:
             options["spool_dir"] = stack.enter_context(tempfile.TemporaryDirectory())
             options["max_queue_bytes"] = 1024 * 1024

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ from logwell_otel._process import PerProcess, Worker
 from support.clock import run_together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
 
 def names() -> list[str]:
@@ -200,17 +201,15 @@ def test_hooks_keep_nothing_alive() -> None:
         def callback(self) -> None:
             """Never called."""
 
-    def known() -> list[Callable[[], object] | None]:
-        return [reference() for reference in (*_process._in_child, *_process._at_child_exit)]  # noqa: SLF001
-
-    before = len([callback for callback in known() if callback is not None])
+    owners = []
     for _ in range(3):
         owner = Owner()
         _process.after_fork_in_child(owner.callback)
         _process.at_exit_of_children(owner.callback)
+        owners.append(weakref.ref(owner))
     del owner
     gc.collect()
-    assert len([callback for callback in known() if callback is not None]) <= before
+    assert [owner() for owner in owners] == [None, None, None]
 
 
 PROGRAM = """
@@ -224,7 +223,8 @@ class Owner:
     def end(self):
         os.write(1, f"{self.name} {os.getpid() == parent}\\n".encode())
 
-parent = os.getpid()
+# Children of a fork server import this after the fork, and before they begin.
+parent = int(os.environ.setdefault("PARENT", str(os.getpid())))
 own, child = Owner("own"), Owner("child")
 _process.at_exit(own.end)
 _process.at_exit_of_children(child.end)
@@ -235,16 +235,32 @@ def work():
     _process.at_exit(born.end)
 
 if __name__ == "__main__":
-    process = get_context("fork").Process(target=work)
+    process = get_context(sys.argv[1]).Process(target=work)
     process.start()
     process.join()
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_each_process_ends_what_is_its_own() -> None:
+@pytest.mark.parametrize(
+    ("start_method", "ended"),
+    [
+        ("fork", ["born False", "child False", "own True"]),
+        ("spawn", ["born False", "child False", "own False", "own True"]),
+        ("forkserver", ["born False", "child False", "own False", "own True"]),
+    ],
+)
+def test_each_process_ends_what_is_its_own(
+    tmp_path: Path, start_method: str, ended: list[str]
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=180, check=False
+        [sys.executable, program, start_method],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
-    assert sorted(run.stdout.splitlines()) == ["born False", "child False", "own True"]
+    assert sorted(run.stdout.splitlines()) == ended
     assert (run.returncode, run.stderr) == (0, "")

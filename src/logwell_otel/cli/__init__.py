@@ -1,4 +1,4 @@
-"""The command `logwell-otel`: one module for each subcommand.
+"""The command `logwell-otel`: one module for each subcommand, one for those that read.
 
 A subcommand's module is imported when that command is asked for: `check` and `spool` work
 without the extra that `serve` needs, and no command pays for what another one imports.
@@ -22,6 +22,11 @@ _COMMANDS: Final = {
     "serve": "run a stand-in Logwell server to develop against",
     "spool": "look at, deliver or clear what lies in a spool directory",
     "patterns": "show the patterns that a log is made of",
+    "search": "find entries at the server",
+    "tail": "show the newest entries, and follow",
+    "incidents": "show errors, grouped",
+    "login": "sign in to read, and keep the session",
+    "logout": "end that session",
 }
 _SERVER_ARGUMENTS: Final = (
     ("endpoint", "URL", "base URL of the server"),
@@ -30,6 +35,9 @@ _SERVER_ARGUMENTS: Final = (
     ("certificate_file", "FILE", "CA certificates to trust, PEM"),
     ("timeout", "SECONDS", "what one request may take"),
 )
+_MODULES: Final = dict.fromkeys(("search", "tail", "incidents", "login", "logout"), "read")
+"""Where a command's module bears another name: it then has an `add_` for each command."""
+
 _INTERRUPTED: Final = 130
 """128 and the number of SIGINT, as shells have it."""
 
@@ -64,7 +72,8 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, summary in _COMMANDS.items():
         if name == command:
-            import_module(f"{__name__}.{name}").add_to(commands)
+            module = import_module(f"{__name__}.{_MODULES.get(name, name)}")
+            getattr(module, f"add_{name}" if name in _MODULES else "add_to")(commands)
         else:
             commands.add_parser(name, help=summary)
     return parser

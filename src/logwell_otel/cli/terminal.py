@@ -38,6 +38,8 @@ class Terminal:
         self, output: TextIO, errors: TextIO, *, colour: bool = False, person: bool = False
     ) -> None:
         self.person = person
+        self.reader_gone = False
+        """True once nobody reads standard output any more."""
         self._output = output
         self._errors = errors
         self._colour = colour
@@ -78,12 +80,21 @@ class Terminal:
         text = printable(text)
         return f"{_CODES[name]}{text}{_RESET}" if self._colour and name in _CODES else text
 
-    @staticmethod
-    def _write(stream: TextIO, text: str) -> None:
+    @property
+    def shows(self) -> bool:
+        """Whether standard output is a terminal."""
+        return self._output.isatty()
+
+    def progress(self, text: str) -> None:
+        """Write how far it is to standard error, over what was written there last."""
+        self._write(self._errors, f"\r\x1b[K{text}")
+
+    def _write(self, stream: TextIO, text: str) -> None:
         try:
             stream.write(text)
             stream.flush()
         except BrokenPipeError:
+            self.reader_gone = self.reader_gone or stream is self._output
             # Python flushes once more at exit and would print this error then.
             devnull = os.open(os.devnull, os.O_WRONLY)
             os.dup2(devnull, stream.fileno())

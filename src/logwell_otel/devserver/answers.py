@@ -8,7 +8,7 @@ import secrets
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,12 +29,12 @@ def json_answer(
     content: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A JSON answer; lone surrogates come out escaped, as from `JSON.stringify`."""
-    return Response(
-        json.dumps(content, separators=(",", ":")),
-        status,
-        headers=headers,
-        media_type="application/json",
-    )
+    return Response(compact_json(content), status, headers=headers, media_type="application/json")
+
+
+def compact_json(content: Any) -> str:
+    """JSON without spaces, all but ASCII escaped."""
+    return json.dumps(content, separators=(",", ":"))
 
 
 def error(status: int, code: str, message: str) -> Response:
@@ -46,6 +46,20 @@ def error(status: int, code: str, message: str) -> Response:
 def unauthorized(message: str) -> Response:
     """401."""
     return error(401, "unauthorized", message)
+
+
+def no_session(accept: str | None) -> Response:
+    """401 of what needs a session: JSON or, without an `Accept` header, a page."""
+    if _prefers_json(accept):
+        return json_answer({"message": "Unauthorized"}, 401)
+    return Response(_PAGE.format(401, "Unauthorized"), 401, media_type="text/html")
+
+
+def wrong_method(method: str, allowed: str) -> Response:
+    """405."""
+    answer = Response(f"{method} method not allowed", 405, headers={"Allow": allowed})
+    answer.headers["Content-Type"] = "application/octet-stream"
+    return answer
 
 
 def rate_limited() -> Response:
@@ -60,7 +74,9 @@ def unsupported_media_type() -> Response:
 
 def forbidden_form() -> Response:
     """403, the answer to what could be a form of another site."""
-    return PlainTextResponse("Cross-site POST form submissions are forbidden", 403)
+    answer = Response("Cross-site POST form submissions are forbidden", 403)
+    answer.headers["Content-Type"] = "application/octet-stream"
+    return answer
 
 
 def too_large() -> Response:

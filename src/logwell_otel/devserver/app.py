@@ -16,8 +16,11 @@ from . import answers
 from .faults import control_routes
 from .ingest import Ingest, cut, hang
 from .rules import LEVELS, MAX_BODY_BYTES
+from .session import own_origin, sent_origin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from .faults import Faults
@@ -39,13 +42,20 @@ GET  /api/logs?limit=&level=&search=    what was stored, newest first
 
 
 def create_app(
-    ingest: Ingest, store: Store, faults: Faults, journal: Journal, *, with_control: bool
+    ingest: Ingest,
+    store: Store,
+    session_routes: Sequence[Route],
+    faults: Faults,
+    journal: Journal,
+    *,
+    with_control: bool,
 ) -> ASGIApp:
     """Puts the server together.
 
     Args:
         ingest: The ingest route.
         store: What `/api/logs` and the health check read.
+        session_routes: What signed-in users read.
         faults: The switches.
         journal: Where requests are noted.
         with_control: Whether `/_control` is there.
@@ -60,6 +70,7 @@ def create_app(
         Route("/api/health", _HealthRoute(store, faults, journal).get, methods=["GET"]),
         Route("/api/logs", _LogsRoute(store).get, methods=["GET"]),
     ]
+    routes += session_routes
     if with_control:
         routes += control_routes(faults, journal)
     app = Starlette(routes=routes)
@@ -101,7 +112,11 @@ def _decide(request: Request) -> Response | None:
     if _content_length(request) > MAX_BODY_BYTES:
         return answers.too_large()
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if request.method in {"POST", "PUT", "PATCH", "DELETE"} and media_type in answers.FORM_TYPES:
+    if (
+        request.method in {"POST", "PUT", "PATCH", "DELETE"}
+        and media_type in answers.FORM_TYPES
+        and sent_origin(request) != own_origin(request)
+    ):
         return answers.forbidden_form()
     path = request.url.path
     if path != "/" and path.endswith("/"):

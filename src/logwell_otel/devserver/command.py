@@ -119,6 +119,8 @@ def _introduce(
         output.say(f"  WARNING       everybody who reaches {host} can {open_to}")
     output.say("Send to it with")
     output.say(f"  export LOGWELL_ENDPOINT={server.url} LOGWELL_API_KEY={server.key}")
+    output.say("Read it with logwell-otel search, tail and incidents after")
+    output.say(f"  export LOGWELL_USERNAME={server.username} LOGWELL_PASSWORD={server.password}")
     output.say(f"{READY} {server.url} {server.key}")
 
 

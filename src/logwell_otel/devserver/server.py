@@ -21,7 +21,10 @@ from .app import create_app
 from .faults import Faults
 from .ingest import KEY_FORMAT, Ingest, RateLimit
 from .journal import Journal
+from .reading import Reading
+from .session import Sessions
 from .store import Store
+from .stream import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,16 +81,22 @@ class DevServer:
             memory.
         control: Whether the fault switches and the journal are offered to other processes,
             at `/_control`.
+        username: Who signs in to read: three or more of `A-Z a-z 0-9 _ .`.
+        password: The account's password; None makes one.
+        stream_speed: Streams wait that much shorter: for their batches, until their
+            heartbeat, until they are cut for being idle. For tests.
         journal: Whether single requests are remembered (the last 100,000); without, `requests`
             is empty and there are counts only.
         on_stored: Called with each batch's entries, after the commit, in the server's thread.
 
     Attributes:
         key: The key it accepts.
+        username: Who signs in to read.
+        password: The account's password.
         faults: The fault switches.
 
     Raises:
-        ValueError: The key's form or the rate limit is wrong.
+        ValueError: The form of the key or of the user name, or the rate limit is wrong.
         StoreError: The file cannot be opened, or is not this server's.
     """
 
@@ -101,6 +110,9 @@ class DevServer:
         clock: Callable[[], float] = time.monotonic,
         db: str | Path | None = None,
         control: bool = True,
+        username: str = "admin",
+        password: str | None = None,
+        stream_speed: float = 1.0,
         journal: bool = True,
         on_stored: Callable[[Sequence[Entry]], None] | None = None,
     ) -> None:
@@ -122,8 +134,18 @@ class DevServer:
             journal=self._journal,
             on_stored=on_stored,
         )
+        self.username = username
+        self.password = secrets.token_urlsafe(12) if password is None else password
+        sessions = Sessions(username, self.password, clock)
+        reading = Reading(self._store, sessions)
+        self._streams = Streams(self._store, reading, speed=stream_speed)
         self._app = create_app(
-            ingest, self._store, self.faults, self._journal, with_control=control
+            ingest,
+            self._store,
+            [*sessions.routes(), *self._streams.routes(), *reading.routes()],
+            self.faults,
+            self._journal,
+            with_control=control,
         )
         self._run: _Run | None = None
 
@@ -202,6 +224,16 @@ class DevServer:
     def counts(self) -> RequestCounts:
         """Totals of requests, answers, entries and connections."""
         return self._journal.counts()
+
+    @property
+    def streams(self) -> int:
+        """Streams that are open."""
+        return self._streams.open
+
+    @property
+    def stream_cuts(self) -> int:
+        """Streams cut so far for having been idle."""
+        return self._streams.cuts
 
     def forget(self) -> None:
         """Empties the list of requests and the counts; entries stay."""

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
 import threading
 import time
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-_SCHEMA_VERSION = 1
-_COLUMNS = (
+from . import incidents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+_SCHEMA_VERSION = 2
+_ENTRY = (
     "level, message, timestamp, service, metadata, source_file, line_number, "
     "request_id, user_id, ip_address"
 )
+_COLUMNS = f"{_ENTRY}, key, fingerprint"
 _SCHEMA = f"""
 CREATE TABLE log (
     id INTEGER PRIMARY KEY,
@@ -28,12 +36,32 @@ CREATE TABLE log (
     line_number INTEGER,
     request_id TEXT,
     user_id TEXT,
-    ip_address TEXT
+    ip_address TEXT,
+    key TEXT NOT NULL,
+    fingerprint TEXT
 );
-CREATE INDEX log_by_time ON log (timestamp, id);
+CREATE INDEX log_by_time ON log (timestamp, key);
+CREATE INDEX log_by_fingerprint ON log (fingerprint) WHERE fingerprint IS NOT NULL;
+CREATE TABLE incident (
+    fingerprint TEXT PRIMARY KEY,
+    key TEXT NOT NULL,
+    title TEXT NOT NULL,
+    normalized_message TEXT NOT NULL,
+    service TEXT,
+    source_file TEXT,
+    line_number INTEGER,
+    highest_level TEXT NOT NULL,
+    first_seen TEXT NOT NULL,
+    last_seen TEXT NOT NULL,
+    total_events INTEGER NOT NULL,
+    created TEXT NOT NULL,
+    updated TEXT NOT NULL
+);
+CREATE INDEX incident_by_time ON incident (last_seen, key);
+CREATE VIRTUAL TABLE lexeme USING fts5 (words, content = '', detail = none);
 PRAGMA user_version = {_SCHEMA_VERSION};
 """
-_INSERT = f"INSERT INTO log ({_COLUMNS}) VALUES ({', '.join('?' * 10)})"  # noqa: S608 - constants only
+_INSERT = f"INSERT INTO log ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"  # noqa: S608 - constants only
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -64,6 +92,22 @@ class Entry(msgspec.Struct, frozen=True):
     ip_address: str | None = None
 
 
+class StoredEntry(msgspec.Struct, frozen=True):
+    """An entry with what the server adds to it.
+
+    Attributes:
+        entry: The entry.
+        id: 21 characters, random: what sorts entries of one millisecond.
+        fingerprint: Of its incident, None below `error`.
+        incident: The incident's id, None below `error`.
+    """
+
+    entry: Entry
+    id: str
+    fingerprint: str | None = None
+    incident: str | None = None
+
+
 class StoreError(Exception):
     """The file cannot be used as the development server's database; the text says why."""
 
@@ -81,6 +125,8 @@ class Store:
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = None if path is None else Path(path)
         self._changed = threading.Condition()
+        self.listeners: list[Callable[[list[StoredEntry]], None]] = []
+        """Called with each batch after its commit, in the thread that added it."""
         try:
             self._connection = sqlite3.connect(
                 ":memory:" if path is None else str(path), check_same_thread=False
@@ -111,10 +157,44 @@ class Store:
         Raises:
             sqlite3.Error: Disk full, file read-only, database gone.
         """
-        rows = [_row(entry) for entry in entries]
-        with self._changed, self._connection:
-            self._connection.executemany(_INSERT, rows)
+        stored = [_stored(entry) for entry in entries]
+        with self._changed:
+            with self._connection:
+                self._connection.executemany(_INSERT, map(_row, stored))
+                known = incidents.record(self._connection, _events(stored), utc_now())
             self._changed.notify_all()
+        if self.listeners:
+            stored = [_with_incident(one, known) for one in stored]
+            for listener in list(self.listeners):
+                listener(stored)
+
+    def query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows that a statement gives.
+
+        Raises:
+            sqlite3.Error: The database is gone, or the statement is none.
+        """
+        with self._changed:
+            return self._connection.execute(statement, values).fetchall()
+
+    def index(self, words: Callable[..., str]) -> None:
+        """Bring the full-text table up to date: only who searches pays for it.
+
+        Args:
+            words: The words of a message and of the JSON texts beside it.
+        """
+        with self._changed, self._connection:
+            (last,) = self._connection.execute("SELECT max(rowid) FROM lexeme").fetchone()
+            rows = self._connection.execute(
+                "SELECT id, message, metadata, service FROM log WHERE id > ?", [last or 0]
+            )
+            self._connection.executemany(
+                "INSERT INTO lexeme (rowid, words) VALUES (?, ?)",
+                (
+                    (number, words(message, metadata, _resource(service)))
+                    for number, message, metadata, service in rows
+                ),
+            )
 
     def is_up(self) -> bool:
         """Whether the database answers at all (`SELECT 1`, as the real health check)."""
@@ -134,7 +214,7 @@ class Store:
         """All entries in the order in which they were stored, without the first `skip`."""
         with self._changed:
             rows = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM log ORDER BY id LIMIT -1 OFFSET ?",  # noqa: S608
+                f"SELECT {_ENTRY} FROM log ORDER BY id LIMIT -1 OFFSET ?",  # noqa: S608
                 [skip],
             ).fetchall()
         return [_entry(row) for row in rows]
@@ -165,7 +245,7 @@ class Store:
                 values,
             ).fetchone()
             rows = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM log WHERE {where} ORDER BY timestamp DESC, id DESC LIMIT ?",  # noqa: S608, E501
+                f"SELECT {_ENTRY} FROM log WHERE {where} ORDER BY timestamp DESC, id DESC LIMIT ?",  # noqa: S608
                 [*values, limit],
             ).fetchall()
         return [_entry(row) for row in rows], int(total)
@@ -186,7 +266,48 @@ class Store:
             self._connection.close()
 
 
-def _row(entry: Entry) -> tuple[Any, ...]:
+def utc_now() -> str:
+    """The time as the server writes it."""
+    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    return now.replace("+00:00", "Z")
+
+
+def _stored(entry: Entry) -> StoredEntry:
+    print_ = None
+    if entry.level in incidents.GROUPED_LEVELS:
+        print_ = incidents.fingerprint(
+            entry.message, entry.service, entry.source_file, entry.line_number
+        )
+    return StoredEntry(entry, secrets.token_urlsafe(16)[:21], print_)
+
+
+def _events(batch: list[StoredEntry]) -> Iterator[incidents.Event]:
+    for stored in batch:
+        if stored.fingerprint is not None:
+            entry = stored.entry
+            yield incidents.Event(
+                stored.fingerprint,
+                entry.message,
+                entry.service,
+                entry.source_file,
+                entry.line_number,
+                entry.level,
+                entry.timestamp,
+            )
+
+
+def _with_incident(stored: StoredEntry, known: dict[str, str]) -> StoredEntry:
+    if stored.fingerprint is None:
+        return stored
+    return msgspec.structs.replace(stored, incident=known[stored.fingerprint])
+
+
+def _resource(service: str | None) -> str | None:
+    return None if service is None else json.dumps({"service.name": service}, ensure_ascii=False)
+
+
+def _row(stored: StoredEntry) -> tuple[Any, ...]:
+    entry = stored.entry
     metadata = entry.metadata
     return (
         entry.level,
@@ -201,6 +322,8 @@ def _row(entry: Entry) -> tuple[Any, ...]:
         entry.request_id,
         entry.user_id,
         entry.ip_address,
+        stored.id,
+        stored.fingerprint,
     )
 
 

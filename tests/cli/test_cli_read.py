@@ -1,0 +1,230 @@
+"""`search`, `tail`, `incidents`, `login`, `logout` on the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from logwell_otel.cli import main
+from logwell_otel.devserver import DevServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.socket
+
+NOW = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+STACK = "Traceback (most recent call last):\n  boom\nValueError: no"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[DevServer]:
+    for name in os.environ:
+        if name.startswith("LOGWELL_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    with DevServer(requests_per_minute=None, stream_speed=60) as running:
+        monkeypatch.setenv("LOGWELL_SESSION_FILE", str(tmp_path / "session.json"))
+        monkeypatch.setenv("LOGWELL_ENDPOINT", running.url)
+        monkeypatch.setenv("LOGWELL_USERNAME", running.username)
+        monkeypatch.setenv("LOGWELL_PASSWORD", running.password)
+        yield running
+
+
+@pytest.fixture
+def ingest(server: DevServer) -> Callable[..., None]:
+    def store(*entries: dict[str, Any]) -> None:
+        rows = [{"level": "info", "timestamp": NOW, **entry} for entry in entries]
+        headers = {"Authorization": f"Bearer {server.key}"}
+        url = f"{server.url}/v1/ingest"
+        answer = httpx.post(url, json=rows, headers=headers, trust_env=False)
+        assert answer.json() == {"accepted": len(rows)}
+
+    return store
+
+
+def shown(timestamp: str = NOW) -> str:
+    return timestamp.replace("T", " ")
+
+
+def test_search_prints_a_line_for_each_entry(
+    ingest: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ingest(
+        {
+            "level": "error",
+            "message": "payment failed\nsecond \x1b[31mline",
+            "service": "shop",
+            "sourceFile": "shop.py",
+            "lineNumber": 7,
+            "metadata": {
+                "trace_id": TRACE,
+                "exception.type": "ValueError",
+                "exception.message": "no",
+                "exception.stacktrace": STACK,
+            },
+        }
+    )
+    assert main(["search", "payment", "--level", "error", "--trace", TRACE]) == 0
+    said = capsys.readouterr()
+    assert said.out == (
+        f"{shown()}  ERROR  shop  payment failed  shop.py:7  trace={TRACE}"
+        "  [ValueError: no; -v shows the stack trace]\n"
+        "    | second \\x1b[31mline\n"
+    )
+    assert said.err == ""
+    assert main(["search", "-v"]) == 0
+    assert capsys.readouterr().out == (
+        f"{shown()}  ERROR  shop  payment failed  shop.py:7  trace={TRACE}\n"
+        "    | second \\x1b[31mline\n"
+        f"    trace_id={TRACE}\n"
+        "    exception.type=ValueError\n"
+        "    exception.message=no\n"
+        "    | Traceback (most recent call last):\n"
+        "    |   boom\n"
+        "    | ValueError: no\n"
+    )
+
+
+def test_nothing_found_is_status_1(
+    ingest: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ingest({"message": "something"})
+    assert main(["search", "else"]) == 1
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["search", "--level", "loud"], "level: expected one of"),
+        (["search", "--where", "order"], "--where: expected KEY=VALUE, got 'order'"),
+        (["search", "--project", "shop"], "project (LOGWELL_PROJECT): expected one of"),
+        (["search", "--endpoint", "http://127.0.0.1:9"], "No answer from http://127.0.0.1:9"),
+        (["incidents", "nope"], "Incident not found"),
+        (["search", "-o", "/nowhere/at/all"], "/nowhere/at/all: No such file"),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("server")
+def test_trouble_is_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"logwell-otel: {said}")
+    assert captured.err.count("\n") == 1
+
+
+def test_json_and_csv(
+    ingest: Callable[..., None], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    ingest({"message": "=1+1", "service": "shop", "metadata": {"order": 17}})
+    assert main(["search", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["message"], row["serviceName"], row["metadata"]) == ("=1+1", "shop", {"order": 17})
+    file = tmp_path / "out.csv"
+    assert main(["search", "--csv", "-o", str(file), "--limit", "all"]) == 0
+    assert capsys.readouterr().out == ""
+    (line,) = csv.DictReader(io.StringIO(file.read_text()))
+    assert line == {
+        "timestamp": NOW,
+        "level": "info",
+        "service": "shop",
+        "message": "'=1+1",
+        "source": "",
+        "trace_id": "",
+        "request_id": "",
+        "user_id": "",
+        "metadata": '{"order": 17}',
+    }
+
+
+def test_tail_shows_the_newest_in_order(
+    ingest: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    moments = [f"2026-11-20T10:00:0{second}.000Z" for second in range(5)]
+    ingest(*({"message": f"m{n}", "timestamp": moment} for n, moment in enumerate(moments)))
+    assert main(["tail", "-n", "2"]) == 0
+    assert capsys.readouterr().out == (
+        f"{shown(moments[3])}  INFO   -  m3\n{shown(moments[4])}  INFO   -  m4\n"
+    )
+
+
+@pytest.mark.process
+def test_tail_follows_until_it_is_interrupted(
+    server: DevServer, ingest: Callable[..., None]
+) -> None:
+    ingest({"message": "before"})
+    command = [sys.executable, "-m", "logwell_otel.cli", "tail", "-f", "-n", "1"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == f"{shown()}  INFO   -  before\n"
+        while not server.streams:
+            assert process.poll() is None
+        ingest({"message": "after"})
+        assert process.stdout.readline() == f"{shown()}  INFO   -  after\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert process.stderr.read() == ""
+
+
+def test_incidents(ingest: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    failure = {"level": "error", "service": "shop", "sourceFile": "shop.py", "lineNumber": 3}
+    for number in (1, 2):
+        ingest({**failure, "message": f"order {number} failed", "metadata": {"request_id": "r-1"}})
+    assert main(["incidents", "--json"]) == 0
+    incident = json.loads(capsys.readouterr().out)
+    assert main(["incidents"]) == 0
+    line = f"{shown()}        2 ×  ERROR  shop  order 1 failed  shop.py:3  {incident['id']}\n"
+    assert capsys.readouterr().out == line
+    assert main(["incidents", incident["id"]]) == 0
+    assert capsys.readouterr().out == (
+        f"{line}          2 from shop.py:3\n          2 in request r-1\n"
+    )
+    assert main(["incidents", "--service", "other"]) == 1
+    assert main(["incidents", "--resolved"]) == 1
+
+
+def test_login_keeps_a_session_and_logout_ends_it(
+    server: DevServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("LOGWELL_USERNAME")
+    monkeypatch.delenv("LOGWELL_PASSWORD")
+    assert main(["search"]) == 2
+    assert "Run `logwell-otel login`" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{server.username}\n{server.password}\n"))
+    assert main(["login"]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"Signed in at {server.url}; the session is kept until it is over.\n"
+    assert server.password not in said.err
+    assert main(["search"]) == 1
+    assert main(["logout"]) == 0
+    assert main(["search"]) == 2
+
+
+def test_commands_in_a_row_sign_in_once(
+    server: DevServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server takes three sign-ins, then none for ten seconds."""
+    assert [main(["search"]) for _ in range(6)] == [1] * 6
+    assert capsys.readouterr().err == ""
+    server.stop()
+    assert main(["search"]) == 2

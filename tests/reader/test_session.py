@@ -1,0 +1,186 @@
+"""Signing in: where the account comes from, the session that is kept, and what is said."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import random
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from logwell_otel import LogwellError, LogwellErrorCode
+from logwell_otel._http import Answer
+from logwell_otel.reader import AsyncLogwellReader, LogwellReader
+from logwell_otel.reader.session import Account, SessionFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from logwell_otel.devserver import DevServer
+
+pytestmark = pytest.mark.socket
+
+
+def test_the_account_comes_from_variables(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text(f"{server.password}\n")
+    monkeypatch.setenv("LOGWELL_ENDPOINT", server.url)
+    monkeypatch.setenv("LOGWELL_USERNAME", server.username)
+    monkeypatch.setenv("LOGWELL_PASSWORD_FILE", str(password))
+    with LogwellReader() as reader:
+        assert [project.name for project in reader.projects()] == ["development"]
+
+
+def test_a_kept_session_needs_no_account(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "logwell" / "session.json"
+    account = (server.url, server.username, server.password)
+    with LogwellReader(*account, session_file=file, keep_session=True) as reader:
+        reader.login()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert server.password not in file.read_text()
+    with LogwellReader(server.url, session_file=file) as reader:
+        assert list(reader.search()) == []
+        reader.logout()
+    assert not file.exists()
+    with pytest.raises(LogwellError, match="Run `logwell-otel login`"):
+        LogwellReader(server.url, session_file=file)
+
+
+def test_another_users_session_is_not_used(server: DevServer, tmp_path: Path) -> None:
+    file = tmp_path / "session.json"
+    SessionFile(file).save(server.url, "ann", "a=b")
+    assert SessionFile(file).load(server.url, "ann") == "a=b"
+    assert SessionFile(file).load(server.url, "bob") is None
+    assert SessionFile(file).load("http://127.0.0.1:1", "ann") is None
+
+
+def test_a_session_that_others_can_read_is_not_used(server: DevServer, tmp_path: Path) -> None:
+    file = tmp_path / "session.json"
+    SessionFile(file).save(server.url, "ann", "a=b")
+    file.chmod(0o644)
+    with pytest.raises(LogwellError, match="can be read by others"):
+        LogwellReader(server.url, session_file=file)
+
+
+def test_a_session_that_is_over_is_renewed(server: DevServer) -> None:
+    with LogwellReader(server.url, server.username, server.password) as reader:
+        assert list(reader.search()) == []
+        reader._cookie = "__Secure-better-auth.session_token=over.forged"  # noqa: SLF001
+        assert list(reader.search()) == []
+
+
+@pytest.mark.parametrize(
+    ("password", "code", "said"),
+    [("wrong", LogwellErrorCode.UNAUTHORIZED, "does not take this user name and password")],
+)
+def test_a_wrong_password(
+    server: DevServer, password: str, code: LogwellErrorCode, said: str
+) -> None:
+    with LogwellReader(server.url, server.username, password) as reader:
+        with pytest.raises(LogwellError, match=said) as caught:
+            list(reader.search())
+        assert (caught.value.code, caught.value.status_code) == (code, 401)
+        for _ in range(2):
+            with pytest.raises(LogwellError):
+                list(reader.search())
+        with pytest.raises(LogwellError, match="no more sign-ins for 10 s") as caught:
+            list(reader.search())
+        assert (caught.value.code, caught.value.retry_after) == (
+            LogwellErrorCode.RATE_LIMITED,
+            10.0,
+        )
+
+
+def test_a_session_without_an_account_that_is_over_says_so(
+    server: DevServer, tmp_path: Path
+) -> None:
+    SessionFile().save(server.url, "ann", "__Secure-better-auth.session_token=over.forged")
+    with (
+        LogwellReader(server.url) as reader,
+        pytest.raises(LogwellError, match="Sign in again") as caught,
+    ):
+        list(reader.search())
+    assert caught.value.code == LogwellErrorCode.UNAUTHORIZED
+
+
+def test_the_project_must_be_one_of_the_users(server: DevServer) -> None:
+    with (
+        LogwellReader(server.url, server.username, server.password, project="shop") as reader,
+        pytest.raises(LogwellError, match="'development'\\), got 'shop'"),
+    ):
+        list(reader.search())
+
+
+def test_answers_of_500_that_pass_are_asked_again(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    reader = LogwellReader(
+        server.url, server.username, server.password, _sleep=waits.append, _rng=random.Random(1)
+    )
+    reader.projects()
+    failing = [5, 6]
+    ask = reader._client.request  # noqa: SLF001 - fails as overlapping requests do
+
+    def request(*arguments: Any) -> Any:
+        if failing[0]:
+            failing[0] -= 1
+            return Answer(500, {}, b'{"id":"x","message":"Internal server error"}')
+        return ask(*arguments)
+
+    monkeypatch.setattr(reader._client, "request", request)  # noqa: SLF001
+    assert [project.name for project in reader.projects()] == ["development"]
+    assert len(waits) == 5
+    assert all(0.05 <= wait <= 0.3 for wait in waits)
+    failing[0] = 6
+    with pytest.raises(LogwellError, match="HTTP 500: Internal server error") as caught:
+        reader.projects()
+    assert caught.value.code == LogwellErrorCode.SERVER_ERROR
+    reader.close()
+
+
+def test_no_server() -> None:
+    with (
+        LogwellReader("http://127.0.0.1:9", "admin", "secret-password") as reader,
+        pytest.raises(LogwellError, match="No answer from http://127") as caught,
+    ):
+        list(reader.search())
+    assert caught.value.code == LogwellErrorCode.NETWORK_ERROR
+    assert "secret-password" not in str(caught.value)
+
+
+def test_the_password_shows_nowhere(server: DevServer) -> None:
+    account = Account("ann", "secret-password")
+    reader = LogwellReader(server.url, "ann", "secret-password")
+    assert "secret" not in f"{account!r} {reader!r} {vars(reader)!r}"
+    with pytest.raises(TypeError):
+        pickle.dumps(account)
+    reader.close()
+
+
+def test_the_asynchronous_reader(server: DevServer, ingest: Callable[..., None]) -> None:
+    ingest("one", "two")
+
+    async def use() -> tuple[list[str], list[str], int]:
+        async with AsyncLogwellReader(server.url, server.username, server.password) as reader:
+            found = [row.message async for row in reader.search()]
+            tailed = []
+            async for row in reader.tail(history=1):
+                tailed.append(row.message)
+                if len(tailed) == 2:
+                    break
+                await asyncio.to_thread(ingest, "three")
+            return found, tailed, (await reader.stats()).total_logs
+
+    found, tailed, total = asyncio.run(use())
+    assert sorted(found) == ["one", "two"]
+    assert tailed[1:] == ["three"]
+    assert total == 3
