@@ -17,7 +17,7 @@ from logwell_otel._delivery.metrics import Metrics
 from logwell_otel._diagnostics import contained
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
-from logwell_otel._http import tls_context
+from logwell_otel._network import tls_context
 from logwell_otel._otel import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
 from logwell_otel._process import PerProcess
 from logwell_otel._wire import LEVELS, LogEntry

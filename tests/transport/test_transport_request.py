@@ -160,7 +160,8 @@ def test_a_long_chain_of_causes_is_cut() -> None:
     transport._client._open = raiser(chain(20))  # type: ignore[assignment, method-assign]  # noqa: SLF001
     reply = transport.post(BODY, 10)
     numbers = range(20, 14, -1)
-    assert reply == NoAnswer("; ".join(f"ValueError: cause {number}" for number in numbers))
+    reason = "; ".join(f"ValueError: cause {number}" for number in numbers)
+    assert reply == NoAnswer(reason, "process")
 
 
 @respx.mock
@@ -169,7 +170,7 @@ def test_a_circle_of_causes_ends() -> None:
     first.__cause__, second.__context__ = second, first
     transport = transport_to("http://logs.example.com")
     transport._client._open = raiser(first)  # type: ignore[assignment, method-assign]  # noqa: SLF001
-    assert transport.post(BODY, 10) == NoAnswer("OSError: first; OSError: second")
+    assert transport.post(BODY, 10) == NoAnswer("OSError: first; OSError: second", "process")
 
 
 def raiser(error: Exception) -> Callable[[str], NoReturn]:

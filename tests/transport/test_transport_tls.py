@@ -18,7 +18,8 @@ from logwell_otel import LogwellError, LogwellErrorCode, LogwellLogExporter
 from logwell_otel._config.options import Config
 from logwell_otel._delivery.engine import tls_files, transport_to
 from logwell_otel._delivery.response import outcome_of
-from logwell_otel._http import Answer, NoAnswer, tls_context
+from logwell_otel._http import Answer, NoAnswer
+from logwell_otel._network import tls_context
 from support.config import KEY
 from support.server import ACCEPTED, Connection, SocketServer, answer_all, response
 

@@ -16,7 +16,8 @@ from logwell_otel._delivery.retry import Breaker
 from logwell_otel._delivery.status import LossReport, Trouble
 from logwell_otel._delivery.worker import Sender
 from logwell_otel._diagnostics import Notices, described, entries, was
-from logwell_otel._http import HttpClient, HttpTransport, TlsFiles, Transport
+from logwell_otel._http import HttpClient, HttpTransport, Transport
+from logwell_otel._network import TlsFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from logwell_otel._config.address import PORTS
 from logwell_otel._delivery.engine import tls_files
-from logwell_otel._http import tls_context, usual_tls_context
+from logwell_otel._network import tls_context, usual_tls_context
 from logwell_otel.cli.check.report import Finding, Setting, failed, passed, skipped, warning
 
 if TYPE_CHECKING:
