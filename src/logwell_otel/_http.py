@@ -270,7 +270,9 @@ class HttpTransport:
         answer = self.health(timeout)
         if isinstance(answer, NoAnswer):
             return None
-        return {200: True, 503: False}.get(answer.status)
+        # Something else answers 200 to everything; the server's own answer is JSON.
+        well = answer.status == 200 and answer.body.lstrip().startswith(b"{")
+        return True if well else False if answer.status == 503 else None
 
     def close(self) -> None:
         """Close the connection. The next request opens another."""

@@ -73,12 +73,21 @@ def test_a_health_check_carries_no_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "healthy"),
-    [(200, True), (503, False), (404, None), (302, None), (500, None), (204, None)],
+    ("status", "body", "healthy"),
+    [
+        (200, '{"status":"healthy"}', True),
+        (200, "", None),  # something else, which says yes to everything
+        (200, "<html>", None),
+        (503, "", False),
+        (404, "{}", None),
+        (302, "", None),
+        (500, "{}", None),
+        (204, "", None),
+    ],
 )
 @respx.mock
-def test_what_a_health_check_says(status: int, healthy: bool | None) -> None:
-    respx.get("http://logs.example.com/api/health").respond(status)
+def test_what_a_health_check_says(status: int, body: str, healthy: bool | None) -> None:
+    respx.get("http://logs.example.com/api/health").respond(status, text=body)
     assert transport_to("http://logs.example.com").healthy(10) is healthy
 
 
