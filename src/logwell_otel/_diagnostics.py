@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import sys
 import threading
 import time
 from collections import deque
@@ -13,6 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import quote
 
+from logwell_otel._writer import LOGGER_NAME, warn
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
@@ -20,7 +20,20 @@ if TYPE_CHECKING:
     from logwell_otel.errors import ErrorCallback, FlushCallback, LogwellError
 
 
-LOGGER_NAME: Final = "logwell_otel"
+__all__ = [
+    "LOGGER_NAME",
+    "Notices",
+    "Once",
+    "Secrets",
+    "contained",
+    "count",
+    "described",
+    "entries",
+    "hide_keys",
+    "warn",
+    "was",
+]
+
 _KEY_LIKE: Final = re.compile(r"lw_[A-Za-z0-9_-]{8,}")
 _SHORTEST_SECRET: Final = 4
 _MASK: Final = "***"
@@ -234,43 +247,6 @@ def described(error: BaseException) -> str:
     with suppress(Exception):  # its text cannot be made
         return f"{name}: {error}"
     return name
-
-
-def warn(text: str) -> None:
-    """Log a warning where a person sees it.
-
-    With zero-code instrumentation the only handler is OpenTelemetry's, which turns the
-    line into a record; ours are never exported by us, so it also goes to stderr.
-    """
-    logger = logging.getLogger(LOGGER_NAME)
-    logger.warning("%s", text)
-    if not logger.isEnabledFor(logging.WARNING):
-        return  # somebody does not want to know
-    handlers = [
-        handler for handler in _handlers_of(logger) if not isinstance(handler, logging.NullHandler)
-    ]
-    if handlers and all(_is_opentelemetry(handler) for handler in handlers):
-        # Not print(), which takes stdout where there is no stderr.
-        with suppress(AttributeError, OSError, ValueError):
-            # None (pythonw, a daemon), full or closed: there is nobody left to tell.
-            sys.stderr.write(f"{LOGGER_NAME}: {text}\n")
-            sys.stderr.flush()
-
-
-def _handlers_of(logger: logging.Logger) -> list[logging.Handler]:
-    handlers: list[logging.Handler] = []
-    current: logging.Logger | None = logger
-    while current is not None:
-        handlers += current.handlers
-        current = current.parent if current.propagate else None
-    return handlers
-
-
-def _is_opentelemetry(handler: logging.Handler) -> bool:
-    return any(
-        base.__module__.startswith("opentelemetry.") and base.__name__ == "LoggingHandler"
-        for base in type(handler).__mro__
-    )
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import codecs
 import errno
 import logging
-import os
 import platform
-import sys
 import time
 import zlib
 from contextlib import contextmanager, suppress
@@ -25,7 +23,7 @@ from opentelemetry.sdk.version import __version__ as sdk_version
 
 from logwell_otel._network import Backend, Deadline, TlsFiles, TlsSettings
 from logwell_otel._otel import SUPPRESS_INSTRUMENTATION
-from logwell_otel._process import not_forking
+from logwell_otel._process import not_forking, stands_in_the_way
 from logwell_otel._version import __version__
 
 if TYPE_CHECKING:
@@ -374,28 +372,15 @@ def _cause(error: Exception) -> Cause:
     return "network" if isinstance(error, (*ordinary, httpcore.RemoteProtocolError)) else "defect"
 
 
-_OURS_TO_IMPORT: Final = frozenset({"anyio", "certifi", "h11", "httpcore", "idna", "socksio"})
-
-
-def stands_in_the_way() -> str | None:
-    """What of the program's own folder Python imports in the place of a module that we need.
-
-    `http.py` beside a script is `http` for everything that the script imports. None where
-    there is nothing of the kind.
-    """
-    folder = sys.path[0] if sys.path else ""
-    needed = sys.stdlib_module_names | _OURS_TO_IMPORT
-    with suppress(OSError):  # the folder may be gone, or be a zip file
-        for name in sorted(os.listdir(folder or os.curdir)):
-            module = name.removesuffix(".py")
-            path = os.path.join(folder or os.getcwd(), name)
-            is_module = module != name or os.path.isfile(os.path.join(path, "__init__.py"))
-            if is_module and module in needed and not path.startswith(_STANDARD_LIBRARY):
-                return f"{path} stands in the place of the module {module}"
+def requests_problem() -> str | None:
+    """Why this process can make no request, as far as that shows without importing anything."""
+    for name in ("httpcore", "h11", "certifi"):
+        found = find_spec(name)
+        if found is None:
+            return f"the package {name} is not installed: pip install logwell-otel installs it"
+        if found.submodule_search_locations is None:
+            return f"{found.origin} stands in the place of the package {name}: rename it"
     return None
-
-
-_STANDARD_LIBRARY: Final = os.path.dirname(os.__file__)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -13,19 +13,22 @@ import socket
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from httpcore import NetworkBackend, NetworkStream
 else:
     # Base classes for the type checker only: httpcore calls the methods, and importing it
     # here would be a third of an exporter's start-up.
     NetworkBackend = NetworkStream = object
+
+T = TypeVar("T")
 
 AddressInfo = tuple[Any, Any, int, str, Any]
 """What `socket.getaddrinfo` gives."""
@@ -237,7 +240,7 @@ class TlsStream(NetworkStream):
             while left:
                 left = left[self._run(self._tls.write, left[:_PIECE]) :]
 
-    def _run(self, operation: Callable[..., Any], *arguments: Any) -> Any:
+    def _run(self, operation: Callable[..., T], *arguments: Any) -> T:
         """Call `operation` until it needs nothing more from the other side."""
         while True:
             try:
@@ -357,7 +360,7 @@ class TlsSettings:
 
 def _version(path: str | Path) -> object:
     try:
-        status = os.stat(path)
+        status = Path(path).stat()
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
@@ -415,13 +418,20 @@ def usual_tls_problem() -> str | None:
             return f"SSL_CERT_FILE: expected a file of certificates in PEM form ({reason})"
         return None
     if directory := os.environ.get("SSL_CERT_DIR"):
-        if os.path.isdir(directory):
+        if Path(directory).is_dir():
             return None
         return "SSL_CERT_DIR: expected a directory of certificates, found none"
-    try:
-        from certifi import where  # noqa: PLC0415 - as above
-    except Exception as error:  # noqa: BLE001 - whatever a package of that name does
-        return f"certifi, which has the usual authorities, cannot be imported ({error!r})"
-    if os.path.exists(where()):
+    found = find_spec("certifi")
+    if found is None or found.origin is None:
+        return "certifi, which has the usual authorities, is not installed"
+    if Path(found.origin).with_name("cacert.pem").is_file():
         return None
-    return "the usual authorities are missing: certifi has no cacert.pem. Install it again"
+    try:  # a distribution's certifi names another file; importing it costs 10 ms
+        import certifi  # noqa: PLC0415 - as above
+
+        missing = not Path(certifi.where()).is_file()
+    except Exception as error:  # noqa: BLE001 - whatever a package of that name does
+        return f"certifi, which has the usual authorities, cannot be used ({error!r})"
+    if missing:
+        return "certifi has no cacert.pem with the usual authorities: install it again"
+    return None

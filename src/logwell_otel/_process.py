@@ -15,6 +15,7 @@ import sys
 import threading
 import weakref
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -319,3 +320,26 @@ class Worker:
 
     def __repr__(self) -> str:
         return f"<Worker {self._name} {'running' if self.running else 'not running'}>"
+
+
+# Modules.
+
+_STANDARD_LIBRARY: Final = Path(os.__file__).parent
+_OURS: Final = frozenset({"anyio", "certifi", "h11", "httpcore", "idna", "msgspec", "socksio"})
+
+
+def stands_in_the_way() -> str | None:
+    """What of the program's own folder Python imports in the place of a module that we need.
+
+    `http.py` beside a script is `http` for everything that the script imports. None where
+    there is nothing of the kind.
+    """
+    folder = Path(sys.path[0] if sys.path else "")
+    if folder == _STANDARD_LIBRARY:
+        return None
+    with suppress(OSError):  # the folder may be gone, or be a zip file
+        for path in sorted(folder.iterdir()):
+            is_module = path.suffix == ".py" or (path / "__init__.py").is_file()
+            if is_module and path.stem in sys.stdlib_module_names | _OURS:
+                return f"{path} stands in the place of the module {path.stem}: rename it"
+    return None

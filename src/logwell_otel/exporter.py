@@ -17,7 +17,8 @@ from logwell_otel._delivery.metrics import Metrics
 from logwell_otel._diagnostics import contained
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
-from logwell_otel._network import tls_context
+from logwell_otel._http import requests_problem
+from logwell_otel._network import tls_context, usual_tls_problem
 from logwell_otel._otel import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
 from logwell_otel._process import PerProcess
 from logwell_otel._wire import LEVELS, LogEntry
@@ -86,7 +87,7 @@ class LogwellLogExporter(LogRecordExporter):
         return exporter
 
     def _begin(self, config: Config, dependencies: Dependencies) -> None:
-        _check_certificates(config)
+        _check_requests(config)
         self._config = config
         self._dependencies = dependencies
         self._stages = stages_of(config)
@@ -256,6 +257,18 @@ class LogwellBatchLogRecordProcessor(BatchLogRecordProcessor):
 
 # The parts that only some settings ask for, made of those settings. What they import is most
 # of what there is to import, so that each imports it where it is asked for.
+
+
+def _check_requests(config: Config) -> None:
+    """Refuse what can never deliver, as far as that shows at little cost."""
+    problem = requests_problem()
+    secure = config.endpoint.startswith("https:")
+    if problem is None and secure and config.certificate_file is None:
+        problem = usual_tls_problem()
+    if problem is not None:
+        raise config_error(f"Nothing could be sent from here: {problem}.")
+    if secure:
+        _check_certificates(config)
 
 
 def _check_certificates(config: Config) -> None:

@@ -24,6 +24,10 @@ from support.server import HttpServer, answer
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
 
+SLOWER = (
+    "The server did not answer within 0.7 s, the time-out (LOGWELL_TIMEOUT). It gets up to 30 s "
+    "now: what it may have stored already would be stored once more with each attempt."
+)
 HEALTH = json.dumps({"status": "healthy"}).encode()
 
 
@@ -136,10 +140,7 @@ def test_a_server_slower_than_the_time_out_stores_nothing_more_than_twice() -> N
     gateway = Gateway(200, b'{"accepted":COUNT}', seconds=2.0)
     copies, said = delivered(gateway, 300, timeout=0.7)
     assert copies == {2: 100, 1: 200}
-    assert [text for text in said if "time-out" in text] == [
-        "The server did not answer within 0.7 s, the time-out (LOGWELL_TIMEOUT). It gets up to 30 "
-        "s now: what it may have stored already would be stored once more with each attempt."
-    ]
+    assert [text for text in said if "time-out" in text] == [SLOWER]
 
 
 @pytest.mark.socket
