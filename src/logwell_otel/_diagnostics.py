@@ -30,6 +30,7 @@ __all__ = [
     "described",
     "entries",
     "hide_keys",
+    "is_for_the_program",
     "warn",
     "was",
 ]
@@ -41,23 +42,32 @@ THROTTLE_SECONDS: Final = 60.0
 _MAX_PENDING: Final = 1000
 
 
+def is_for_the_program(error: BaseException) -> bool:
+    """True for an exit or an interrupt on the main thread: a signal handler may have raised it.
+
+    What ends a program must then end it, wherever it was. On any other thread `sys.exit()`
+    and the like end that thread alone, which is OpenTelemetry's or ours and must live; and a
+    cancelled task, or a generator that is closed, is never what runs here.
+    """
+    if isinstance(error, (Exception, GeneratorExit)) or type(error).__name__ == "CancelledError":
+        return False
+    return threading.current_thread() is threading.main_thread()
+
+
 class contained:  # noqa: N801 - used as contextlib.suppress is
     """Runs a block for whose exceptions there is somebody to tell: none goes further.
 
-    For code of other people, and for threads that must go on.
+    For code of other people, and for threads that must go on. What is meant for the program
+    goes through, see `is_for_the_program`.
 
     Args:
         tell: Called with what was raised: says it, or counts it.
-        exits: True contains `sys.exit()` and a cancelled task as well. They cannot end a
-            program from a thread of ours, but would end the thread. An interrupt goes
-            through in any case.
     """
 
-    __slots__ = ("_exits", "_tell")
+    __slots__ = ("_tell",)
 
-    def __init__(self, tell: Callable[[Any], object], *, exits: bool = False) -> None:
+    def __init__(self, tell: Callable[[Any], object]) -> None:
         self._tell = tell
-        self._exits = exits
 
     def __enter__(self) -> None:
         pass
@@ -68,9 +78,7 @@ class contained:  # noqa: N801 - used as contextlib.suppress is
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        if error is None or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
-            return False
-        if not (self._exits or isinstance(error, Exception)):
+        if error is None or is_for_the_program(error):
             return False
         self._tell(error)
         return True
@@ -178,7 +186,7 @@ class Notices:
         return None
 
     def _call(self, callback: Callable[[Any], object], value: object) -> None:
-        with contained(partial(self._callback_failed, callback), exits=True):
+        with contained(partial(self._callback_failed, callback)):
             callback(value)
 
     def _callback_failed(self, callback: Callable[[Any], object], error: BaseException) -> None:
@@ -191,7 +199,7 @@ class Notices:
         )
 
     def _write(self, text: str) -> None:
-        with contained(self._could_not_write, exits=True):
+        with contained(self._could_not_write):
             self._say(hide_keys(text))
 
     def _could_not_write(self, _: BaseException) -> None:
@@ -244,7 +252,7 @@ class Once:
 def described(error: BaseException) -> str:
     """Its class and text, whatever its `__str__` does."""
     name = type(error).__name__
-    with suppress(Exception):  # its text cannot be made
+    with suppress(BaseException):  # its text cannot be made
         return f"{name}: {error}"
     return name
 

@@ -314,7 +314,7 @@ class Worker:
     def _contained(self, function: Callable[[], T]) -> T | float:
         try:
             return function()
-        except Exception:  # noqa: BLE001 - counted; without this thread nothing is done any more
+        except BaseException:  # noqa: BLE001 - counted; without this thread nothing is done any more
             self.failures += 1
             return self._after_failure
 

@@ -116,15 +116,27 @@ class LogwellLogExporter(LogRecordExporter):
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Hand over `batch`. Never waits, never raises for an `Exception`.
 
+        On the main thread what a signal handler raises, such as `sys.exit()`, goes through,
+        once the batch is accounted for.
+
         Returns:
             SUCCESS when every entry is stored or held for later; FAILURE when any was
             dropped, and after `shutdown`.
         """
         engine = self._engine
-        kept = False
-        with contained(partial(engine.failed, len(batch))):
-            encoded = self._encoder.encode(batch, room=engine.outbox.room())
-            kept = engine.hand_over(encoded)
+        kept = counted = False
+        interrupt: BaseException | None = None
+        try:
+            with contained(partial(engine.failed, len(batch))):
+                encoded = self._encoder.encode(batch, room=engine.outbox.room())
+                counted, interrupt = True, encoded.interrupt
+                kept = engine.hand_over(encoded)
+        except BaseException:
+            if not counted:
+                engine.outbox.put([], {"interrupted": len(batch)})
+            raise
+        if interrupt is not None:
+            raise interrupt
         if kept and not self._closed:
             return LogRecordExportResult.SUCCESS
         return LogRecordExportResult.FAILURE
