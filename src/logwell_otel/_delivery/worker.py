@@ -190,8 +190,11 @@ class Sender:
         began = self._clock()
         # Where the interpreter starts no more threads, the exit itself drains: nobody else
         # looks whether anything answers.
-        while (remaining := min(deadline, self._stalls_at(began)) - self._clock()) > 0:
-            self._delivery.request_timeout = min(REQUEST_TIMEOUT_AT_SHUTDOWN, remaining)
+        while (remaining := deadline - self._clock()) > 0:
+            until_stall = self._stalls_at(began) - self._clock()
+            if until_stall <= 0:
+                return
+            self._delivery.request_timeout = min(REQUEST_TIMEOUT_AT_SHUTDOWN, until_stall)
             blocked = self._delivery.blocked_for()
             if blocked > 0:
                 if patient_until is None and not self._delivery.resting:
