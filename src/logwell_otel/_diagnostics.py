@@ -112,7 +112,8 @@ class Notices:
         self._clock = clock
         self._say = say or warn
         self._pending: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
-        self._lock = threading.Lock()
+        # Entered again where a signal handler logs in the middle of it.
+        self._lock = threading.RLock()
         self._told: dict[str, tuple[float, int]] = {}
         self.failed_callbacks = 0
         """Exceptions that callbacks, and logging handlers that got a warning, raised."""

@@ -20,7 +20,7 @@ from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._http import requests_problem
 from logwell_otel._network import tls_context, usual_tls_problem
 from logwell_otel._otel import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
-from logwell_otel._process import PerProcess
+from logwell_otel._process import PerProcess, Uninterrupted, losses
 from logwell_otel._wire import LEVELS, LogEntry
 from logwell_otel.errors import config_error
 
@@ -97,6 +97,8 @@ class LogwellLogExporter(LogRecordExporter):
             stages=self._stages,
         )
         self._closed = False
+        # A signal handler that logs may interrupt an export, on its own thread.
+        self._exports = Uninterrupted(self._export)
         this = weakref.ref(self)
         self._metrics = Metrics(
             config.endpoint, lambda: _counts(this()), meter_provider=config.meter_provider
@@ -123,23 +125,30 @@ class LogwellLogExporter(LogRecordExporter):
             SUCCESS when every entry is stored or held for later; FAILURE when any was
             dropped, and after `shutdown`.
         """
+        outcome = [True]
+        if not self._exports((batch, outcome)):
+            losses.get().count += len(batch)
+            return LogRecordExportResult.FAILURE
+        if outcome[0] and not self._closed:
+            return LogRecordExportResult.SUCCESS
+        return LogRecordExportResult.FAILURE
+
+    def _export(self, work: tuple[Sequence[ReadableLogRecord], list[bool]]) -> None:
+        batch, outcome = work
         engine = self._engine
-        kept = counted = False
+        outcome[0] = counted = False
         interrupt: BaseException | None = None
         try:
             with contained(partial(engine.failed, len(batch))):
                 encoded = self._encoder.encode(batch, room=engine.outbox.room())
                 counted, interrupt = True, encoded.interrupt
-                kept = engine.hand_over(encoded)
+                outcome[0] = engine.hand_over(encoded)
         except BaseException:
             if not counted:
                 engine.outbox.put([], {"interrupted": len(batch)})
             raise
         if interrupt is not None:
             raise interrupt
-        if kept and not self._closed:
-            return LogRecordExportResult.SUCCESS
-        return LogRecordExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
         """Wait until all that was handed over before is stored at the server.

@@ -378,7 +378,7 @@ class Conversion:
             return self._structure(value, depth)
         return self._string(self._counted(_text_of(value)))
 
-    def _failed(self, value: object, _: Exception) -> Any:
+    def _failed(self, value: object, _: BaseException) -> Any:
         """Convert what could not be read as what it claims to be: its text may be had."""
         return self._string(self._counted(_text_of(value)))
 
