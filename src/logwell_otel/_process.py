@@ -392,30 +392,28 @@ class Uninterrupted(Generic[T]):
 
     Args:
         work: Does it.
-
-    Attributes:
-        dropped: Calls that were not made.
+        drop: Called with what is not done.
     """
 
-    def __init__(self, work: Callable[[T], object]) -> None:
+    def __init__(self, work: Callable[[T], object], drop: Callable[[T], object]) -> None:
         self._work = work
+        self._drop = drop
         self._thread = threading.local()
-        self.dropped = 0
 
     @property
     def busy(self) -> bool:
         """True within a call on this thread."""
         return getattr(self._thread, "kept", None) is not None
 
-    def __call__(self, item: T) -> bool:
-        """Do it, now or soon; False if it was dropped. Raises what `work` raises."""
+    def __call__(self, item: T) -> None:
+        """Do it, now or soon. Raises what `work` raises."""
         kept: deque[T] | None = getattr(self._thread, "kept", None)
         if kept is not None:
             if self._thread.last or len(kept) >= _MOST_KEPT_BACK:
-                self.dropped += 1
-                return False
-            kept.append(item)
-            return True
+                self._drop(item)
+            else:
+                kept.append(item)
+            return
         kept = deque()
         self._thread.last, self._thread.kept = False, kept
         try:
@@ -427,8 +425,8 @@ class Uninterrupted(Generic[T]):
                     self._work(kept.popleft())
             finally:
                 self._thread.kept = None
-                self.dropped += len(kept)
-        return True
+                for left in kept:
+                    self._drop(left)
 
 
 def is_interruption() -> bool:
