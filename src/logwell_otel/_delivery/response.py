@@ -28,6 +28,8 @@ class Action(Enum):
 
     DONE = "done"
     """Settled: stored, except the entries that were refused one by one."""
+    TAKEN = "taken"
+    """A success that says nothing of the entries: stored, if a Logwell server is behind it."""
     RETRY = "retry"
     """Nothing is known of the entries: send again, less and less often."""
     SUSPECT = "suspect"
@@ -110,14 +112,7 @@ def outcome_of(
         now: Wall clock, for a `Retry-After` that is a date.
     """
     if isinstance(answer, NoAnswer):
-        return _outcome(
-            Action.RETRY,
-            f"No answer from the server: {answer.reason}",
-            LogwellErrorCode.NETWORK_ERROR,
-            advice=f"{_network_advice(answer.reason)}.",
-            meanwhile=_SENT_AGAIN,
-            retryable=True,
-        )
+        return _unanswered(answer)
     status = answer.status
     # The common case first: what follows is for texts that nobody needs then.
     if 200 <= status < 300 and (response := _stored(answer)) is not None:
@@ -128,7 +123,7 @@ def outcome_of(
     if 200 <= status < 300:
         # Captive portals, and proxies during a deploy, answer 200 too.
         return _outcome(
-            Action.RETRY,
+            Action.RETRY if answer.body.strip() else Action.TAKEN,
             f"Something answered {status}, but not as a Logwell server does{said}",
             LogwellErrorCode.SERVER_ERROR,
             advice="Check endpoint (LOGWELL_ENDPOINT).",
@@ -211,13 +206,32 @@ def quoted(text: str, mask: Callable[[str], str]) -> str:
     return shown if len(shown) <= _MAX_QUOTED else f"{shown[: _MAX_QUOTED - 1]}…"
 
 
-def _network_advice(reason: str) -> str:
-    if "CERTIFICATE_VERIFY_FAILED" in reason:
-        return (
-            "If the server's certificate is signed by an authority of your own, name that in "
-            "certificate_file (LOGWELL_CERTIFICATE_FILE)"
+def _unanswered(answer: NoAnswer) -> Outcome:
+    if answer.cause == "network":
+        problem, code = "No answer from the server", LogwellErrorCode.NETWORK_ERROR
+        advice = "Check that endpoint (LOGWELL_ENDPOINT) is right and can be reached from here."
+        if "CERTIFICATE_VERIFY_FAILED" in answer.reason:
+            advice = (
+                "If the server's certificate is signed by an authority of your own, name that in "
+                "certificate_file (LOGWELL_CERTIFICATE_FILE)."
+            )
+    elif answer.cause == "process":
+        problem, code = "This process can make no request", LogwellErrorCode.INTERNAL_ERROR
+        advice = (
+            "That is neither the network nor the server, but what this process has: its packages, "
+            "files, descriptors or memory."
         )
-    return "Check that endpoint (LOGWELL_ENDPOINT) is right and can be reached from here"
+    else:
+        problem, code = "A request failed with an error of its own", LogwellErrorCode.INTERNAL_ERROR
+        advice = "This is a defect of logwell-otel or of a package it uses; please report it."
+    return _outcome(
+        Action.RETRY,
+        f"{problem}: {answer.reason}",
+        code,
+        advice=advice,
+        meanwhile=_SENT_AGAIN,
+        retryable=True,
+    )
 
 
 def _stored(answer: Answer) -> IngestResponse | None:

@@ -17,7 +17,8 @@ import msgspec
 from logwell_otel._config.address import base_url, proxy_of, proxy_secrets
 from logwell_otel._config.settings import Resolver
 from logwell_otel._diagnostics import Secrets
-from logwell_otel._http import Answer, HttpClient, NoAnswer, TlsFiles, tls_context
+from logwell_otel._http import Answer, HttpClient, NoAnswer
+from logwell_otel._network import TlsFiles, TlsSettings
 from logwell_otel.errors import LogwellError, LogwellErrorCode, config_error
 from logwell_otel.reader.filters import Filter, iso
 from logwell_otel.reader.rows import Incident, IncidentDetail, LogRow, Project, Stats, moment_of
@@ -461,12 +462,7 @@ class LogwellReader:
         return stream
 
     def _tls_context(self) -> ssl.SSLContext:
-        context = tls_context(self._tls)
-        if context is None:
-            import ssl  # noqa: PLC0415 - only for https
-
-            return ssl.create_default_context()
-        return context
+        return TlsSettings(self._tls).context()
 
     def incidents(self, *, status: str = "open", range: str = "24h") -> Iterator[Incident]:  # noqa: A002 - the server's word
         """Incidents, the latest first.
