@@ -179,7 +179,7 @@ class Outbox:
 
     def _take(self, chunk: Chunk | None) -> Chunk | None:
         with self._changed:
-            chunk = chunk or self._memory.popleft()
+            chunk = chunk or self._memory.take()
             if chunk is not None:
                 self._memory.begin_flight(chunk)
             return chunk
@@ -196,8 +196,10 @@ class Outbox:
                 self._to_memory(chunk)
             with self._changed:
                 # If not, it was given up in a shutdown meanwhile, and counted there.
-                if self._memory.end_flight(chunk) and chunk.rows is None:
-                    self._memory.pushleft(chunk)
+                if self._memory.end_flight(chunk):
+                    self._memory.await_again(chunk)
+                    if chunk.rows is None:
+                        self._memory.pushleft(chunk)
 
     def _to_memory(self, chunk: Chunk) -> None:
         """Part of the chunk was dropped from the disk while it was in flight: all is here still."""
@@ -206,6 +208,23 @@ class Outbox:
             self._overflow.delete(chunk)
             with self._changed:
                 self._memory.is_in_memory(chunk)
+
+    def set_aside(self, chunk: Chunk) -> None:
+        """A chunk in flight may be held for hours: no flush waits for it, the next says False."""
+        with self._changed:
+            if self._memory.in_flight(chunk):
+                self._memory.set_aside(chunk)
+
+    def join(self, chunk: Chunk, other: Chunk) -> bool:
+        """Have `other`, in flight as well, travel with `chunk`; False if they do not fit."""
+        if self._overflow is None:
+            return self._join(chunk, other)
+        with self._overflow.lock:  # neither is just being written
+            return self._join(chunk, other)
+
+    def _join(self, chunk: Chunk, other: Chunk) -> bool:
+        with self._changed:
+            return self._memory.join(chunk, other)
 
     def split(self, chunk: Chunk, pieces: Iterable[Chunk]) -> bool:
         """Have `pieces` in flight in the place of `chunk`; False if it was given up."""
@@ -220,6 +239,7 @@ class Outbox:
             return False
         for piece in pieces:
             piece.generation, piece.entered = chunk.generation, chunk.entered
+            piece.unawaited = chunk.unawaited
         stored = self._overflow.replace(chunk, pieces) if self._overflow and chunk.rows else []
         with self._changed:
             if self._overflow is not None:
@@ -287,8 +307,11 @@ class Outbox:
         """
         flushes = self._memory.flushes
         with self._changed:
-            self._changed.wait_for(lambda: self._given_up or flushes.is_settled(mark), timeout)
-            return flushes.is_settled(mark) and not flushes.take_losses(mark)
+            try:
+                self._changed.wait_for(lambda: self._given_up or flushes.is_settled(mark), timeout)
+            finally:
+                stored = flushes.ended(mark)
+            return stored
 
     # The end.
 

@@ -144,12 +144,12 @@ class Overflow:
         if not self.waiting:
             return None
         try:
-            chunk = self._spool.take(self._memory.rows_in_flight())
+            chunk = self._spool.take(self._memory.rows_in_flight(), self._memory.flushes.of)
             self.apply()
             if chunk is None:
                 self._find_missing()
                 # The look at what is missing may have claimed rows of a dead process.
-                chunk = self._spool.take(self._memory.rows_in_flight())
+                chunk = self._spool.take(self._memory.rows_in_flight(), self._memory.flushes.of)
         except SpoolError as error:
             self.apply()
             self._say_unreadable(error)

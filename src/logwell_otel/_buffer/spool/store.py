@@ -191,16 +191,20 @@ class Spool:
         """
         return self._write(lambda db: self._insert(db, chunks, in_flight))
 
-    def take(self, in_flight: Collection[int] = ()) -> Chunk | None:
+    def take(self, in_flight: Collection[int] = (), of: Callable[[int], int] = int) -> Chunk | None:
         """The oldest rows of ours that are not in flight and make one request.
 
         Small ones travel together: the server counts requests, and after an outage there
         may be thousands of rows that short-lived processes left, of a few entries each.
 
+        Args:
+            in_flight: Rows that are not taken.
+            of: Gives the generation that stands for a row's.
+
         Raises:
             SpoolDiskError: Nothing can be read just now.
         """
-        return self._write(lambda db: self._select(db, in_flight), begin="BEGIN")
+        return self._write(lambda db: self._select(db, in_flight, of), begin="BEGIN")
 
     def delete(self, rows: Rows) -> None:
         """Rows of ours are settled. Where the disk refuses, it is done later.
@@ -347,11 +351,13 @@ class Spool:
                 self._change("spool_overflow", count, size, generation, row)
         return False
 
-    def _select(self, db: sqlite3.Connection, in_flight: Collection[int]) -> Chunk | None:
+    def _select(
+        self, db: sqlite3.Connection, in_flight: Collection[int], of: Callable[[int], int]
+    ) -> Chunk | None:
         ids: list[int] = []
         entries = size = 0
         generation = RECOVERED
-        for row, of, count, length in db.execute(
+        for row, stored_for, count, length in db.execute(
             "SELECT id, generation, count, bytes FROM chunks "
             "WHERE project = ? AND owner = ? ORDER BY id",
             (self._project, self._token()),
@@ -359,12 +365,12 @@ class Spool:
             if row in in_flight or row in self._settled:
                 continue
             if ids and (
-                of != generation
+                of(stored_for) != generation
                 or entries + count > MAX_ENTRIES
                 or size + length > MAX_REQUEST_BYTES
             ):
                 break
-            generation = of
+            generation = of(stored_for)
             ids.append(row)
             entries, size = entries + count, size + length
         chunk: Chunk | None = None
