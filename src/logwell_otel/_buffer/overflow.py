@@ -184,6 +184,17 @@ class Overflow:
         except SpoolError as error:
             self._say_unreadable(error)
 
+    def bury(self, chunk: Chunk, letter: Chunk, reason: str) -> None:
+        """A chunk was given up; `letter`, all of it or a part, is kept as a dead letter."""
+        try:
+            self._spool.bury(letter, reason, chunk.rows)
+        except SpoolError as error:
+            self._notices.say(
+                f"{error} {entries(letter.count)} given up ({reason}) {was(letter.count)} not "
+                "kept as a dead letter.",
+                about="dead letters",
+            )
+
     def look_after(self) -> None:
         """Take over what dead processes left and drop what is too old."""
         more = True
