@@ -100,7 +100,7 @@ class LogwellLogExporter(LogRecordExporter):
         self._metrics = Metrics(
             config.endpoint, lambda: _counts(this()), meter_provider=config.meter_provider
         )
-        self._spool = open_spool(config)
+        self._spool = open_spool(config, dependencies)
         # At the fork, so that a child has it when OpenTelemetry's processor restarts there.
         self._engines = PerProcess(self._new_engine, remake=self._new_engine_in_child, at_fork=True)
         self._engines.get()
@@ -283,7 +283,7 @@ def _check_certificates(config: Config) -> None:
     )
 
 
-def open_spool(config: Config) -> Spool | None:
+def open_spool(config: Config, dependencies: Dependencies) -> Spool | None:
     """The spool that the settings ask for.
 
     Raises:
@@ -302,6 +302,9 @@ def open_spool(config: Config) -> Spool | None:
             project=lambda: project_name(config.api_key.reveal()),
             max_bytes=config.spool_max_bytes,
             max_age=config.spool_max_age,
+            sync=config.spool_sync,
+            clock=dependencies.wall,
+            monotonic=dependencies.clock,
         )
     except SpoolError as error:
         problem = str(error)

@@ -6,6 +6,7 @@ import copy
 import pickle
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -19,7 +20,7 @@ from logwell_otel._delivery.response import Action, Outcome, outcome_of
 from logwell_otel._http import Answer, NoAnswer
 from support.bench import Bench
 from support.records import records
-from support.server import answer
+from support.server import REFUSED, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -490,6 +491,39 @@ def overflow() -> LogwellError:
     return error
 
 
+def spool_overflow() -> LogwellError:
+    with TemporaryDirectory() as directory:
+        bench = Bench(spool_dir=directory, spool_max_bytes=1_048_576)
+        bench.server.always = lambda _: REFUSED
+        for first in range(0, 20_000, 500):
+            bench.exporter.export(records(500, first))
+            bench.clock.sleep(1)
+            bench.keep()
+        bench.exporter.shutdown()
+    error = next(e for e in bench.errors if e.code is not LogwellErrorCode.NETWORK_ERROR)
+    assert "spool_max_bytes (LOGWELL_SPOOL_MAX_BYTES)" in error.message
+    return error
+
+
+def expired() -> LogwellError:
+    with TemporaryDirectory() as directory:
+        bench = Bench(spool_dir=directory, spool_max_age=60)
+        bench.server.always = lambda _: REFUSED
+        bench.exporter.export(records(3))
+        bench.run(1)
+        bench.clock.sleep(100)
+        bench.keep()
+        bench.engine.notices.dispatch()
+        assert bench.exporter.health().dropped == {"spool_expired": 3}
+        bench.exporter.shutdown()
+    error = next(e for e in bench.errors if e.code is not LogwellErrorCode.NETWORK_ERROR)
+    assert error.message == (
+        "3 entries were dropped from the spool: they were older than spool_max_age "
+        "(LOGWELL_SPOOL_MAX_AGE)."
+    )
+    return error
+
+
 def wrong_setting() -> LogwellError:
     with pytest.raises(LogwellError) as caught:
         Bench(timeout="soon")
@@ -513,6 +547,8 @@ OTHERS: dict[str, Callable[[], LogwellError | None]] = {
     "2xx whose counts do not add up": do_not_add_up,
     "an entry with which every request is answered 500 while others are accepted": poison,
     "more entries than `max_queue_bytes` holds": overflow,
+    "more entries than `spool_max_bytes` holds": spool_overflow,
+    "an entry that has waited in the spool for `spool_max_age`": expired,
     "a setting that is missing or wrong": wrong_setting,
 }
 
@@ -547,7 +583,7 @@ def test_the_page_says_what_delivery_does(outcome: str) -> None:
 
 def test_every_action_has_a_row() -> None:
     assert {row.action for row in ROWS} | {Action.DONE} == set(Action)
-    assert {row.code for row in ROWS} | {"QUEUE_OVERFLOW"} == {
+    assert {row.code for row in ROWS} | {"QUEUE_OVERFLOW", "EXPIRED"} == {
         code.value for code in LogwellErrorCode
     }
     assert Outcome(Action.DONE).error is None

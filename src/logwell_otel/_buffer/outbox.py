@@ -60,6 +60,11 @@ class Outbox:
         self._left = False
         self._given_up = False
 
+    @property
+    def keeps_dead_letters(self) -> bool:
+        """True with a spool, in which `settle` keeps what it is given as a dead letter."""
+        return self._overflow is not None
+
     # What comes in.
 
     def room(self) -> int:
@@ -255,7 +260,13 @@ class Outbox:
             return True
 
     def settle(
-        self, chunk: Chunk, *, accepted: int = 0, refused: int = 0, dropped: str | None = None
+        self,
+        chunk: Chunk,
+        *,
+        accepted: int = 0,
+        refused: int = 0,
+        dropped: str | None = None,
+        dead_letter: Chunk | None = None,
     ) -> bool:
         """A chunk in flight is done with.
 
@@ -264,6 +275,9 @@ class Outbox:
             accepted: Entries stored.
             refused: Entries the server refused for good.
             dropped: Reason why all of it was dropped, instead.
+            dead_letter: What of it is kept in the spool for a person to look at, if there is
+                a spool: the chunk itself, or one of some of its entries. They count as refused
+                or dropped all the same, and are kept under that reason.
 
         Returns:
             False if it had been given up in a shutdown and counted there.
@@ -271,8 +285,11 @@ class Outbox:
         if self._overflow is None:
             return self._settle(chunk, accepted, refused, dropped)
         with self._overflow.lock:
-            if self.in_flight(chunk) and chunk.rows is not None:
-                self._overflow.delete(chunk)
+            if self.in_flight(chunk):
+                if dead_letter is not None:
+                    self._overflow.bury(chunk, dead_letter, dropped or "refused")
+                elif chunk.rows is not None:
+                    self._overflow.delete(chunk)
             if accepted:
                 self._overflow.trouble = False
             return self._settle(chunk, accepted, refused, dropped)
