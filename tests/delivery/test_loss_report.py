@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from logwell_otel._delivery.isolation import Limits
+from logwell_otel._delivery.limits import Limits
 from logwell_otel._delivery.status import LossReport
 from support.bench import Bench
 from support.records import record, records

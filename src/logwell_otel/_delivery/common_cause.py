@@ -204,11 +204,10 @@ class CommonCauses:
                     piece.suspicion = chunk.suspicion.heir()
             if not self._outbox.split(chunk, pieces.values()):
                 return None
-        rest = pieces.pop(None, None)
         for trait, piece in pieces.items():
-            assert trait is not None  # noqa: S101 - taken out above
-            self._hold(self._causes[trait], piece)
-        return rest
+            if trait is not None:
+                self._hold(self._causes[trait], piece)
+        return pieces.get(None)
 
     def _hold(self, cause: CommonCause, chunk: Chunk) -> None:
         if chunk.suspicion is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from logwell_otel._delivery import ordering as incidents
 from logwell_otel._delivery import response as report
-from logwell_otel._delivery.isolation import MAX_SET_ASIDE, Verdict
+from logwell_otel._delivery.isolation import MAX_SET_ASIDE, OUTAGE, Verdict
 from logwell_otel._delivery.limits import Limits
 from logwell_otel._delivery.response import Action, Outcome, outcome_of
 from logwell_otel._diagnostics import contained, described
@@ -178,9 +178,9 @@ class Delivery:
         """The suspect whose turn it is; None: it is the turn of another chunk."""
         idle = not self._waiting
         turn, probe_in = self._quarantine.turn(idle=idle), self._causes.turn()
-        if probe_in is not None and (probe_in == 0.0 or idle):
-            if turn is None or probe_in < turn[1]:
-                return _Turn(probe_in, self._causes.probe)
+        probes = probe_in is not None and (probe_in == 0.0 or idle)
+        if probe_in is not None and probes and (turn is None or probe_in < turn[1]):
+            return _Turn(probe_in, self._causes.probe)
         return None if turn is None else _Turn(turn[1], partial(self._taken, turn[0]))
 
     def _taken(self, chunk: Chunk) -> Chunk | None:
@@ -302,7 +302,10 @@ class Delivery:
         if outcome.action in _ABOUT_ENTRIES and not blamed:
             self._trouble.answered(outcome)  # it says so, but it is not
         down = outcome.action is Action.SUSPECT and self._server_is_down()
-        self._breaker.failed(None if blamed else _retry_after(outcome), down=down)
+        if down or not blamed:
+            self._breaker.failed(_retry_after(outcome), down=down)
+        elif self._quarantine.in_a_row >= OUTAGE and not chunk.unawaited:
+            self._breaker.failed()  # perhaps an outage has begun
         if down:
             self._trouble.database_is_down(outcome)
             self._return(chunk)  # a failure that says nothing about the chunk
@@ -315,7 +318,9 @@ class Delivery:
             self._quarantine.count_failure(chunk, outcome.cause)
             self._causes.failed(chunk, outcome.cause)
         else:
-            patiently = outcome.action is not Action.SUSPECT
+            # What has to wait for long is for another to wait for: it may be about this one.
+            waits = outcome.action in (Action.HOLD, Action.PAUSE) or _retry_after(outcome)
+            patiently = outcome.action is not Action.SUSPECT and not waits
             verdict = self._quarantine.failed(chunk, outcome.cause, patiently=patiently)
             self._causes.watch(chunk)
             if verdict is Verdict.GIVEN_UP:

@@ -262,7 +262,7 @@ class Engine:
         if self.delivery.held_for > 0:
             unhealthy.append(f"nothing is sent for {self.delivery.held_for:.0f} s{said}")
         elif self._breaker.state != "closed":
-            failed = count(self._trouble.consecutive_failures, "request")
+            failed = count(self._breaker.consecutive_failures, "request")
             unhealthy.append(f"{failed} failed in a row{said}")
         elif self._trouble.lasts:
             degraded.append(f"the last request failed{said}")

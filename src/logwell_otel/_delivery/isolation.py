@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 
 MAX_CHUNKS: Final = 16
-"""Suspects at a time. More than a few at once are not poison but a server in trouble."""
+"""Suspect chunks of several entries at a time: more are not poison but a server in trouble."""
+
+MAX_SUSPECTS: Final = 200
+"""Suspects at a time, single entries included."""
 
 PATIENCE: Final = 3
 """Failures of one chunk, others than 500, before other chunks are tried. A server that is down
@@ -47,15 +50,18 @@ ANSWERED_500: Final = "answered 500"
 _INNOCENT: Final = 3e-3
 _INNOCENT_WHILE_FLAKY: Final = 1e-6
 _ALONE: Final = 3
+_MANY_STRIKES: Final = 8
 _FIRST_DELAY: Final = 0.2
 _LONGEST_DELAY: Final = 30.0
 _LONGEST_DELAY_SET_ASIDE: Final = 600.0
 _LEAST_TRIES: Final = 10
 
-_OUTAGE: Final = 8
-# Failures in a row after which nobody is suspected any more: two minutes or so.
+OUTAGE: Final = 8
+"""Failures in a row after which nobody is suspected any more: two minutes or so."""
 
-_MAX_SAMPLES: Final = 4
+_MAX_SAMPLES: Final = 8
+# Entries taken out of chunks while nothing is accepted: each is a request more afterwards.
+
 
 
 class Verdict(Enum):
@@ -98,6 +104,8 @@ class Quarantine:
         self._next_try = float("-inf")
         self._evidence = Evidence()
         self._in_a_row = 0
+        self._samples = 0
+        self._accepted_before_failure = -1
 
     def __len__(self) -> int:
         return len(self._suspects) + len(self._set_aside) + (self._trying is not None)
@@ -125,14 +133,15 @@ class Quarantine:
     @property
     def full(self) -> bool:
         """True if suspects are to be tried before another chunk is suspected."""
-        most = 1 if self._in_a_row >= _OUTAGE else MAX_CHUNKS
-        return len(self._suspects) >= most
+        larger = sum(chunk.count > 1 for chunk in self._suspects)
+        most = 1 if self._in_a_row >= OUTAGE else MAX_CHUNKS
+        return larger >= most or len(self._suspects) >= MAX_SUSPECTS
 
     # What happened.
 
     def accepted(self, chunk: Chunk) -> None:
         """The request with `chunk` was accepted."""
-        self._in_a_row = 0
+        self._in_a_row = self._samples = 0
         suspicion = chunk.suspicion
         recovered = suspicion is not None and suspicion.attempts > 0
         self._evidence = replace(
@@ -143,9 +152,19 @@ class Quarantine:
         )
 
     def is_about(self, chunk: Chunk) -> bool:
-        """True if others were accepted since `chunk` failed: a failure now is not the server's."""
+        """True if a failure of `chunk` is not the server's.
+
+        Others were accepted since it failed last, or it has been set aside.
+        """
         suspicion = chunk.suspicion
+        if chunk.unawaited:
+            return True
         return suspicion is not None and self._evidence.accepted > suspicion.accepted_before
+
+    @property
+    def in_a_row(self) -> int:
+        """Failures since the last accepted request, those of entries set aside left out."""
+        return self._in_a_row
 
     def failed(self, chunk: Chunk, cause: str, *, patiently: bool = False) -> Verdict:
         """The request with `chunk` failed.
@@ -158,7 +177,7 @@ class Quarantine:
         suspicion = self.count_failure(chunk, cause)
         if chunk.count == 1:
             suspicion.alone += 1
-            if suspicion.alone >= _ALONE and self._certain(suspicion):
+            if self._is_unwanted(suspicion):
                 return self._unwanted(chunk, suspicion)
         if patiently and self._is_to_be_patient(suspicion):
             self._trying = chunk
@@ -187,10 +206,16 @@ class Quarantine:
         suspicion.failures += 1
         suspicion.attempts += 1
         suspicion.cause = cause
-        self._in_a_row += 1
+        if not chunk.unawaited:
+            self._in_a_row += 1
+            self._accepted_before_failure = self._evidence.accepted
         return suspicion
 
-    def _certain(self, suspicion: Suspicion) -> bool:
+    def _is_unwanted(self, suspicion: Suspicion) -> bool:
+        if suspicion.alone < _ALONE or not suspicion.strikes:
+            return False
+        if suspicion.strikes >= _MANY_STRIKES:
+            return True
         accepted = self._evidence.first_accepted - suspicion.since.first_accepted
         failed = self._evidence.first_failed - suspicion.since.first_failed
         others_failed = max(0, failed - suspicion.first_failures)
@@ -199,7 +224,7 @@ class Quarantine:
         share = (others_failed + 0.5) / (accepted + others_failed + 1)
         flaky = self._evidence.recovered > suspicion.since.recovered
         limit = _INNOCENT_WHILE_FLAKY if flaky else _INNOCENT
-        return suspicion.strikes > 0 and share**suspicion.strikes < limit
+        return bool(share**suspicion.strikes < limit)
 
     def _unwanted(self, chunk: Chunk, suspicion: Suspicion) -> Verdict:
         age = self._clock() - suspicion.began
@@ -230,7 +255,14 @@ class Quarantine:
         if not (idle or self.full):
             return None
         now = self._clock()
-        waits = [(_of(chunk).not_before - now, chunk) for chunk in self._suspects]
+        eligible = self._suspects
+        if self._in_a_row >= OUTAGE:
+            # A single entry says best whether anything passes, and costs least.
+            singles = [chunk for chunk in eligible if chunk.count == 1]
+            untried = [chunk for chunk in singles if _of(chunk).attempts == 0]
+            larger = [chunk for chunk in eligible if chunk.count > 1]
+            eligible = untried or (larger if self._may_sample else singles) or eligible
+        waits = [(_of(chunk).not_before - now, chunk) for chunk in eligible]
         waits += [
             (max(_of(chunk).not_before, self._next_try) - now, chunk) for chunk in self._set_aside
         ]
@@ -240,12 +272,23 @@ class Quarantine:
         return chunk, max(0.0, wait)
 
     def _with_evidence(self) -> Chunk | None:
-        """A suspect that is due, and after whose failure something else was accepted."""
-        now = self._clock()
-        for chunk in self._suspects:
-            suspicion = _of(chunk)
-            if suspicion.not_before <= now and self._evidence.accepted > suspicion.accepted_before:
-                return chunk
+        """A suspect that is due, and after whose failure something else was accepted.
+
+        What is being bisected comes first, the smallest part before all: it is on the way to
+        a single entry, most of which are innocent. It need not wait for others to be accepted
+        until the failures look like an outage. A suspect of any other kind comes only after
+        something was accepted since any of them failed, so that many do not look like one.
+        """
+        now, accepted = self._clock(), self._evidence.accepted
+        due = [chunk for chunk in self._suspects if _of(chunk).not_before <= now]
+        if self._in_a_row < OUTAGE:
+            bisected = [chunk for chunk in due if _is_bisected(chunk)]
+            if bisected:
+                return min(bisected, key=lambda chunk: chunk.count)
+        if accepted > self._accepted_before_failure:
+            for chunk in due:
+                if accepted > _of(chunk).accepted_before:
+                    return chunk
         return None
 
     def _due_set_aside(self) -> Chunk | None:
@@ -271,7 +314,7 @@ class Quarantine:
     def keep(self, chunk: Chunk) -> None:
         """Hold a suspect about which nothing new is known: half of one, or an answer of no use."""
         suspicion = _of(chunk)
-        if suspicion.alone >= _ALONE and self._certain(suspicion):
+        if chunk.unawaited or self._is_unwanted(suspicion):
             suspicion.not_before = self._clock() + _LONGEST_DELAY * self._rng.uniform(0.5, 1.0)
             self._set_aside[chunk] = None
         elif suspicion.attempts > 0 and self._is_to_be_patient(suspicion):
@@ -288,23 +331,29 @@ class Quarantine:
         a hundred requests.
         """
         suspicion = _of(chunk)
-        if chunk.count == 1 or suspicion.attempts == 0:
-            return None  # a half that may well be innocent is sent whole first
-        if suspicion.strikes > 0:
+        if chunk.count == 1:
+            return None
+        if self._wants_sample(suspicion):
+            self._samples += 1
+            at = self._rng.randrange(chunk.count)
+            return self._taken_apart(chunk, slice(at, at + 1), slice(0, at), slice(at + 1, None))
+        if suspicion.attempts > 0 and suspicion.strikes > 0:
             middle = chunk.count // 2
             return self._taken_apart(chunk, slice(0, middle), slice(middle, None))
-        if self._evidence.accepted > suspicion.accepted_before or not self._wants_sample(suspicion):
-            return None
-        at = self._rng.randrange(chunk.count)
-        return self._taken_apart(chunk, slice(at, at + 1), slice(0, at), slice(at + 1, None))
+        return None  # a half that may well be innocent is sent whole first
 
     def _wants_sample(self, suspicion: Suspicion) -> bool:
-        # A 500 is the server's word about a request; any other failure is an outage first.
-        if suspicion.failures < 2 or not (self._was_500(suspicion) or self._in_a_row >= _OUTAGE):
+        if not self._may_sample:
             return False
-        samples = [_of(suspect) for suspect in self._suspects if suspect.count == 1]
-        tried = all(sample.attempts >= _ALONE for sample in samples)
-        return tried and len(samples) < _MAX_SAMPLES
+        if self._in_a_row >= OUTAGE:
+            return True
+        # A 500 is the server's word about a request; any other failure is an outage first.
+        nothing_accepted = self._evidence.accepted == suspicion.accepted_before
+        return nothing_accepted and suspicion.failures >= 2 and self._was_500(suspicion)
+
+    @property
+    def _may_sample(self) -> bool:
+        return self._samples < min(_MAX_SAMPLES, 1 + self._in_a_row // OUTAGE)
 
     @staticmethod
     def _was_500(suspicion: Suspicion) -> bool:
@@ -318,6 +367,11 @@ class Quarantine:
         for part in parts:
             part.suspicion = _of(chunk).heir()
         return parts
+
+
+def _is_bisected(chunk: Chunk) -> bool:
+    suspicion = _of(chunk)
+    return suspicion.strikes > 0 and (chunk.count > 1 or suspicion.attempts == 0)
 
 
 def _of(chunk: Chunk) -> Suspicion:
