@@ -263,6 +263,8 @@ class Delivery:
         self._breaker.succeeded()
         self._pace.accepted()
         self._limits.accepted(chunk)
+        if self._quarantine.in_a_row > 1:
+            self._quarantine.join(self._outbox.join)
         self._quarantine.accepted(chunk)
         for cause in self._causes.accepted(chunk, self._quarantine.evidence):
             self._notices.say(f"Entries of {cause.trait} are accepted again.")

@@ -239,6 +239,19 @@ class Quarantine:
         self._set_aside[chunk] = None
         return Verdict.SET_ASIDE
 
+    def join(self, join: Callable[[Chunk, Chunk], bool]) -> None:
+        """Have suspects against which nothing but an outage speaks travel together again.
+
+        Args:
+            join: Appends the second chunk to the first; False if that cannot be.
+        """
+        joined: list[Chunk] = []
+        for chunk in self._suspects:
+            innocent = [other for other in joined if not _of(other).strikes]
+            if _of(chunk).strikes or not any(join(other, chunk) for other in innocent):
+                joined.append(chunk)
+        self._suspects = joined
+
     # Whose turn it is.
 
     def turn(self, *, idle: bool) -> tuple[Chunk, float] | None:
