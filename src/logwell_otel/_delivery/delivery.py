@@ -40,6 +40,8 @@ _DISK_RETRY_SECONDS: Final = 1.0
 _HEALTH_INTERVAL: Final = 5.0
 _HEALTH_TIMEOUT: Final = 2.0
 
+_LIMITED_AGAIN: Final = 600.0
+
 _SUSPECTS_SHARE: Final = 0.5
 """Of max_queue_bytes: what suspects that wait may take, so that they stand in nobody's way."""
 
@@ -104,6 +106,7 @@ class Delivery:
         self._wall = wall
         self._hold_until = float("-inf")
         self._asked_health_at = float("-inf")
+        self._limited_at = float("-inf")
         self._limits = Limits(outbox, clock=clock)
         self.request_timeout = config.timeout
         """Seconds a request may take; shutdown lowers it."""
@@ -305,7 +308,9 @@ class Delivery:
             self._trouble.answered(outcome)  # it says so, but it is not
         down = outcome.action is Action.SUSPECT and self._server_is_down()
         if down or not blamed:
-            self._breaker.failed(_retry_after(outcome), down=down)
+            # Who has failed while others were accepted may ask for an hour for itself only.
+            struck = chunk.suspicion is not None and chunk.suspicion.strikes > 0
+            self._breaker.failed(None if struck else _retry_after(outcome), down=down)
         elif self._quarantine.in_a_row >= OUTAGE and not chunk.unawaited:
             self._breaker.failed()  # perhaps an outage has begun
         if down:
@@ -391,15 +396,23 @@ class Delivery:
             self._losses.report()
 
     def _pause(self, chunk: Chunk, outcome: Outcome) -> None:
-        own = outcome.refusal == "rate_limited"
         if self._blames_entries(chunk, outcome):
             self._suspected(chunk, outcome)
             return
-        self._pace.rate_limited(_retry_after(outcome))
-        if own:
+        now = self._clock()
+        if outcome.refusal == "rate_limited":
+            self._pace.rate_limited(_retry_after(outcome))
             self._return(chunk)
+            return
+        # Something in front of the server that limits requests does so again and again; once,
+        # it may be about this one, and the pace must not suffer for that.
+        if now - self._limited_at < _LIMITED_AGAIN:
+            self._pace.rate_limited(_retry_after(outcome))
         else:
-            self._suspect_of(chunk, outcome)
+            self._breaker.failed(_retry_after(outcome))
+        if chunk.suspicion is None:
+            self._limited_at = now
+        self._suspect_of(chunk, outcome)
 
     def _hold(self, chunk: Chunk, outcome: Outcome) -> None:
         if self._blames_entries(chunk, outcome):
