@@ -117,6 +117,9 @@ class CommonCauses:
         """The causes there are. May be read from any thread."""
         return iter([*self._causes.values()])
 
+    def __bool__(self) -> bool:
+        return bool(self._causes)
+
     def __contains__(self, chunk: Chunk) -> bool:
         """True if `chunk` was taken from here to be sent."""
         return chunk.suspicion is not None and chunk.suspicion.common in self._causes
@@ -210,9 +213,10 @@ class CommonCauses:
         return pieces.get(None)
 
     def _hold(self, cause: CommonCause, chunk: Chunk) -> None:
-        if chunk.suspicion is None:
-            chunk.suspicion = Suspicion(began=self._clock())
-        chunk.suspicion.common = cause.trait
+        suspicion = chunk.suspicion = chunk.suspicion or Suspicion()
+        if not chunk.unawaited:
+            suspicion.began = self._clock()
+        suspicion.common = cause.trait
         self._outbox.set_aside(chunk)
         last = cause.chunks[-1] if cause.chunks else None
         if last is None or _tried(last) != _tried(chunk) or not self._outbox.join(last, chunk):

@@ -161,6 +161,7 @@ class Delivery:
             if chunk is None:
                 return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
             chunk = self._causes.divide(chunk)
+            self._give_up_what_is_over()
         if chunk is None:
             return 0.0  # what it was made of waits for another turn
         # The thread must live, and the chunk be kept.
@@ -229,7 +230,7 @@ class Delivery:
         """
         own = outcome.refusal in ("unauthorized", "rate_limited")
         failed = outcome.action is not Action.DONE and outcome.sent and not own
-        return failed and self._quarantine.is_about(chunk)
+        return failed and (self._quarantine.is_about(chunk) or self._quarantine.is_known(chunk))
 
     def _measure(self, outcome: Outcome, seconds: float) -> None:
         with contained(self._meters_failed):
@@ -307,11 +308,11 @@ class Delivery:
         if outcome.action in _ABOUT_ENTRIES and not blamed:
             self._trouble.answered(outcome)  # it says so, but it is not
         down = outcome.action is Action.SUSPECT and self._server_is_down()
-        if down or not blamed:
-            # Who has failed while others were accepted may ask for an hour for itself only.
-            struck = chunk.suspicion is not None and chunk.suspicion.strikes > 0
-            self._breaker.failed(None if struck else _retry_after(outcome), down=down)
-        elif self._quarantine.in_a_row >= OUTAGE and not chunk.unawaited:
+        # Who has failed while others were accepted may ask for an hour for itself only.
+        struck = chunk.suspicion is not None and chunk.suspicion.strikes > 0
+        if down or not (blamed or struck):
+            self._breaker.failed(_retry_after(outcome), down=down)
+        elif self._quarantine.in_a_row >= OUTAGE and not self._quarantine.is_known(chunk):
             self._breaker.failed()  # perhaps an outage has begun
         if down:
             self._trouble.database_is_down(outcome)
@@ -367,6 +368,8 @@ class Delivery:
 
     def _give_up_what_is_over(self) -> None:
         """What waits under suspicion is bounded: in time, in number and in memory."""
+        if not (len(self._quarantine) or self._causes):
+            return
         while chunk := self._causes.take(older_than=self._clock() - self._quarantine.lifetime):
             self._give_up(chunk, "poison")
         most = self._config.max_queue_bytes * _SUSPECTS_SHARE

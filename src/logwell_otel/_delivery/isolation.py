@@ -63,7 +63,6 @@ _MAX_SAMPLES: Final = 8
 # Entries taken out of chunks while nothing is accepted: each is a request more afterwards.
 
 
-
 class Verdict(Enum):
     """What became of a chunk that failed."""
 
@@ -101,7 +100,8 @@ class Quarantine:
         self._trying: Chunk | None = None
         self._suspects: list[Chunk] = []
         self._set_aside: dict[Chunk, None] = {}
-        self._next_try = float("-inf")
+        self._next_try = 0.0
+        self._next_alone = 0.0
         self._evidence = Evidence()
         self._in_a_row = 0
         self._samples = 0
@@ -161,9 +161,22 @@ class Quarantine:
             return True
         return suspicion is not None and self._evidence.accepted > suspicion.accepted_before
 
+    def is_known(self, chunk: Chunk) -> bool:
+        """True if it is an entry that failed alone while others were accepted, or is set aside.
+
+        That it fails once more says nothing about the server.
+        """
+        suspicion = chunk.suspicion
+        return chunk.unawaited or (
+            suspicion is not None
+            and chunk.count == 1
+            and suspicion.strikes > 0
+            and suspicion.alone > 0
+        )
+
     @property
     def in_a_row(self) -> int:
-        """Failures since the last accepted request, those of entries set aside left out."""
+        """Failures since the last accepted request, those of known entries left out."""
         return self._in_a_row
 
     def failed(self, chunk: Chunk, cause: str, *, patiently: bool = False) -> Verdict:
@@ -206,7 +219,7 @@ class Quarantine:
         suspicion.failures += 1
         suspicion.attempts += 1
         suspicion.cause = cause
-        if not chunk.unawaited:
+        if not self.is_known(chunk):
             self._in_a_row += 1
             self._accepted_before_failure = self._evidence.accepted
         return suspicion
@@ -227,6 +240,8 @@ class Quarantine:
         return bool(share**suspicion.strikes < limit)
 
     def _unwanted(self, chunk: Chunk, suspicion: Suspicion) -> Verdict:
+        if not chunk.unawaited:
+            suspicion.began = self._clock()  # its life: what was before may have been an outage
         age = self._clock() - suspicion.began
         if age >= self._lifetime and suspicion.alone >= _LEAST_TRIES:
             return Verdict.GIVEN_UP
@@ -275,14 +290,15 @@ class Quarantine:
             untried = [chunk for chunk in singles if _of(chunk).attempts == 0]
             larger = [chunk for chunk in eligible if chunk.count > 1]
             eligible = untried or (larger if self._may_sample else singles) or eligible
-        waits = [(_of(chunk).not_before - now, chunk) for chunk in eligible]
-        waits += [
-            (max(_of(chunk).not_before, self._next_try) - now, chunk) for chunk in self._set_aside
+        waits = [
+            (max(_of(chunk).not_before, self._next_alone if self.is_known(chunk) else 0.0), chunk)
+            for chunk in eligible
         ]
+        waits += [(max(_of(chunk).not_before, self._next_try), chunk) for chunk in self._set_aside]
         if not waits:
             return None
-        wait, chunk = min(waits, key=lambda waiting: waiting[0])
-        return chunk, max(0.0, wait)
+        at, chunk = min(waits, key=lambda waiting: waiting[0])
+        return chunk, max(0.0, at - now)
 
     def _with_evidence(self) -> Chunk | None:
         """A suspect that is due, and after whose failure something else was accepted.
@@ -323,6 +339,9 @@ class Quarantine:
             self._next_try = self._clock() + self._spacing
         else:
             self._suspects.remove(chunk)
+            if self.is_known(chunk) and not self.is_about(chunk):
+                # It learns nothing from this try, and could go on for ever.
+                self._next_alone = self._clock() + _LONGEST_DELAY
 
     def keep(self, chunk: Chunk) -> None:
         """Hold a suspect about which nothing new is known: half of one, or an answer of no use."""
@@ -361,8 +380,8 @@ class Quarantine:
         if self._in_a_row >= OUTAGE:
             return True
         # A 500 is the server's word about a request; any other failure is an outage first.
-        nothing_accepted = self._evidence.accepted == suspicion.accepted_before
-        return nothing_accepted and suspicion.failures >= 2 and self._was_500(suspicion)
+        unclear = not suspicion.strikes and self._evidence.accepted == suspicion.accepted_before
+        return unclear and suspicion.failures >= 2 and self._was_500(suspicion)
 
     @property
     def _may_sample(self) -> bool:

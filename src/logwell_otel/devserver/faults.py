@@ -186,9 +186,8 @@ class Faults:
         """The outcome for one more request, of this body; counts `times` down."""
         with self._lock:
             outcome = self._settings.outcome
-            if outcome is not None and outcome.only is not None:
-                if outcome.only.encode() not in body:
-                    return None
+            if outcome is not None and (outcome.only or "").encode() not in body:
+                return None
             if outcome is not None and outcome.times is not None:
                 left = (
                     msgspec.structs.replace(outcome, times=outcome.times - 1)
