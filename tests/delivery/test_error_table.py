@@ -49,8 +49,8 @@ def own(error: str, message: str = "so it is") -> dict[str, str]:
 
 
 NO_ANSWER = "no answer: connecting, TLS, a proxy, a time-out, a lost connection"
-OTHER = "any other 4xx or 5xx, and 400, 403 or 415 from something in front of the server"
-OWN = "400, 403 or 415 with the server's own JSON"
+OTHER = "any other 4xx or 5xx, which is from something in front of the server"
+OWN = "400 `invalid_json` or `validation_error`, as the server's own JSON"
 NOT_COUNTED = "2xx that is not JSON with an `accepted` number"
 
 ROWS = [
@@ -107,8 +107,6 @@ ROWS = [
         for status, error in (
             (400, "invalid_json"),
             (400, "validation_error"),
-            (403, "forbidden"),
-            (415, "unsupported_media_type"),
         )
     ),
     Row(
@@ -119,24 +117,21 @@ ROWS = [
         False,
         "The server refuses the request (batch_too_large: over 100); it is sent in parts.",
     ),
-    Row(
-        "413",
-        answer(413),
-        SPLIT,
-        "VALIDATION_ERROR",
-        False,
-        "The request was too large; it is sent in parts. A limit lower than the server's own 512 "
-        "KiB is that of a proxy in front of it.",
-    ),
-    Row(
-        "413",
-        answer(413, HTML),
-        SPLIT,
-        "VALIDATION_ERROR",
-        False,
-        "The request was too large (with text/html, so perhaps from a proxy in front of it); it "
-        "is sent in parts. A limit lower than the server's own 512 KiB is that of a proxy in "
-        "front of it.",
+    *(
+        Row(
+            "413",
+            reply,
+            Action.SHRINK,
+            "SERVER_ERROR",
+            True,
+            f"Something in front of the server says that the request is too large{said}; it is "
+            "sent in parts where that helps, else later. The server's own limit is 512 KiB, and "
+            "no request of ours reaches it.",
+        )
+        for reply, said in (
+            (answer(413), ""),
+            (answer(413, HTML), " (with text/html, so perhaps from a proxy in front of it)"),
+        )
     ),
     *(
         Row(
@@ -220,6 +215,9 @@ ROWS = [
             answer(403, {"error": "Forbidden", "message": "x"}),
             answer(403, {"message": "Forbidden"}),
             answer(415, HTML),
+            answer(403, own("forbidden")),
+            answer(415, own("unsupported_media_type")),
+            answer(400, own("some_error")),
             *(
                 answer(status, body)
                 for status in (402, 404, 405, 408, 409, 421, 425, 451, 501, 502, 503, 504, 520)
@@ -374,8 +372,8 @@ def test_recorded_answers(name: str, reply: Answer) -> None:
         400: Action.INVALID,
         401: HOLD,
         403: RETRY,  # it is text, so as if it came from something in front
-        413: SPLIT,
-        415: Action.INVALID,
+        413: Action.SHRINK,
+        415: RETRY,  # whatever took our Content-Type away
         500: Action.SUSPECT,
     }[reply.status]
     assert outcome.action is (SPLIT if name == "batch of 101" else expected)
@@ -474,10 +472,14 @@ def poison() -> LogwellError:
     bench = Bench()
     bench.server.poison = "message 7$"
     bench.exporter.export(records(1000))
-    bench.run()
-    (error,) = [error for error in bench.errors if error.code is not LogwellErrorCode.SERVER_ERROR]
-    assert error.message.startswith("One entry was dropped: every request with it was answered 500")
-    assert "info 'message 7'" in error.message
+    for hour in range(8):
+        bench.run(3600)
+        bench.exporter.export(records(1, 1000 + hour))
+    (error,) = [error for error in bench.errors if error.code is LogwellErrorCode.VALIDATION_ERROR]
+    assert error.message.startswith(
+        "1 entry was given up: every request with one was answered 500, while others were accepted."
+    )
+    assert '"message":"message 7"' in error.message
     return error
 
 
@@ -545,7 +547,7 @@ def do_not_add_up() -> None:
 OTHERS: dict[str, Callable[[], LogwellError | None]] = {
     "2xx with entries refused one by one": refused_one_by_one,
     "2xx whose counts do not add up": do_not_add_up,
-    "an entry with which every request is answered 500 while others are accepted": poison,
+    "an entry with which every request fails for hours while others are accepted": poison,
     "more entries than `max_queue_bytes` holds": overflow,
     "more entries than `spool_max_bytes` holds": spool_overflow,
     "an entry that has waited in the spool for `spool_max_age`": expired,

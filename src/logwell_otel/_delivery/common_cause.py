@@ -268,11 +268,14 @@ class CommonCauses:
         Args:
             older_than: Monotonic seconds when it failed first, at the latest.
         """
-        waiting = [(_of(cause.chunks[0]).began, cause) for cause in self if cause.chunks]
+        waiting = [(chunk, cause) for cause in self for chunk in cause.chunks]
         if not waiting:
             return None
-        began, cause = min(waiting, key=lambda one: one[0])
-        return cause.chunks.pop(0) if began < older_than else None
+        chunk, cause = min(waiting, key=lambda one: _of(one[0]).began)
+        if _of(chunk).began >= older_than:
+            return None
+        cause.chunks.remove(chunk)
+        return chunk
 
     @property
     def memory(self) -> int:

@@ -278,7 +278,7 @@ class Engine:
             degraded.append(
                 f"{entries(refused)} {was(refused)} refused by the server in the last five minutes"
             )
-        if aside := self._quarantine.set_aside:
+        if aside := self._quarantine.alone:
             last = aside[-1].suspicion
             degraded.append(
                 f"{entries(len(aside))} {was(len(aside))} set aside: others are accepted, and each "

@@ -131,6 +131,11 @@ class Quarantine:
         return tuple(self._set_aside.copy())
 
     @property
+    def alone(self) -> tuple[Chunk, ...]:
+        """Entries known to fail alone, set aside or not yet. May be read from any thread."""
+        return (*self.set_aside, *(chunk for chunk in [*self._suspects] if self.is_known(chunk)))
+
+    @property
     def full(self) -> bool:
         """True if suspects are to be tried before another chunk is suspected."""
         larger = sum(chunk.count > 1 for chunk in self._suspects)
