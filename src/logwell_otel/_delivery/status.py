@@ -83,7 +83,7 @@ class Trouble:
 
     def database_is_down(self, outcome: Outcome) -> None:
         """The server's health check says why the latest request failed: there is no doubt."""
-        self._tell(outcome, "Its health check says that its database is down. ")
+        self._tell(outcome, "Its health check says that the server's database is down. ")
 
     def _tell(self, outcome: Outcome, why: str = "") -> None:
         error = outcome.error
