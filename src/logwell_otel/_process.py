@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import threading
 import weakref
+from collections import deque
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 T = TypeVar("T")
 
@@ -169,6 +173,30 @@ def at_exit_of_children(callback: Callable[[], object]) -> None:
     _at_child_exit.append(known)
 
 
+_last: Final[list[tuple[int, weakref.WeakMethod[Callable[[], object]]]]] = []
+
+
+def at_the_very_end(callback: Callable[[], object]) -> None:
+    """Have `callback` called at exit after OpenTelemetry's providers, whatever became of those.
+
+    Exit handlers run in the opposite order of their registration, and this module's own is
+    registered when it is imported, which is before there is a provider.
+
+    Args:
+        callback: A bound method, whose object is not kept alive.
+    """
+    _last[:] = [(pid, known) for pid, known in _last if known() is not None]
+    _last.append((os.getpid(), weakref.WeakMethod(callback)))
+
+
+def _at_the_very_end() -> None:
+    for pid, known in _last:
+        _call_in(pid, known)
+
+
+atexit.register(_at_the_very_end)
+
+
 class _Finalizing:
     """Registers a finalizer with multiprocessing, which calls this in its children."""
 
@@ -195,6 +223,34 @@ def _call_in(pid: int, known: weakref.WeakMethod[Callable[[], object]]) -> None:
 
 
 # Threads.
+
+
+class Wakeup:
+    """What one thread waits for and others set, signal handlers and finalizers among them.
+
+    `threading.Event` waits for ever where a signal handler sets it in the middle of its own
+    `set`: its lock is not re-entrant. Here a set is one call that nothing interrupts.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Have the next or the current `wait` return."""
+        with suppress(RuntimeError):  # it is set already
+            self._lock.release()
+
+    def clear(self) -> None:
+        """Forget that it is set."""
+        self._lock.acquire(blocking=False)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, `timeout` seconds at most; it is not set any more then."""
+        return self._lock.acquire(timeout=-1 if timeout is None else min(timeout, _LONGEST_SLEEP))
+
+
+_LONGEST_SLEEP: Final = 86_400.0
 
 
 class Worker:
@@ -232,7 +288,7 @@ class Worker:
         self._threads = threads
         # Entered again where a signal handler logs while its thread starts this one.
         self._starting = threading.RLock()
-        self._wakeup = threading.Event()
+        self._wakeup = Wakeup()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.failures = 0
@@ -306,16 +362,121 @@ class Worker:
                 continue  # there is more to do, and waiting for an event costs as much
             if not self._stop.is_set():
                 self._wakeup.wait(wait)
-            self._wakeup.clear()
         if self._finish is not None:
             self._contained(self._finish)
 
     def _contained(self, function: Callable[[], T]) -> T | float:
         try:
             return function()
-        except Exception:  # noqa: BLE001 - counted; without this thread nothing is done any more
+        except BaseException:  # noqa: BLE001 - counted; without this thread nothing is done any more
             self.failures += 1
             return self._after_failure
 
     def __repr__(self) -> str:
         return f"<Worker {self._name} {'running' if self.running else 'not running'}>"
+
+
+# Calls that interrupt others on their own thread.
+
+_MOST_KEPT_BACK: Final = 1000
+
+
+class Uninterrupted(Generic[T]):
+    """Does a thread's calls one after the other, those that interrupt one of them as well.
+
+    A signal handler and a finalizer run on the thread that they interrupt, between any two
+    steps of it. What they log must not wait for a lock that this thread holds, and nothing
+    here or in OpenTelemetry is made to be interrupted by itself. Such a call is kept back and
+    made as soon as the interrupted one is over; what interrupts that again is dropped, or
+    something that logs whenever something is logged would never end.
+
+    Args:
+        work: Does it.
+
+    Attributes:
+        dropped: Calls that were not made.
+    """
+
+    def __init__(self, work: Callable[[T], object]) -> None:
+        self._work = work
+        self._thread = threading.local()
+        self.dropped = 0
+
+    @property
+    def busy(self) -> bool:
+        """True within a call on this thread."""
+        return getattr(self._thread, "kept", None) is not None
+
+    def __call__(self, item: T) -> bool:
+        """Do it, now or soon; False if it was dropped. Raises what `work` raises."""
+        kept: deque[T] | None = getattr(self._thread, "kept", None)
+        if kept is not None:
+            if self._thread.last or len(kept) >= _MOST_KEPT_BACK:
+                self.dropped += 1
+                return False
+            kept.append(item)
+            return True
+        kept = deque()
+        self._thread.last, self._thread.kept = False, kept
+        try:
+            self._work(item)
+        finally:
+            self._thread.last = True
+            try:
+                while kept:
+                    self._work(kept.popleft())
+            finally:
+                self._thread.kept = None
+                self.dropped += len(kept)
+        return True
+
+
+def is_interruption() -> bool:
+    """True if a signal handler or a finalizer is among the callers.
+
+    Looks through the whole stack: for rare cases only.
+    """
+    handlers = {
+        getattr(getattr(handler, "__func__", handler), "__code__", None)
+        for handler in map(signal.getsignal, signal.valid_signals())
+        if callable(handler)
+    }
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as `logging` itself does
+    while frame is not None:
+        if frame.f_code.co_name == "__del__" or frame.f_code in handlers:
+            return True
+        frame = frame.f_back
+    return False
+
+
+class Losses:
+    """Records lost before they reached an exporter; counted in the health of every one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+losses: Final = PerProcess(Losses)
+
+
+# Modules.
+
+_STANDARD_LIBRARY: Final = Path(os.__file__).parent
+_OURS: Final = frozenset({"anyio", "certifi", "h11", "httpcore", "idna", "msgspec", "socksio"})
+
+
+def stands_in_the_way() -> str | None:
+    """What of the program's own folder Python imports in the place of a module that we need.
+
+    `http.py` beside a script is `http` for everything that the script imports. None where
+    there is nothing of the kind.
+    """
+    folder = Path(sys.path[0] if sys.path else "")
+    if folder == _STANDARD_LIBRARY:
+        return None
+    with suppress(OSError):  # the folder may be gone, or be a zip file
+        for path in sorted(folder.iterdir()):
+            is_module = path.suffix == ".py" or (path / "__init__.py").is_file()
+            if is_module and path.stem in sys.stdlib_module_names | _OURS:
+                return f"{path} stands in the place of the module {path.stem}: rename it"
+    return None

@@ -23,6 +23,8 @@ class LogwellErrorCode(str, Enum):
     """More entries than can be held: the oldest were dropped."""
     EXPIRED = "EXPIRED"
     """Entries waited in the spool for longer than `spool_max_age`, and were dropped."""
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+    """This process can make no request, or a defect. Retried."""
     INVALID_CONFIG = "INVALID_CONFIG"
     """A setting is wrong, or the server redirects elsewhere."""
 

@@ -17,9 +17,10 @@ from logwell_otel._delivery.metrics import Metrics
 from logwell_otel._diagnostics import contained
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
-from logwell_otel._http import tls_context
+from logwell_otel._http import requests_problem
+from logwell_otel._network import tls_context, usual_tls_problem
 from logwell_otel._otel import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
-from logwell_otel._process import PerProcess
+from logwell_otel._process import PerProcess, Uninterrupted, losses
 from logwell_otel._wire import LEVELS, LogEntry
 from logwell_otel.errors import config_error
 
@@ -86,7 +87,7 @@ class LogwellLogExporter(LogRecordExporter):
         return exporter
 
     def _begin(self, config: Config, dependencies: Dependencies) -> None:
-        _check_certificates(config)
+        _check_requests(config)
         self._config = config
         self._dependencies = dependencies
         self._stages = stages_of(config)
@@ -96,6 +97,8 @@ class LogwellLogExporter(LogRecordExporter):
             stages=self._stages,
         )
         self._closed = False
+        # A signal handler that logs may interrupt an export, on its own thread.
+        self._exports = Uninterrupted(self._export)
         this = weakref.ref(self)
         self._metrics = Metrics(
             config.endpoint, lambda: _counts(this()), meter_provider=config.meter_provider
@@ -115,18 +118,37 @@ class LogwellLogExporter(LogRecordExporter):
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Hand over `batch`. Never waits, never raises for an `Exception`.
 
+        On the main thread what a signal handler raises, such as `sys.exit()`, goes through,
+        once the batch is accounted for.
+
         Returns:
             SUCCESS when every entry is stored or held for later; FAILURE when any was
             dropped, and after `shutdown`.
         """
-        engine = self._engine
-        kept = False
-        with contained(partial(engine.failed, len(batch))):
-            encoded = self._encoder.encode(batch, room=engine.outbox.room())
-            kept = engine.hand_over(encoded)
-        if kept and not self._closed:
+        outcome = [True]
+        if not self._exports((batch, outcome)):
+            losses.get().count += len(batch)
+            return LogRecordExportResult.FAILURE
+        if outcome[0] and not self._closed:
             return LogRecordExportResult.SUCCESS
         return LogRecordExportResult.FAILURE
+
+    def _export(self, work: tuple[Sequence[ReadableLogRecord], list[bool]]) -> None:
+        batch, outcome = work
+        engine = self._engine
+        outcome[0] = counted = False
+        interrupt: BaseException | None = None
+        try:
+            with contained(partial(engine.failed, len(batch))):
+                encoded = self._encoder.encode(batch, room=engine.outbox.room())
+                counted, interrupt = True, encoded.interrupt
+                outcome[0] = engine.hand_over(encoded)
+        except BaseException:
+            if not counted:
+                engine.outbox.put([], {"interrupted": len(batch)})
+            raise
+        if interrupt is not None:
+            raise interrupt
 
     def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
         """Wait until all that was handed over before is stored at the server.
@@ -262,6 +284,18 @@ class LogwellBatchLogRecordProcessor(BatchLogRecordProcessor):
 
 # The parts that only some settings ask for, made of those settings. What they import is most
 # of what there is to import, so that each imports it where it is asked for.
+
+
+def _check_requests(config: Config) -> None:
+    """Refuse what can never deliver, as far as that shows at little cost."""
+    problem = requests_problem()
+    secure = config.endpoint.startswith("https:")
+    if problem is None and secure and config.certificate_file is None:
+        problem = usual_tls_problem()
+    if problem is not None:
+        raise config_error(f"Nothing could be sent from here: {problem}.")
+    if secure:
+        _check_certificates(config)
 
 
 def _check_certificates(config: Config) -> None:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import Logger, LoggerProvider, LogRecord, NoOpLogger, get_logger_provider
 
+from logwell_otel._diagnostics import LOGGER_NAME
 from logwell_otel._encoding.exceptions import exception_details, is_recorded
 from logwell_otel._encoding.values import clean_attributes, clean_value, describe
+from logwell_otel._process import Uninterrupted, is_interruption, losses
 from logwell_otel.context import add_context
 from logwell_otel.errors import config_error
 
@@ -63,6 +65,7 @@ class LogwellLoggingHandler(LoggingHandler):
         self, level: int = logging.NOTSET, logger_provider: LoggerProvider | None = None
     ) -> None:
         self._counts = HandlerCounts()
+        self._interrupting = Uninterrupted(self._emit)
         provider = get_logger_provider() if logger_provider is None else logger_provider
         super().__init__(
             level=level,
@@ -78,8 +81,13 @@ class LogwellLoggingHandler(LoggingHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """Hand a record to OpenTelemetry. Raises nothing that is an `Exception`."""
         if _emitting.get():
-            self._counts.records_recursive += 1
+            if not (is_interruption() and self._interrupting.busy and self._interrupting(record)):
+                self._counts.records_recursive += 1
+                losses.get().count += record.name != LOGGER_NAME
             return
+        self._interrupting(record)
+
+    def _emit(self, record: logging.LogRecord) -> None:
         token = _emitting.set(True)
         try:
             super().emit(self._prepared(record))

@@ -51,6 +51,9 @@ def own(error: str, message: str = "so it is") -> dict[str, str]:
 NO_ANSWER = "no answer: connecting, TLS, a proxy, a time-out, a lost connection"
 OTHER = "any other 4xx or 5xx, which is from something in front of the server"
 OWN = "400 `invalid_json` or `validation_error`, as the server's own JSON"
+PROCESS = "no request can be made: a package, a descriptor, memory"
+DEFECT = "an error of a library's or of ours in the middle of a request"
+EMPTY = "2xx without a body, or with one in an encoding that nobody asked for"
 NOT_COUNTED = "2xx that is not JSON with an `accepted` number"
 
 ROWS = [
@@ -73,6 +76,26 @@ ROWS = [
         "No answer from the server: ConnectError: [SSL: CERTIFICATE_VERIFY_FAILED] unable to get "
         "local issuer. If the server's certificate is signed by an authority of your own, name "
         "that in certificate_file (LOGWELL_CERTIFICATE_FILE). Entries are held and sent again.",
+    ),
+    Row(
+        PROCESS,
+        NoAnswer("ModuleNotFoundError: No module named 'httpcore'", "process"),
+        RETRY,
+        "INTERNAL_ERROR",
+        True,
+        "This process can make no request: ModuleNotFoundError: No module named 'httpcore'. That "
+        "is neither the network nor the server, but what this process has: its packages, files, "
+        "descriptors or memory. Entries are held and sent again.",
+    ),
+    Row(
+        DEFECT,
+        NoAnswer("TypeError: 'NoneType' object is not callable", "defect"),
+        RETRY,
+        "INTERNAL_ERROR",
+        True,
+        "A request failed with an error of its own: TypeError: 'NoneType' object is not callable. "
+        "This is a defect of logwell-otel or of a package it uses; please report it. Entries are "
+        "held and sent again.",
     ),
     Row(
         "401",
@@ -258,9 +281,12 @@ ROWS = [
         "sent again.",
     ),
     *(
+        Row(EMPTY, reply, Action.TAKEN, "SERVER_ERROR", True, "Something answered 2")
+        for reply in (answer(204), answer(200), Answer(202, {}, b" \r\n"))
+    ),
+    *(
         Row(NOT_COUNTED, reply, RETRY, "SERVER_ERROR", True, "Something answered 2")
         for reply in (
-            answer(204),
             answer(202, {}),
             answer(200, []),
             answer(200, {"accepted": None}),

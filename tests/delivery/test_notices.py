@@ -106,7 +106,7 @@ class Unspeakable(Exception):  # noqa: N818 - what it is, is the point
     [
         (ValueError("x"), "ValueError: x"),
         (Unspeakable(), "Unspeakable"),
-        (SystemExit(1), "SystemExit: 1"),
+        (GeneratorExit("x"), "GeneratorExit: x"),
         (asyncio.CancelledError("x"), "CancelledError: x"),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_callback_without_a_name_is_named_by_its_type() -> None:
     )
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit()])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
 def test_what_is_meant_for_the_program_passes(error: BaseException) -> None:
     told = Told(on_error=raising(error))
     told.notices.error(ERROR)

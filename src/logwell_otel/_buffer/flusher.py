@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel._buffer.outbox import UNACKNOWLEDGED_SECONDS
+from logwell_otel._process import Wakeup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,9 +45,10 @@ class Flusher:
         self._found = found
         self._failed = failed
         self._stopping = False
-        self._busy = threading.Event()
-        self._urgent = threading.Event()
-        self._lock = threading.Lock()
+        self._busy = Wakeup()
+        self._urgent = Wakeup()
+        # Entered again where a signal handler logs while its thread starts this one.
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
 
     def _runs(self) -> bool:

@@ -369,6 +369,11 @@ class Outbox:
             self._changed.notify_all()
             return lost, memory.on_disk.entries
 
+    @property
+    def is_given_up(self) -> bool:
+        """True once nothing is held here any more, for good."""
+        return self._given_up
+
     def _leave(self, overflow: Overflow) -> None:
         overflow.store_all()
         with self._changed:

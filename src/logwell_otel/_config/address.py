@@ -10,6 +10,9 @@ import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from logwell_otel._process import stands_in_the_way
+from logwell_otel.errors import config_error
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -186,6 +189,11 @@ def _proxies() -> dict[str, str]:
         name.lower().endswith("_proxy") for name in os.environ
     ):
         return {}
-    from urllib.request import getproxies  # noqa: PLC0415
-
-    return getproxies()
+    try:
+        from urllib.request import getproxies  # noqa: PLC0415
+    except (ImportError, AttributeError) as error:
+        problem = f"Python's own urllib.request cannot be imported ({error})"
+    else:
+        return getproxies()
+    module = stands_in_the_way()
+    raise config_error(f"The proxy's settings cannot be read: {module or problem}.")

@@ -6,6 +6,7 @@ sleeps nor starts a thread, so that tests drive it with a clock of their own.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable  # noqa: TC003 - a NamedTuple reads its annotations
 from functools import partial
@@ -15,9 +16,11 @@ from logwell_otel._delivery import ordering as incidents
 from logwell_otel._delivery import response as report
 from logwell_otel._delivery.isolation import MAX_SET_ASIDE, OUTAGE, Verdict
 from logwell_otel._delivery.limits import Limits
-from logwell_otel._delivery.response import Action, Outcome, outcome_of
-from logwell_otel._diagnostics import contained, described
-from logwell_otel._http import Answer
+from logwell_otel._delivery.response import SENT_BEFORE, Action, Outcome, outcome_of
+from logwell_otel._delivery.retry import RequestTimeout
+from logwell_otel._diagnostics import contained, described, entries, was
+from logwell_otel._http import Answer, NoAnswer
+from logwell_otel._wire import IngestResponse
 from logwell_otel.errors import LogwellErrorCode
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ even once it exists."""
 _DISK_RETRY_SECONDS: Final = 1.0
 _HEALTH_INTERVAL: Final = 5.0
 _HEALTH_TIMEOUT: Final = 2.0
+_MOST_UNREACHABLE: Final = 8
 
 _LIMITED_AGAIN: Final = 600.0
 
@@ -109,8 +113,11 @@ class Delivery:
         self._limited_at = float("-inf")
         self._limits = Limits(outbox, clock=clock)
         self._suspecting = False
-        self.request_timeout = config.timeout
-        """Seconds a request may take; shutdown lowers it."""
+        self._timeout = RequestTimeout(config.timeout)
+        self._unreachable = 0
+        self._uncounted = False
+        self.request_timeout = math.inf
+        """Seconds a request may take at most, whatever the time-out: shutdown lowers it."""
         self.last_answer_at = clock()
         """When the latest answer came, monotonic seconds. A request that ended without one
         does not count: shutdown waits for a server that answers, and for no other."""
@@ -210,18 +217,20 @@ class Delivery:
 
     def _send(self, chunk: Chunk) -> None:
         incidents.order(chunk)
-        self._pace.take()
         started = self._clock()
-        answer = self._transport.post(chunk.body(), self.request_timeout)
+        answer = self._posted(chunk)
         ended = self._clock()
         if isinstance(answer, Answer):
             self.last_answer_at = ended
+            self._timeout.answered(ended - started)
         outcome = outcome_of(
             answer,
             mask=self._config.secrets.mask,
             now=self._wall,
             proven=self._trouble.last_success_at is not None,
         )
+        if outcome.action is Action.TAKEN:
+            outcome = self._without_counts(chunk, outcome)
         self._measure(outcome, ended - started)
         if outcome.error is not None:
             self._notices.error(outcome.error)
@@ -240,6 +249,59 @@ class Delivery:
         own = outcome.refusal in ("unauthorized", "rate_limited")
         failed = outcome.action is not Action.DONE and outcome.sent and not own
         return failed and (self._quarantine.is_about(chunk) or self._quarantine.is_known(chunk))
+
+    def _posted(self, chunk: Chunk) -> Answer | NoAnswer:
+        if self._timeout.overdue and not self._reachable():
+            return NoAnswer(SENT_BEFORE)
+        self._pace.take()
+        timeout = min(self._timeout.seconds, self.request_timeout)
+        answer = self._transport.post(chunk.body(), timeout)
+        if (
+            isinstance(answer, NoAnswer)
+            and answer.timed_out
+            and timeout == self._timeout.seconds
+            and self._timeout.exceeded()
+        ):
+            self._notices.say(
+                f"The server did not answer within {timeout:g} s, the time-out (LOGWELL_TIMEOUT). "
+                f"It gets up to {self._timeout.seconds:g} s now: what it may have stored already "
+                "would be stored once more with each attempt."
+            )
+        return answer
+
+    def _reachable(self) -> bool:
+        """Whether anything answers, after a request that nothing answered.
+
+        Asked without entries: a server that was stopped works on all that it was sent
+        meanwhile. Not for ever, since something may keep its health from us.
+        """
+        self._unreachable += 1
+        if (
+            self._unreachable <= _MOST_UNREACHABLE
+            and self._transport.healthy(min(_HEALTH_TIMEOUT, self.request_timeout)) is None
+        ):
+            return False
+        self._unreachable = 0
+        return True
+
+    def _without_counts(self, chunk: Chunk, outcome: Outcome) -> Outcome:
+        """What a success without counts is: stored, or to be tried once more.
+
+        At once where a Logwell server is known to be behind what answers; the second time in
+        any case, or entries would be stored again with every attempt.
+        """
+        if not self._uncounted:
+            self._uncounted = True
+            health = self._transport.healthy(min(_HEALTH_TIMEOUT, self.request_timeout))
+            if health is not True:
+                return outcome
+        self._notices.say(
+            f"{outcome.problem}: {entries(chunk.count)} {was(chunk.count)} taken as stored, since "
+            "the answer is a success. If they are not, check endpoint (LOGWELL_ENDPOINT) and what "
+            "stands in front of the server.",
+            about="answers without counts",
+        )
+        return Outcome(Action.DONE, response=IngestResponse(chunk.count, 0, []))
 
     def _measure(self, outcome: Outcome, seconds: float) -> None:
         with contained(self._meters_failed):
@@ -522,6 +584,7 @@ _ABOUT_ENTRIES: Final = frozenset({Action.SPLIT, Action.SHRINK, Action.INVALID})
 _HANDLERS: Final[dict[Action, Callable[[Delivery, Chunk, Outcome], None]]] = {
     Action.DONE: Delivery._done,  # noqa: SLF001 - our own methods, as a table
     Action.RETRY: Delivery._retry,  # noqa: SLF001
+    Action.TAKEN: Delivery._retry,  # noqa: SLF001 - where it is not sure yet
     Action.SUSPECT: Delivery._suspected,  # noqa: SLF001
     Action.PAUSE: Delivery._pause,  # noqa: SLF001
     Action.HOLD: Delivery._hold,  # noqa: SLF001

@@ -18,7 +18,9 @@ from logwell_otel._delivery.retry import Breaker
 from logwell_otel._delivery.status import LossReport, Trouble
 from logwell_otel._delivery.worker import Sender
 from logwell_otel._diagnostics import Notices, count, described, entries, was
-from logwell_otel._http import HttpClient, HttpTransport, TlsFiles, Transport
+from logwell_otel._http import HttpClient, HttpTransport, Transport
+from logwell_otel._network import TlsFiles
+from logwell_otel._process import at_the_very_end, losses
 from logwell_otel._wire import LogEntry
 
 if TYPE_CHECKING:
@@ -152,6 +154,8 @@ class Engine:
             sleep=dependencies.sleep,
             threads=dependencies.threads,
         )
+        self._recursive = losses.get().count
+        at_the_very_end(self._leave)
         self._flusher: Flusher | None = None
         if spool is not None:
             from logwell_otel._buffer.flusher import Flusher  # noqa: PLC0415 - only with a spool
@@ -163,6 +167,7 @@ class Engine:
 
     def hand_over(self, encoded: Encoded) -> bool:
         """Hold what was encoded and let the sender know; False if others gave way for it."""
+        self.count_recursive()
         for reason, warning in encoded.warnings.items():
             self.notices.say(warning, about=reason)
         lost = self.outbox.put(encoded.chunks, encoded.dropped)
@@ -174,11 +179,23 @@ class Engine:
             self._flusher.tick()
         return not lost
 
+    def count_recursive(self) -> None:
+        """Take into the account what was logged while a record was being handled, and lost."""
+        lost = losses.get().count
+        new, self._recursive = lost - self._recursive, lost
+        if new:
+            self.outbox.put([], {"recursive": new})
+
     def shutdown(self, timeout: float) -> None:
         """Deliver what is held within `timeout` seconds; leave the rest to the spool."""
         self.sender.shutdown(timeout)
         if not self.sender.is_current_thread():
             # The sender may hang in a callback and never come to `_close`, the flusher in a disk.
+            self._stop_flusher(_JOIN_SECONDS)
+
+    def _leave(self) -> None:
+        if not self.outbox.is_given_up:
+            self.sender.leave()
             self._stop_flusher(_JOIN_SECONDS)
 
     def _close(self) -> None:
@@ -223,6 +240,7 @@ class Engine:
         """A snapshot."""
         from logwell_otel.health import Health  # noqa: PLC0415 - nobody needs it at start-up
 
+        self.count_recursive()
         held = self.outbox.holdings()
         ledger = held.counters
         memory_share = held.bytes_in_memory / self._config.max_queue_bytes

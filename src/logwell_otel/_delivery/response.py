@@ -29,6 +29,8 @@ class Action(Enum):
 
     DONE = "done"
     """Settled: stored, except the entries that were refused one by one."""
+    TAKEN = "taken"
+    """A success that says nothing of the entries: stored, if a Logwell server is behind it."""
     RETRY = "retry"
     """Nothing is known of the entries: send again, less and less often."""
     SUSPECT = "suspect"
@@ -97,7 +99,10 @@ _ABOUT_ENTRIES: Final = {
 }
 """The server's own errors that are about entries. Anything else, whoever says it, is not."""
 
-_NOT_SENT: Final = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
+SENT_BEFORE: Final = "entries were sent before, and since then it answers nothing at all"
+"""The reason for a request that is not made."""
+
+_NOT_SENT: Final = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", SENT_BEFORE)
 # What httpcore calls a request of which no byte went out.
 
 _CHECK_ENDPOINT: Final = "Check endpoint (LOGWELL_ENDPOINT), and what stands in front of the server"
@@ -131,7 +136,9 @@ def outcome_of(
     outcome = _meaning(answer, mask, now, proven=proven)
     if outcome.error is None:
         return outcome
-    sent = not (isinstance(answer, NoAnswer) and answer.reason.startswith(_NOT_SENT))
+    sent = isinstance(answer, Answer) or not (
+        answer.cause == "process" or answer.reason.startswith(_NOT_SENT)
+    )
     return outcome._replace(cause=_cause(answer, mask), sent=sent)
 
 
@@ -139,14 +146,7 @@ def _meaning(
     answer: Answer | NoAnswer, mask: Callable[[str], str], now: Callable[[], float], *, proven: bool
 ) -> Outcome:
     if isinstance(answer, NoAnswer):
-        return _outcome(
-            Action.RETRY,
-            f"No answer from the server: {answer.reason}",
-            LogwellErrorCode.NETWORK_ERROR,
-            advice=f"{_network_advice(answer.reason, proven=proven)}.",
-            meanwhile=_SENT_AGAIN,
-            retryable=True,
-        )
+        return _unanswered(answer, proven=proven)
     status = answer.status
     # The common case first: what follows is for texts that nobody needs then.
     if 200 <= status < 300 and (response := _stored(answer)) is not None:
@@ -157,7 +157,7 @@ def _meaning(
     if 200 <= status < 300:
         # Captive portals, and proxies during a deploy, answer 200 too.
         return _outcome(
-            Action.RETRY,
+            Action.RETRY if answer.body.strip() else Action.TAKEN,
             f"Something answered {status}, but not as a Logwell server does{said}",
             LogwellErrorCode.SERVER_ERROR,
             advice=f"{_IN_FRONT}." if proven else "Check endpoint (LOGWELL_ENDPOINT).",
@@ -256,15 +256,34 @@ def _cause(answer: Answer | NoAnswer, mask: Callable[[str], str]) -> str:
     return f"{refused} by something before the server: {said}"
 
 
-def _network_advice(reason: str, *, proven: bool) -> str:
-    if "CERTIFICATE_VERIFY_FAILED" in reason:
-        return (
-            "If the server's certificate is signed by an authority of your own, name that in "
-            "certificate_file (LOGWELL_CERTIFICATE_FILE)"
+def _unanswered(answer: NoAnswer, *, proven: bool) -> Outcome:
+    if answer.cause == "network":
+        problem, code = "No answer from the server", LogwellErrorCode.NETWORK_ERROR
+        advice = "Check that endpoint (LOGWELL_ENDPOINT) is right and can be reached from here."
+        if proven:
+            advice = "It has taken requests before: see that it is up and can be reached from here."
+        if "CERTIFICATE_VERIFY_FAILED" in answer.reason:
+            advice = (
+                "If the server's certificate is signed by an authority of your own, name that in "
+                "certificate_file (LOGWELL_CERTIFICATE_FILE)."
+            )
+    elif answer.cause == "process":
+        problem, code = "This process can make no request", LogwellErrorCode.INTERNAL_ERROR
+        advice = (
+            "That is neither the network nor the server, but what this process has: its packages, "
+            "files, descriptors or memory."
         )
-    if proven:
-        return "It has taken requests before: see that it is up and can be reached from here"
-    return "Check that endpoint (LOGWELL_ENDPOINT) is right and can be reached from here"
+    else:
+        problem, code = "A request failed with an error of its own", LogwellErrorCode.INTERNAL_ERROR
+        advice = "This is a defect of logwell-otel or of a package it uses; please report it."
+    return _outcome(
+        Action.RETRY,
+        f"{problem}: {answer.reason}",
+        code,
+        advice=advice,
+        meanwhile=_SENT_AGAIN,
+        retryable=True,
+    )
 
 
 def _stored(answer: Answer) -> IngestResponse | None:

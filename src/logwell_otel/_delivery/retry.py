@@ -97,6 +97,45 @@ def valid_retry_after(seconds: float | None) -> float | None:
     return min(seconds, MAX_RETRY_AFTER)
 
 
+class RequestTimeout:
+    """Seconds a request may take: more, once the server was slower than that.
+
+    A request whose time is over may have been carried out all the same. Sent again with the
+    same time-out it would be stored again, time after time; with a longer one it is answered.
+
+    Args:
+        seconds: As the settings have it.
+
+    Attributes:
+        seconds: What the next request gets.
+    """
+
+    _LONGER: Final = 6.0
+    _AT_LEAST: Final = 30.0
+    _AT_MOST: Final = 300.0
+
+    def __init__(self, seconds: float) -> None:
+        self._usual = seconds
+        self.seconds = seconds
+
+    @property
+    def overdue(self) -> bool:
+        """True after a request that was sent and not answered in time, until one is."""
+        return self.seconds != self._usual
+
+    def exceeded(self) -> bool:
+        """A request was sent, and not answered in time; True the first time."""
+        first = not self.overdue
+        longer = min(max(self.seconds * self._LONGER, self._AT_LEAST), self._AT_MOST)
+        self.seconds = max(self._usual, longer)
+        return first and self.overdue
+
+    def answered(self, seconds: float) -> None:
+        """A request was answered after so many seconds."""
+        if seconds < self._usual:
+            self.seconds = self._usual
+
+
 class Breaker:
     """Says when to try again after failures, and how often to knock at a dead server.
 

@@ -142,7 +142,8 @@ class LossReport:
         self._service = service
         self._clock = clock
         self._wall = wall
-        self._lock = threading.Lock()
+        # Entered again where a signal handler logs in the middle of it.
+        self._lock = threading.RLock()
         self._reported: dict[str, int] = {}
         self._since = wall()
         self._reported_at = float("-inf")

@@ -150,31 +150,49 @@ class Sender:
         if not self.running:
             self._finish()
             return
-        while not self._done.is_set():
-            now = self._clock()
-            alive_at = max(began, self._delivery.last_answer_at, self._rests_until)
-            stalled_at = alive_at + _STALLED_AFTER
-            wait = min(self._deadline, stalled_at) - now
-            if wait <= 0:
-                break
-            self._done.wait(wait)
-        # A callback may be what holds up the sender: then none is called from here as well.
-        self._give_up(callbacks=self._done.is_set(), patience=_DISK_PATIENCE)
+        try:
+            while (wait := min(self._deadline, self._stalls_at(began)) - self._clock()) > 0:
+                if self._done.wait(wait):
+                    break
+        finally:
+            # Also where a second signal ends the wait: what is left is counted, said, and kept.
+            # A callback may be what holds up the sender: then none is called from here as well.
+            self._give_up(callbacks=self._done.is_set(), patience=_DISK_PATIENCE)
+
+    def _stalls_at(self, began: float) -> float:
+        """When shutdown stops waiting for what does not answer."""
+        alive_at = max(began, self._delivery.last_answer_at, self._rests_until)
+        return alive_at + _STALLED_AFTER
+
+    def leave(self) -> None:
+        """The end of the process, whatever became of `shutdown`: nothing is left uncounted."""
+        self._worker.stop()
+        self._outbox.close()
+        self._give_up(callbacks=False, patience=_DISK_PATIENCE)
 
     def _finish(self) -> None:
         if self._done.is_set():
             return
-        self._drain(self._deadline)
-        self._give_up()
+        try:
+            self._drain(self._deadline)
+        finally:
+            self._give_up()
+            self._done.set()
         with self._driving:
             self._close()
-        self._done.set()
 
     def _drain(self, deadline: float) -> None:
         """Send what is held while that goes well; one attempt where it does not."""
         forced = False
         patient_until: float | None = None
+        began = self._clock()
+        # Where the interpreter starts no more threads, the exit itself drains: nobody else
+        # looks whether anything answers.
         while (remaining := deadline - self._clock()) > 0:
+            until_stall = self._stalls_at(began) - self._clock()
+            if until_stall <= 0:
+                return
+            self._delivery.request_timeout = min(REQUEST_TIMEOUT_AT_SHUTDOWN, until_stall)
             blocked = self._delivery.blocked_for()
             if blocked > 0:
                 if patient_until is None and not self._delivery.resting:

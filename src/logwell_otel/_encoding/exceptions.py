@@ -11,6 +11,7 @@ import traceback
 
 from opentelemetry.semconv.attributes import exception_attributes
 
+from logwell_otel._diagnostics import is_for_the_program
 from logwell_otel._encoding.values import describe
 
 _MARK = "__logwell_recorded__"
@@ -34,7 +35,9 @@ def exception_details(error: BaseException, *, stacktrace: bool = True) -> dict[
     details = {exception_attributes.EXCEPTION_TYPE: name}
     try:
         details[exception_attributes.EXCEPTION_MESSAGE] = str(error)
-    except Exception as failure:  # noqa: BLE001 - the exception's own code may raise anything
+    except BaseException as failure:  # the exception's own code may raise anything
+        if is_for_the_program(failure):
+            raise
         details[exception_attributes.EXCEPTION_MESSAGE] = f"<unprintable: {describe(failure)}>"
     if stacktrace:
         details[exception_attributes.EXCEPTION_STACKTRACE] = _stacktrace(error)
@@ -60,6 +63,8 @@ def is_recorded(error: BaseException) -> bool:
 def _stacktrace(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    except Exception as failure:  # noqa: BLE001 - formatting runs the exception's own code
+    except BaseException as failure:  # formatting runs the exception's own code
+        if is_for_the_program(failure):
+            raise
         frames = "".join(traceback.format_tb(error.__traceback__))
         return f"{frames}<not formatted: {describe(failure)}>"

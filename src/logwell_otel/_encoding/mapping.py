@@ -189,7 +189,7 @@ class Mapper:
             metadata=metadata,
         )
 
-    def salvage(self, record: ReadableLogRecord, error: Exception) -> LogEntry:
+    def salvage(self, record: ReadableLogRecord, error: BaseException) -> LogEntry:
         """Make an entry of what can be read of a record that `entry` could not."""
         # Each part on its own: any of them may be what cannot be read.
         log: Any = None
@@ -217,15 +217,19 @@ class DroppedRecord(Exception):  # noqa: N818 - a decision, not an error
     Args:
         reason: What it is counted as.
         warning: What to tell people, None for nothing.
+        interrupt: What is to be raised once the batch is accounted for, None for nothing.
     """
 
-    def __init__(self, reason: str, warning: str | None = None) -> None:
+    def __init__(
+        self, reason: str, warning: str | None = None, interrupt: BaseException | None = None
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.warning = warning
+        self.interrupt = interrupt
 
 
-def unreadable(error: Exception, timestamp: str | None) -> LogEntry:
+def unreadable(error: BaseException, timestamp: str | None) -> LogEntry:
     """Make an entry in the place of one that cannot be made: it says why."""
     problem = f"{type(error).__name__}: {safe_str(error)}"
     return LogEntry(

@@ -10,6 +10,7 @@ from copy import copy
 from operator import is_
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from logwell_otel._diagnostics import is_for_the_program
 from logwell_otel._encoding import fields, sanitize
 from logwell_otel._encoding.mapping import DroppedRecord
 from logwell_otel._wire import JS_BLANK, MAX_SAFE_INTEGER, RATE_ATTRIBUTE, LogEntry
@@ -59,7 +60,12 @@ class Stages:
         """
         if self._sampler is None or (log.attributes and RATE_ATTRIBUTE in log.attributes):
             return None  # not sampled, or sampled before by a processor or filter
-        decision = self._sampler(log)
+        try:
+            decision = self._sampler(log)
+        except Exception:
+            raise  # of the sampler's own: such a record is better kept
+        except BaseException as error:  # noqa: BLE001 - counted and said, see DroppedRecord
+            raise _failed("sampler", error) from None
         if decision is None:
             return None  # it could not be read: such a record is better kept
         if not decision.keep:
@@ -94,7 +100,7 @@ class Stages:
         if self._redactor is not None:
             try:
                 entry = self._redactor.redact_entry(entry)
-            except Exception as error:  # noqa: BLE001 - counted and said, see DroppedRecord
+            except BaseException as error:  # noqa: BLE001 - counted and said, see DroppedRecord
                 raise _failed("redaction", error) from None
         if self._before_send is not None:
             entry = self._ask(self._before_send, entry)
@@ -118,7 +124,7 @@ class Stages:
         mapped, metadata = _fields(entry), entry.metadata
         try:
             result = cast("object", before_send(entry))  # whatever its annotation says
-        except Exception as error:  # noqa: BLE001 - counted and said, see DroppedRecord
+        except BaseException as error:  # noqa: BLE001 - counted and said, see DroppedRecord
             raise _failed("before_send", error) from None
         if result is None:
             raise DroppedRecord("before_send")
@@ -166,9 +172,10 @@ def _is_plain(entry: LogEntry) -> bool:
     return True
 
 
-def _failed(stage: str, error: Exception) -> DroppedRecord:
+def _failed(stage: str, error: BaseException) -> DroppedRecord:
     return DroppedRecord(
         f"{stage}_error",
         f"{stage} failed with {type(error).__name__}, so that entries were dropped unsent: what "
         "could not be looked at does not leave the process.",
+        error if is_for_the_program(error) else None,
     )

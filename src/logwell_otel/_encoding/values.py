@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
+from logwell_otel._diagnostics import is_for_the_program
 from logwell_otel._wire import MAX_ENTRY_BYTES, MAX_SAFE_INTEGER
 
 MAX_DEPTH: Final = 32
@@ -171,7 +172,9 @@ def describe(error: BaseException) -> str:
     name = type(error).__name__
     try:
         reason = str.__str__(str(error))
-    except Exception:  # noqa: BLE001 - the exception's own text is what failed
+    except BaseException as failure:  # the exception's own text is what failed
+        if is_for_the_program(failure):
+            raise
         return name
     return f"{name}: {reason}"[:_MAX_REASON] if reason else name
 
@@ -351,7 +354,9 @@ class Conversion:
             if type(value) in _STRUCTURES:
                 return self._structure(value, depth)
             return self._unusual(value, depth)
-        except Exception as error:  # noqa: BLE001 - even isinstance() runs an object's own code
+        except BaseException as error:  # even isinstance() runs an object's own code
+            if is_for_the_program(error):
+                raise
             return self._failed(value, error)
 
     def _unusual(self, value: object, depth: int) -> Any:
@@ -373,7 +378,7 @@ class Conversion:
             return self._structure(value, depth)
         return self._string(self._counted(_text_of(value)))
 
-    def _failed(self, value: object, _: Exception) -> Any:
+    def _failed(self, value: object, _: BaseException) -> Any:
         """Convert what could not be read as what it claims to be: its text may be had."""
         return self._string(self._counted(_text_of(value)))
 
@@ -487,7 +492,7 @@ class _AttributeConversion(Conversion):
     def _string(self, value: str) -> str:
         return value
 
-    def _failed(self, value: object, error: Exception) -> Any:
+    def _failed(self, value: object, error: BaseException) -> Any:
         # Not its text: the application is waiting, and has been in this object's code once.
         return self._counted((_unprintable(value, error), True))
 
@@ -506,7 +511,9 @@ def _text_of(value: object) -> tuple[str, bool]:
     try:
         # Foreign code: it may raise, and may return a subclass of str.
         return str.__str__(str(value)), False
-    except Exception as error:  # noqa: BLE001 - the placeholder says which, and for which type
+    except BaseException as error:  # the placeholder says which, and for which type
+        if is_for_the_program(error):
+            raise
         return _unprintable(value, error), True
 
 
@@ -516,7 +523,7 @@ def _name_of(key: object) -> tuple[str, bool]:
     return (str.__str__(key), False) if issubclass(type(key), str) else _text_of(key)
 
 
-def _unprintable(value: object, error: Exception) -> str:
+def _unprintable(value: object, error: BaseException) -> str:
     return f"<unprintable {type(value).__name__}: {describe(error)}>"
 
 
