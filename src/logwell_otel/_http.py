@@ -138,41 +138,43 @@ class HttpClient:
             body: What to send, None for nothing.
             timeout: Seconds.
         """
-        opened = kept = False
+        connection: _Connection | None = None
+        kept = False
         with delivering():
             try:
                 connection = self._opened(url)
-                opened = True
                 answer = self._exchange(connection, _request(method, url, headers, body), timeout)
                 kept = self._keep_alive
             except Exception as error:  # noqa: BLE001 - every failure here is "no answer"
-                return self._no_answer(error, opened=opened)
+                return self._no_answer(error, opened=connection is not None)
             finally:
                 # Whatever it was that failed, the next request does not depend on it: after
                 # something closed the process's descriptors, a pool waits for itself for ever.
                 if not kept:
-                    self.close()
+                    self._connection = None
+                    _close(connection)
         return answer
 
     def close(self) -> None:
         """Close the connection. The next request opens another."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            # A connection that breaks while it is closed is closed all the same.
-            with delivering(), suppress(Exception):
-                connection.pool.close()
+        _close(connection)
 
     def _opened(self, url: str) -> _Connection:
         # Loading certificates takes longer than a request that needs none.
         tls = self._tls.context() if url.lower().startswith("https:") else None
-        if self._connection is not None and self._connection.tls is not tls:
+        connection = self._connection
+        if connection is not None and connection.tls is not tls:
             self.close()  # certificates were renewed
-        if self._connection is None:
+            connection = None
+        if connection is None:
             # A child forked in the middle of these imports would hang at its own.
             with not_forking():
                 codecs.lookup("idna")  # loaded by the first look-up of a name
-                self._connection = self._open(tls)
-        return self._connection
+                connection = self._open(tls)
+        if self._keep_alive:  # what is not kept is no attribute: a child would inherit it
+            self._connection = connection
+        return connection
 
     def _open(self, tls: ssl.SSLContext | None) -> _Connection:
         import httpcore  # noqa: PLC0415 - see the module
@@ -401,6 +403,13 @@ def _reason(error: Exception) -> str:
         if not any(str(cause) and str(cause) in earlier for earlier in parts):
             parts.append(part)
     return "; ".join(parts)
+
+
+def _close(connection: _Connection | None) -> None:
+    if connection is not None:
+        # A connection that breaks while it is closed is closed all the same.
+        with delivering(), suppress(Exception):
+            connection.pool.close()
 
 
 class _Connection(NamedTuple):

@@ -246,13 +246,13 @@ class TlsStream(NetworkStream):
             try:
                 return operation(*arguments)
             except self._want_read:
-                self._send()
-                if data := self._under.read(_PIECE):
-                    self._received.write(data)
-                else:
-                    self._received.write_eof()
+                pass
             finally:
                 self._send()  # also the alert that tells the other side why not
+            if data := self._under.read(_PIECE):
+                self._received.write(data)
+            else:
+                self._received.write_eof()
 
     def _send(self) -> None:
         if self._to_send.pending:

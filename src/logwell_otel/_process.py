@@ -10,6 +10,7 @@ a hook at forks or at exit, or starts a thread.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import signal
 import sys
@@ -176,25 +177,43 @@ def at_exit_of_children(callback: Callable[[], object]) -> None:
 _last: Final[list[tuple[int, weakref.WeakMethod[Callable[[], object]]]]] = []
 
 
-def at_the_very_end(callback: Callable[[], object]) -> None:
+def at_the_very_end(callback: Callable[[], object], *, after_others: bool = False) -> None:
     """Have `callback` called at exit after OpenTelemetry's providers, whatever became of those.
 
-    Exit handlers run in the opposite order of their registration, and this module's own is
-    registered when it is imported, which is before there is a provider.
+    Not in children of multiprocessing.
 
     Args:
         callback: A bound method, whose object is not kept alive.
+        after_others: After those without it.
     """
     _last[:] = [(pid, known) for pid, known in _last if known() is not None]
-    _last.append((os.getpid(), weakref.WeakMethod(callback)))
+    _last.insert(len(_last) if after_others else 0, (os.getpid(), weakref.WeakMethod(callback)))
 
 
-def _at_the_very_end() -> None:
-    for pid, known in _last:
-        _call_in(pid, known)
+class _End(logging.Handler):
+    """`logging` closes it at exit, after everything that was registered since it was imported.
+
+    Exit handlers run in the opposite order of their registration, and a provider may have
+    registered its own before this package was imported, or after.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """It is attached to no logger."""
+
+    def close(self) -> None:
+        super().close()
+        while _last:
+            with suppress(Exception):  # the next one is called all the same
+                _call_in(*_last.pop(0))
 
 
-atexit.register(_at_the_very_end)
+def _at_exit() -> None:
+    global _end  # noqa: PLW0603 - `logging` does not keep it alive
+    _end = _End()  # only now: `logging.config` forgets all handlers that there are
+
+
+_end: _End | None = None
+atexit.register(_at_exit)
 
 
 class _Finalizing:
@@ -392,30 +411,28 @@ class Uninterrupted(Generic[T]):
 
     Args:
         work: Does it.
-
-    Attributes:
-        dropped: Calls that were not made.
+        drop: Called with what is not done.
     """
 
-    def __init__(self, work: Callable[[T], object]) -> None:
+    def __init__(self, work: Callable[[T], object], drop: Callable[[T], object]) -> None:
         self._work = work
+        self._drop = drop
         self._thread = threading.local()
-        self.dropped = 0
 
     @property
     def busy(self) -> bool:
         """True within a call on this thread."""
         return getattr(self._thread, "kept", None) is not None
 
-    def __call__(self, item: T) -> bool:
-        """Do it, now or soon; False if it was dropped. Raises what `work` raises."""
+    def __call__(self, item: T) -> None:
+        """Do it, now or soon. Raises what `work` raises."""
         kept: deque[T] | None = getattr(self._thread, "kept", None)
         if kept is not None:
             if self._thread.last or len(kept) >= _MOST_KEPT_BACK:
-                self.dropped += 1
-                return False
-            kept.append(item)
-            return True
+                self._drop(item)
+            else:
+                kept.append(item)
+            return
         kept = deque()
         self._thread.last, self._thread.kept = False, kept
         try:
@@ -427,8 +444,8 @@ class Uninterrupted(Generic[T]):
                     self._work(kept.popleft())
             finally:
                 self._thread.kept = None
-                self.dropped += len(kept)
-        return True
+                for left in kept:
+                    self._drop(left)
 
 
 def is_interruption() -> bool:

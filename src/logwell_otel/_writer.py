@@ -17,7 +17,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from logwell_otel._process import PerProcess, Worker, at_exit
+from logwell_otel._process import PerProcess, Worker, at_the_very_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Writer:
         self._hangs = False
         self._told = 0
         self.unwritten = 0
-        at_exit(self._exit)
+        at_the_very_end(self._exit, after_others=True)
 
     def write(self, text: str) -> None:
         """Have `text` written. Raises nothing, and waits for a moment at most."""

@@ -98,7 +98,7 @@ class LogwellLogExporter(LogRecordExporter):
         )
         self._closed = False
         # A signal handler that logs may interrupt an export, on its own thread.
-        self._exports = Uninterrupted(self._export)
+        self._exports = Uninterrupted(self._export, self._drop)
         this = weakref.ref(self)
         self._metrics = Metrics(
             config.endpoint, lambda: _counts(this()), meter_provider=config.meter_provider
@@ -126,12 +126,16 @@ class LogwellLogExporter(LogRecordExporter):
             dropped, and after `shutdown`.
         """
         outcome = [True]
-        if not self._exports((batch, outcome)):
-            losses.get().count += len(batch)
-            return LogRecordExportResult.FAILURE
+        self._exports((batch, outcome))
         if outcome[0] and not self._closed:
             return LogRecordExportResult.SUCCESS
         return LogRecordExportResult.FAILURE
+
+    @staticmethod
+    def _drop(work: tuple[Sequence[ReadableLogRecord], list[bool]]) -> None:
+        batch, outcome = work
+        outcome[0] = False
+        losses.get().count += len(batch)
 
     def _export(self, work: tuple[Sequence[ReadableLogRecord], list[bool]]) -> None:
         batch, outcome = work

@@ -65,7 +65,7 @@ class LogwellLoggingHandler(LoggingHandler):
         self, level: int = logging.NOTSET, logger_provider: LoggerProvider | None = None
     ) -> None:
         self._counts = HandlerCounts()
-        self._interrupting = Uninterrupted(self._emit)
+        self._uninterrupted = Uninterrupted(self._emit, self._drop)
         provider = get_logger_provider() if logger_provider is None else logger_provider
         super().__init__(
             level=level,
@@ -80,12 +80,14 @@ class LogwellLoggingHandler(LoggingHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand a record to OpenTelemetry. Raises nothing that is an `Exception`."""
-        if _emitting.get():
-            if not (is_interruption() and self._interrupting.busy and self._interrupting(record)):
-                self._counts.records_recursive += 1
-                losses.get().count += record.name != LOGGER_NAME
-            return
-        self._interrupting(record)
+        if _emitting.get() and not (self._uninterrupted.busy and is_interruption()):
+            self._drop(record)
+        else:
+            self._uninterrupted(record)
+
+    def _drop(self, record: logging.LogRecord) -> None:
+        self._counts.records_recursive += 1
+        losses.get().count += record.name != LOGGER_NAME
 
     def _emit(self, record: logging.LogRecord) -> None:
         token = _emitting.set(True)

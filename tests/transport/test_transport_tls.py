@@ -179,10 +179,10 @@ def test_a_handshake_that_does_not_end(certificates: Certificates) -> None:
 
 
 def certificate_shown(server: SocketServer, connection: Connection) -> None:
-    """Answers with the serial number of the client's certificate, one request a connection."""
+    """Answers with the serial number of the client's certificate."""
     shown = connection.socket.getpeercert()  # type: ignore[attr-defined]
-    connection.read_request()
-    connection.send(response(str(shown["serialNumber"]).encode()))
+    while connection.read_request():
+        connection.send(response(str(shown["serialNumber"]).encode()))
 
 
 def test_certificates_that_were_renewed_are_used_without_a_restart(tmp_path: Path) -> None:
