@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -110,7 +111,7 @@ class Notices:
         self._on_error = on_error
         self._on_flush = on_flush
         self._clock = clock
-        self._say = say or warn
+        self._say = say or warn_of_process
         self._pending: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         # Entered again where a signal handler logs in the middle of it.
         self._lock = threading.RLock()
@@ -256,6 +257,11 @@ def described(error: BaseException) -> str:
     with suppress(BaseException):  # its text cannot be made
         return f"{name}: {error}"
     return name
+
+
+def warn_of_process(text: str) -> None:
+    """A warning with the process id: several workers may write the same line to one stream."""
+    warn(f"{text} [process {os.getpid()}]")
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

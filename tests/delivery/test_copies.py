@@ -86,7 +86,7 @@ def delivered(gateway: Gateway, count: int, **options: float) -> tuple[Counter[i
 
     class Hears(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            said.append(record.getMessage())
+            said.append(record.getMessage().partition(" [process")[0])
 
     hears = Hears()
     logging.getLogger("logwell_otel").addHandler(hears)
