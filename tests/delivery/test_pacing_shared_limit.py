@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulation import scenarios
+from simulation.pacing import scenarios
 
 SEEDS = range(1, 6)
 MINUTE = 60.0

@@ -1,0 +1,327 @@
+"""What the exporter promises, held against what happened."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from simulation.network import Record, Trouble, ranges
+
+if TYPE_CHECKING:
+    from logwell_otel.health import Health
+    from simulation.world import App, World
+
+WAIT_SECONDS: Final = 300.0
+"""An entry that nothing stops any more is stored within five minutes, whatever cannot be sent
+before it: the longest waits are 66 s for the rate limit and 33 s for a server that was down."""
+
+EXPORT_SECONDS: Final = 0.05
+FULL_SECONDS: Final = 5.3
+"""What `export` may take: a full memory waits 5 s for its oldest chunk to be on disk."""
+
+UNACKNOWLEDGED_SECONDS: Final = 1.1
+"""With a spool, what was handed over so long before a kill is not lost by it."""
+
+_SETTLING: Final = 180.0
+
+
+class Promises:
+    """Looks at a world, and finds what should not be."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.patience = WAIT_SECONDS + 60.0
+        self.lost: set[int] = set()
+        self._unsure: set[int] = set()
+        self._open: list[Record] = []
+        self._for_ever = [one for one in world.plan.troubles if one.end == math.inf]
+        self._held_at_calm = 0
+        self._requests_at_calm = 0
+
+    # Of single calls.
+
+    def export_seconds(self, app: App) -> float:
+        """What a call of `export` may take now."""
+        handed = sum(record.size + 200 for record in app.handed)
+        full = handed > app.world.plan.max_queue_bytes / 2
+        return FULL_SECONDS if full or app.process.no_threads else EXPORT_SECONDS
+
+    def shutdown_seconds(self, app: App, seconds: float) -> float:
+        """What a call of `shutdown` may take."""
+        return seconds + (5.0 if app.process.no_threads else 0.6)
+
+    def flushed(
+        self, app: App, before: list[Record], began: float, seconds: float, *, stored: bool
+    ) -> None:
+        """A flush said that all is stored, or not."""
+        now = self._world.machine.now
+        missing = [
+            record
+            for record in before
+            if not record.settled
+            and record.number not in self._unsure
+            and app.reported.get(record.number, math.inf) > began
+        ]
+        if stored and missing:
+            self._world.find(
+                f"{app.name}: a flush says True, but {ranges(missing)} are not stored"
+            )
+        early = now - began < seconds - 0.1
+        if not stored and early:
+            for record in missing:
+                app.reported.setdefault(record.number, now)
+            if not missing and not app.told_to_end and not app.process.no_threads:
+                self._world.find(
+                    f"{app.name}: a flush says False after {now - began:.1f} s, but all is stored"
+                )
+
+    def account(self, app: App, health: Health) -> None:
+        """The sums add up at every moment."""
+        came = health.handed_over + health.recovered
+        went = health.accepted + health.refused + health.dropped_total + health.held
+        if came != went:
+            self._world.find(
+                f"{app.name}: handed over {health.handed_over} + recovered {health.recovered} is "
+                f"not accepted {health.accepted} + refused {health.refused} + dropped "
+                f"{health.dropped_total} + held {health.held}"
+            )
+        # One request may be on its way back.
+        if health.accepted > self._world.network.accepted[app.name]:
+            self._world.find(
+                f"{app.name}: {health.accepted} entries are said to be accepted, and the server "
+                f"took {self._world.network.accepted[app.name]}"
+            )
+        if health.refused > self._world.network.rejected[app.name]:
+            self._world.find(
+                f"{app.name}: {health.refused} entries are said to be refused, and the server "
+                f"refused {self._world.network.rejected[app.name]}: something before it did"
+            )
+        self._justify(app, health)
+
+    def _justify(self, app: App, health: Health) -> None:
+        """What was dropped was dropped for a reason that this world gives."""
+        world = self._world
+        if app.process.main is None:
+            return
+        for reason, count in health.dropped.items():
+            allowed = math.inf
+            if reason == "poison":
+                allowed = sum(
+                    self.hopeless(record) and not record.settled
+                    for record in world.records.values()
+                )
+            elif reason == "queue_overflow":
+                if self.export_seconds(app) < FULL_SECONDS:
+                    allowed = 0
+            elif reason == "spool_expired":
+                jumps = [one for one in world.plan.happenings if one.name == "clock"]
+                if not jumps and world.machine.now < world.plan.max_age:
+                    allowed = 0
+            elif reason == "shutdown":
+                if app.shutdown_at == math.inf:
+                    allowed = 0
+                elif world.machine.now > world.plan.ends_at + _SETTLING:
+                    allowed = sum(
+                        any(trouble.stops(record) for trouble in world.plan.troubles)
+                        or world.network.limited_at > world.machine.now - _SETTLING
+                        for record in app.handed
+                        if not record.settled
+                    )
+            else:
+                allowed = 0
+            if count > allowed:
+                world.find(
+                    f"{app.name}: {count} dropped for {reason!r}, of which this world justifies "
+                    f"{allowed}"
+                )
+
+    # Of records.
+
+    def handed(self, record: Record) -> None:
+        """A record is about to be handed over."""
+        self._open.append(record)
+
+    def hopeless(self, record: Record) -> bool:
+        """True if something that never passes keeps the record from being stored."""
+        return any(one.stops(record) for one in self._for_ever)
+
+    def waits_for(self, record: Record) -> bool:
+        """True if the record is neither done with nor stopped for ever."""
+        if record.settled or record.number in self.lost:
+            return False
+        app = self._app(record)
+        if app.alive and app.health is not None and app.health.held == 0:
+            return False
+        return not self.hopeless(record)
+
+    def waiting(self) -> list[Record]:
+        """All of them."""
+        return [record for record in self._open if self.waits_for(record)]
+
+    def _app(self, record: Record) -> App:
+        return self._world.apps[int(record.app[1:]) - 1]
+
+    def _free_since(self, record: Record) -> float:
+        """Since when nothing has stopped the record; infinite if something does."""
+        world = self._world
+        now, since = world.machine.now, record.at
+        for trouble in world.plan.troubles:
+            if trouble.begin > now or not trouble.stops(record):
+                continue
+            if trouble.lasts(now):
+                return math.inf
+            length = trouble.end - trouble.begin
+            # One that fails by itself is tried ever more seldom.
+            since = max(since, trouble.end + (4 * length if trouble.partial else 0.0))
+        if now - world.network.limited_at < _SETTLING:
+            return math.inf
+        app = self._app(record)
+        if not app.alive:
+            living = [other.began for other in world.apps if other.alive]
+            if not living or app.ended is None:
+                return math.inf
+            since = max(since, max(living), app.ended[1])
+        if world.plan.spooled:
+            since = max(since, world.disk_wrong_until)
+        return since
+
+    def tick(self) -> None:
+        """Look at everything once."""
+        world, now = self._world, self._world.machine.now
+        for app in world.apps:
+            for call in app.calls:
+                if app.alive and now > call.until + 5.0 and not app.overdue:
+                    app.overdue = True
+                    world.find(
+                        f"{app.name}: {call.what} has not returned after {now - call.began:.1f} s"
+                    )
+        for record in world.network.repeated:
+            allowed = 1 + record.copies + min(1, record.unclear)
+            if record.stored > allowed:
+                world.find(
+                    f"{record} is stored {record.stored} times; this world justifies {allowed}"
+                )
+        self._open = [one for one in self._open if not one.settled]
+        late = [
+            record
+            for record in self._open
+            if now - record.at > WAIT_SECONDS
+            and self.waits_for(record)
+            and now - self._free_since(record) > WAIT_SECONDS
+        ]
+        if late:
+            others = [one for one in world.records.values() if self.hopeless(one)]
+            world.find(
+                f"{ranges(late)} wait for more than {WAIT_SECONDS:.0f} s with nothing in their "
+                f"way{' but ' + ranges(others) if others else ''}"
+            )
+
+    # Of processes.
+
+    def ended(self, app: App, on_disk: dict[int, str]) -> None:
+        """A process is no more."""
+        world, now = self._world, self._world.machine.now
+        assert app.ended is not None
+        missing = [
+            record
+            for record in app.handed
+            if not record.settled
+            and record.number not in on_disk
+            and record.number not in self._unsure
+        ]
+        for record in (world.records[number] for number in on_disk):
+            if record.stored:
+                record.copies += 1  # it ended before it could note that
+        self.lost.update(record.number for record in missing)
+        health = app.health
+        if app.ended[0] == "exited" and app.clean:
+            assert health is not None
+            if health.held_in_memory:
+                world.find(f"{app.name} ended with {health.held_in_memory} entries in memory")
+            if len(missing) > health.dropped_total and not self._shared():
+                world.find(
+                    f"{app.name}: {ranges(missing)} are neither stored, refused by the server, on "
+                    f"disk nor counted as dropped ({health.dropped_total} are)"
+                )
+        elif app.ended[0] == "killed" and app.spooled and not app.process.no_threads:
+            early = [
+                record
+                for record in missing
+                if now - record.at > UNACKNOWLEDGED_SECONDS and world.disk_wrong_until < record.at
+            ]
+            counted = 0 if health is None else health.dropped_total
+            if len(early) > counted:
+                world.find(
+                    f"{app.name}: {ranges(early)} were handed over more than a second before it "
+                    f"was killed, and are neither stored nor on disk ({counted} were dropped)"
+                )
+
+    def _shared(self) -> bool:
+        return self._world.plan.spooled and len(self._world.apps) > 1
+
+    def unsure(self, records: list[Record]) -> None:
+        """A call with these was broken off: nobody can say whether it took them."""
+        self._unsure.update(record.number for record in records)
+
+    # Of the world.
+
+    def calm(self) -> None:
+        """Whatever passes is over now."""
+        world = self._world
+        self._held_at_calm = sum(not record.settled for record in world.records.values())
+        self._requests_at_calm = world.network.requests
+
+    def quiet(self) -> None:
+        """Nothing is left to deliver."""
+        world = self._world
+        used = world.network.requests - self._requests_at_calm
+        allowed = 20 + self._held_at_calm // 8 + 2 * len(world.apps)
+        if any(trouble.partial for trouble in world.plan.troubles) or any(
+            record.at > world.calm_at for record in world.records.values()
+        ):
+            return
+        size = sum(record.size for record in world.records.values())
+        if used > allowed + size // 100_000:
+            world.find(f"{used} requests for the {self._held_at_calm} entries that were held")
+
+    def probed(self, app: App, probe: list[Record], requests: int) -> None:
+        """A burst of 200 entries of 1,000 bytes came long after all trouble."""
+        world = self._world
+        if any(trouble.end == math.inf for trouble in world.plan.troubles):
+            return
+        left = [record for record in probe if not record.settled]
+        if left:
+            world.find(f"{app.name}: of a burst long after all trouble {ranges(left)} are left")
+        elif requests > 12:
+            world.find(
+                f"{app.name}: {requests} requests for {len(probe)} entries of 1,000 bytes, long "
+                "after all trouble"
+            )
+
+    def finish(self) -> None:
+        """The world is over: everything is somewhere."""
+        world = self._world
+        if world.findings:
+            return
+        self.tick()
+        for app in world.apps:
+            if app.alive:
+                world.find(f"{app.name} did not end")
+        on_disk = world.on_disk()
+        gone = [
+            record
+            for record in world.records.values()
+            if not record.settled
+            and record.number not in on_disk
+            and record.number not in self.lost
+            and record.number not in self._unsure
+        ]
+        dropped = sum(app.health.dropped_total for app in world.apps if app.health is not None)
+        if len(gone) > dropped:
+            world.find(
+                f"{ranges(gone)} are neither stored, refused by the server, on disk nor counted "
+                f"as dropped ({dropped} are)"
+            )
+
+
+__all__ = ["Promises", "Trouble"]
