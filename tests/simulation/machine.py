@@ -31,6 +31,15 @@ class Killed(GeneratorExit):
     """
 
 
+class Armed:
+    """Something that happens when so many locks have been taken or let go."""
+
+    def __init__(self, left: int, action: Callable[[], object], on_main: bool) -> None:
+        self.left = left
+        self.action = action
+        self.on_main = on_main
+
+
 class Process:
     """What ends together: tasks, file descriptors and databases.
 
@@ -50,13 +59,22 @@ class Process:
         self.descriptors: set[int] = set()
         self.databases: dict[int, Callable[[], object]] = {}
         self.signals: deque[Callable[[], object]] = deque()
-        self.armed: tuple[int, Callable[[], object]] | None = None
+        self.armed: list[Armed] = []
         self.no_threads = False
         self.main: Task | None = None
 
-    def arm(self, points: int, action: Callable[[], object]) -> None:
-        """Have `action` happen after so many locks that this process takes or lets go."""
-        self.armed = points, action
+    def arm(self, points: int, action: Callable[[], object], *, on_main: bool = False) -> None:
+        """Have `action` happen after so many locks that are taken or let go, now for 0.
+
+        Args:
+            points: How many.
+            action: What happens.
+            on_main: Only those of the main task count, which then is in the middle of it.
+        """
+        if points == 0:
+            action()
+        else:
+            self.armed.append(Armed(points, action, on_main))
 
     def signal(self, handler: Callable[[], object]) -> None:
         """Have the main task run `handler`, in the middle of whatever it does or waits for."""
@@ -146,7 +164,7 @@ class Machine:
                 target()
         except Killed:
             pass
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is a finding
             if not task.process.dead:
                 self._failed(task, error)
         task.done = True
@@ -169,21 +187,16 @@ class Machine:
 
     # Time and turns.
 
-    def point(self) -> None:
-        """The running task may be preempted, killed or interrupted by a signal here."""
+    def point(self, *, signals: bool = False) -> None:
+        """The running task may be preempted or killed here, or handle a signal."""
         task = self.current
         process = task.process
         if process.dead:
             raise Killed
         self.now += STEP
-        if process.armed is not None:
-            left, action = process.armed
-            process.armed = (left - 1, action) if left > 0 else None
-            if left <= 0:
-                action()
-                if process.dead:
-                    raise Killed
-        if process.signals and task is process.main:
+        if process.armed:
+            self._fire(process, task)
+        if signals and process.signals and task is process.main:
             self._handle_signals(task)
         self._points -= 1
         if self._points <= 0:
@@ -191,17 +204,28 @@ class Machine:
             self._ready.append(task)
             self._switch(task)
 
+    def _fire(self, process: Process, task: Task) -> None:
+        for armed in list(process.armed):
+            if armed.on_main and task is not process.main:
+                continue
+            armed.left -= 1
+            if armed.left <= 0:
+                process.armed.remove(armed)
+                armed.action()
+        if process.dead:
+            raise Killed
+
     def sleep(self, seconds: float) -> None:
         """Let the running task wait."""
         self.block(Waiters(), self.now + max(0.0, seconds))
 
-    def block(self, waiters: Waiters, until: float = math.inf) -> bool:
+    def block(self, waiters: Waiters, until: float = math.inf, *, signals: bool = True) -> bool:
         """Have the running task wait until it is woken; False if that is not before `until`."""
         task = self.current
         while True:
             if task.process.dead:
                 raise Killed
-            if task.process.signals and task is task.process.main:
+            if signals and task.process.signals and task is task.process.main:
                 self._handle_signals(task)
             task.sleep += 1
             task.woken = False
@@ -277,7 +301,7 @@ def running() -> Machine | None:
 
 def use(machine: Machine | None) -> Machine | None:
     """Have `running` give that machine; gives the one before."""
-    global _machine  # noqa: PLW0603 - as the interpreter has one scheduler
+    global _machine
     before, _machine = _machine, machine
     return before
 
@@ -301,7 +325,7 @@ class Lock:
                 return False
         self._held = True
         try:
-            machine.point()
+            machine.point(signals=True)
         except BaseException:
             self._let_go(machine)
             raise
@@ -329,6 +353,22 @@ class Lock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+    # What `threading.Condition` does around a wait, with no signal in between: a handler that
+    # raised just there would be a test of the interpreter.
+
+    def _is_owned(self) -> bool:
+        return self._held
+
+    def _release_save(self) -> None:
+        self.release()
+
+    def _acquire_restore(self, _: object = None) -> None:
+        machine = running()
+        assert machine is not None
+        while self._held:
+            machine.block(self._waiters, signals=False)
+        self._held = True
 
 
 class RLock:
@@ -364,7 +404,7 @@ class RLock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    # What `threading.Condition` asks of one.
+    # As of a lock.
 
     def _is_owned(self) -> bool:
         machine = running()
@@ -377,7 +417,7 @@ class RLock:
         return state
 
     def _acquire_restore(self, state: tuple[int, object]) -> None:
-        self._lock.acquire()
+        self._lock._acquire_restore()  # noqa: SLF001 - of this module
         self._count, self._owner = state
 
 

@@ -12,12 +12,18 @@ from simulation.network import GATEWAY_ANSWERS, LOST_ANSWERS, Trouble
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simulation.world import World
+    from simulation.world import App, World
 
 EVIL = "<script>alert(1)</script>"
 """What a firewall takes for an attack."""
 
 ERRORS = frozenset({"error", "fatal"})
+
+
+KINDS = (
+    *("gateway", "gateway", "firewall", "firewall", "poison", "table", "outage", "outage"),
+    *("flaky", "after", "size", "rejects", "unauthorized"),
+)
 
 
 class Happening(NamedTuple):
@@ -88,10 +94,7 @@ class Plan:
         return begin, begin + rng.choice([rng.uniform(0.5, 10.0), rng.uniform(10.0, 120.0)])
 
     def _add_trouble(self, rng: random.Random) -> None:
-        kind = rng.choice(
-            ["gateway", "gateway", "firewall", "firewall", "poison", "table", "outage", "outage"]
-            + ["flaky", "after", "size", "rejects", "unauthorized"]
-        )
+        kind = rng.choice(KINDS)
         begin, end = self._window(rng)
         answer = rng.choice(sorted(GATEWAY_ANSWERS))
         share = rng.choice([0.01, 0.05, 0.2])
@@ -145,13 +148,14 @@ class Plan:
             at, seconds = rng.uniform(0.0, self.busy_until), rng.uniform(0.5, 30.0)
             add(Happening(at, "disk", seconds, rng.choice(["full", "read-only", "hanging"])))
         if rng.random() < 0.1:
-            for _ in range(rng.choice([1, 5])):
-                add(Happening(rng.uniform(0.1, self.busy_until), "signal"))
+            for _ in range(rng.choice([1, 10])):
+                points = str(rng.choice([0, rng.randrange(1, 40)]))
+                add(Happening(rng.uniform(0.1, self.busy_until), "signal", detail=points))
         if rng.random() < 0.1:
             at = rng.uniform(0.1, self.busy_until)
-            add(Happening(at, "sigterm"))
+            add(Happening(at, "sigterm", detail=str(rng.choice([0, rng.randrange(1, 40)]))))
             if rng.random() < 0.3:
-                add(Happening(at + rng.uniform(0.01, 3.0), "sigterm"))
+                add(Happening(at + rng.uniform(0.01, 3.0), "sigterm", detail="0"))
         if rng.random() < 0.05:
             add(Happening(rng.uniform(0.0, self.busy_until), "no threads"))
 
@@ -173,42 +177,40 @@ class Plan:
                 case "no threads":
                     found.append((one.at, partial(_no_threads, world)))
                 case name:
-                    found.append((one.at, partial(_signal, world, name)))
+                    found.append((one.at, partial(_signal, world, name, int(one.detail))))
         return sorted(found, key=lambda timed: timed[0])
 
     def __str__(self) -> str:
         life = "" if self.life == math.inf else f", processes end after {self.life:.0f} s"
         words = ", ".join(f"{word!r} in {share:.0%}" for word, share in self.words.items())
+        spool = "with" if self.spooled else "without"
+        logs = f"{self.callers} callers, batches of {self.batches}, sizes {self.sizes}, levels "
+        flushes = f"a pause of {self.pause:.1f} s, {self.flushes:.0%} flush for "
+        limits = f"time-out {self.timeout:g} s, {self.per_minute:g} requests/min, memory "
         lines = [
-            f"world {self.seed}: {'with' if self.spooled else 'without'} a spool, busy until "
-            f"{self.busy_until:.0f} s{life}",
-            f"  {self.callers} callers, batches of {self.batches}, sizes {self.sizes}, levels "
-            f"{'/'.join(self.levels)}{', ' + words if words else ''}",
-            f"  a pause of {self.pause:.1f} s, {self.flushes:.0%} flush for {self.flush_seconds}; "
-            f"time-out {self.timeout:g} s, {self.per_minute:g} requests/min, memory "
-            f"{self.max_queue_bytes >> 20} MiB, preempted every {self.preemption:g} locks",
+            f"world {self.seed}: {spool} a spool, busy until {self.busy_until:.0f} s{life}",
+            f"  {logs}{'/'.join(self.levels)}{', ' + words if words else ''}",
+            f"  {flushes}{self.flush_seconds}; {limits}{self.max_queue_bytes >> 20} MiB",
+            f"  preempted every {self.preemption:g} locks",
             *(f"  trouble: {one}" for one in self.troubles),
             *(f"  happens: {one}" for one in self.happenings),
         ]
         return "\n".join(lines)
 
 
-def _living(world: World) -> list:  # type: ignore[type-arg]
+def _living(world: World) -> list[App]:
     return [app for app in world.apps if app.alive and app.process.main is not None]
 
 
 def _kill(world: World, points: int) -> None:
     for app in _living(world)[:1]:
-        if points:
-            app.process.arm(points, partial(world.kill, app))
-        else:
-            world.kill(app)
+        app.process.arm(points, partial(world.kill, app))
 
 
-def _signal(world: World, name: str) -> None:
+def _signal(world: World, name: str, points: int) -> None:
     for app in _living(world)[:1]:
         handler = app.handle_sigterm if name == "sigterm" else app.handle_signal
-        app.process.signal(handler)
+        app.process.arm(points, partial(app.process.signal, handler), on_main=True)
 
 
 def _no_threads(world: World) -> None:

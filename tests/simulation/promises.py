@@ -63,10 +63,8 @@ class Promises:
             and app.reported.get(record.number, math.inf) > began
         ]
         if stored and missing:
-            self._world.find(
-                f"{app.name}: a flush says True, but {ranges(missing)} are not stored"
-            )
-        early = now - began < seconds - 0.1
+            self._world.find(f"{app.name}: a flush says True, but {ranges(missing)} are not stored")
+        early = now - began < seconds - 0.005
         if not stored and early:
             for record in missing:
                 app.reported.setdefault(record.number, now)
@@ -147,7 +145,7 @@ class Promises:
 
     def waits_for(self, record: Record) -> bool:
         """True if the record is neither done with nor stopped for ever."""
-        if record.settled or record.number in self.lost:
+        if record.settled or record.number in self.lost or record.number in self._unsure:
             return False
         app = self._app(record)
         if app.alive and app.health is not None and app.health.held == 0:
@@ -180,7 +178,7 @@ class Promises:
             living = [other.began for other in world.apps if other.alive]
             if not living or app.ended is None:
                 return math.inf
-            since = max(since, max(living), app.ended[1])
+            since = max(since, app.ended[1], *living)
         if world.plan.spooled:
             since = max(since, world.disk_wrong_until)
         return since

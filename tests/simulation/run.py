@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 WORLD_SECONDS = 60
 """Real seconds after which a world hangs: a defect of the simulation, or an endless loop."""
 
+
 def simulate(seed: int) -> Verdict:
     """Run the world of one seed."""
     from simulation.stdlib import import_exporter

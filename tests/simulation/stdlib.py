@@ -63,10 +63,10 @@ def _threading() -> Substitute:
     space = {**vars(threading), **own, "_allocate_lock": machines.Lock, "_time": _monotonic}
     for kind in (threading.Condition, threading.Event, threading.Semaphore):
         source = compile(inspect.getsource(kind), threading.__file__, "exec")
-        exec(source, space)  # noqa: S102 - the standard library's
+        exec(source, space)
         own[kind.__name__] = space[kind.__name__]
     source = compile(inspect.getsource(threading.BoundedSemaphore), threading.__file__, "exec")
-    exec(source, space)  # noqa: S102 - as above
+    exec(source, space)
     own["BoundedSemaphore"] = space["BoundedSemaphore"]
     return Substitute(threading, **own)
 
@@ -174,8 +174,9 @@ class _Connection(sqlite3.Connection):
 
 def _connect(*arguments: Any, timeout: float = 5.0, **options: Any) -> sqlite3.Connection:
     machine = running()
+    real: Any = sqlite3.connect
     # SQLite itself would wait in real time, with everybody else standing still.
-    connection = sqlite3.connect(*arguments, timeout=0, factory=_Connection, **options)
+    connection = real(*arguments, timeout=0, factory=_Connection, **options)
     assert isinstance(connection, _Connection)
     connection.patience = timeout
     if machine is not None:

@@ -71,6 +71,7 @@ class App:
 
     Attributes:
         handed: Records in the order in which `export` was given them.
+        returned: Those for which it has returned.
         calls: Those that have not returned.
         health: The latest there is.
         ended: How and when it ended.
@@ -86,6 +87,7 @@ class App:
         self.spooled = spooled
         self.began = began
         self.handed: list[Record] = []
+        self.returned: list[Record] = []
         self.calls: list[Call] = []
         self.health: Health | None = None
         self.reported: dict[int, float] = {}
@@ -139,7 +141,10 @@ class App:
         with suppress(SystemExit):  # of a second SIGTERM
             self._shut_down(5.0 if exits else self.rng.choice([2.0, 10.0, 30.0]))
             self.clean = True
-        self._look()
+        handed = -1
+        while handed != len(self.handed):  # a signal handler may log all the while
+            handed = len(self.handed)
+            self._look()
         world.end(self, "exited")
 
     # What it does.
@@ -147,11 +152,12 @@ class App:
     def _log(self) -> None:
         plan, machine, rng = self.world.plan, self.world.machine, self.rng
         until = min(plan.busy_until, self.began + plan.life)
+        self.export(1)  # what the spool holds is looked for by a process that logs
         while machine.now < until:
             self.export(rng.choice(plan.batches))
             if rng.random() < plan.flushes:
                 self.flush(rng.choice(plan.flush_seconds))
-            machine.sleep(rng.expovariate(1 / plan.pause))
+            machine.sleep(min(rng.expovariate(1 / plan.pause), until - machine.now))
 
     def export(self, count: int, size: int | None = None) -> None:
         """Log `count` records at once."""
@@ -164,6 +170,7 @@ class App:
         with self._call(f"export {ranges(records)}", allowed) as told:
             try:
                 told.append(self.exporter.export(batch).name)
+                self.returned += records
             except SystemExit:
                 world.promises.unsure(records)
                 raise
@@ -172,7 +179,7 @@ class App:
         """Flush, and hold the exporter to its word."""
         assert self.exporter is not None
         world = self.world
-        before, began = list(self.handed), world.machine.now
+        before, began = list(self.returned), world.machine.now
         with self._call(f"flush of {seconds:g} s", seconds + 0.1) as told:
             stored = self.exporter.force_flush(int(seconds * 1000))
             told.append(str(stored))
@@ -197,6 +204,8 @@ class App:
             told.append("SystemExit")
             raise
         except Exception as error:
+            if self.process.dead:
+                raise
             self.world.find(f"{self.name}: {what} raised {type(error).__name__}: {error}")
         finally:
             self.calls.remove(call)
@@ -204,9 +213,7 @@ class App:
         said = f" -> {told[0]}" if told else ""
         self.world.note(f"{self.name} {what}{said}, {took * 1000:.0f} ms")
         if machine.now > call.until and not self.overdue:
-            self.world.find(
-                f"{self.name}: {what} took {took:.2f} s; {allowed:.2f} s are promised"
-            )
+            self.world.find(f"{self.name}: {what} took {took:.2f} s; {allowed:.2f} s are promised")
 
     def handle_signal(self) -> None:
         """A handler that logs, in the middle of whatever the main task does."""
@@ -300,9 +307,7 @@ class World:
 
     def start(self) -> App:
         """Start a process."""
-        app = App(
-            self, f"p{len(self.apps) + 1}", spooled=self.plan.spooled, began=self.machine.now
-        )
+        app = App(self, f"p{len(self.apps) + 1}", spooled=self.plan.spooled, began=self.machine.now)
         self.apps.append(app)
         self.note(f"{app.name} starts")
         app.start()
@@ -389,15 +394,19 @@ class World:
             app.export(200, size=1000)
             probe[:] = app.handed[first:]
 
+        def settled(records: list[Record]) -> bool:
+            return all(record.settled for record in records)
+
         for _ in range(self.plan.probes):
             self._wait_until(self.machine.now + 120.0)
             before = self.network.requests
             self.machine.spawn(app.process, "probe", burst)
             until = self.machine.now + 60.0
             self._wait_until(self.machine.now + 1.0)
-            while self.machine.now < until and not all(record.settled for record in probe):
+            while self.machine.now < until and not self.findings and not settled(probe):
                 self._wait_until(self.machine.now + 1.0)
-        self.promises.probed(app, probe, self.network.requests - before)
+        if not self.findings:
+            self.promises.probed(app, probe, self.network.requests - before)
 
     def _wait_until(self, instant: float) -> None:
         while self.machine.now < instant and not self.findings:
