@@ -185,6 +185,12 @@ class Machine:
             if task.process is process and task is not self.current:
                 self.interrupt(task)
 
+    def alone(self) -> None:
+        """In a child of a fork: the task that forked is the only one there."""
+        self.tasks = [self.current]
+        self._ready.clear()
+        self._timers.clear()
+
     # Time and turns.
 
     def point(self, *, signals: bool = False) -> None:

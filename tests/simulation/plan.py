@@ -158,6 +158,9 @@ class Plan:
                 add(Happening(at + rng.uniform(0.01, 3.0), "sigterm", detail="0"))
         if rng.random() < 0.05:
             add(Happening(rng.uniform(0.0, self.busy_until), "no threads"))
+        if rng.random() < 0.1:
+            for _ in range(rng.choice([1, 2])):
+                add(Happening(rng.uniform(0.0, self.busy_until), "fork"))
 
     def timeline(self, world: World) -> list[tuple[float, Callable[[], object]]]:
         """What the world does, and when."""
@@ -174,6 +177,8 @@ class Plan:
                     found.append((one.at, partial(world.set_disk, one.detail, one.seconds)))
                     well = partial(world.set_disk, "well", 0.0)
                     found.append((one.at + one.seconds, well))
+                case "fork":
+                    found.append((one.at, partial(_fork, world)))
                 case "no threads":
                     found.append((one.at, partial(_no_threads, world)))
                 case name:
@@ -211,6 +216,11 @@ def _signal(world: World, name: str, points: int) -> None:
     for app in _living(world)[:1]:
         handler = app.handle_sigterm if name == "sigterm" else app.handle_signal
         app.process.arm(points, partial(app.process.signal, handler), on_main=True)
+
+
+def _fork(world: World) -> None:
+    for app in _living(world)[:1]:
+        app.forks += 1
 
 
 def _no_threads(world: World) -> None:

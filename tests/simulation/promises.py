@@ -157,7 +157,7 @@ class Promises:
         return [record for record in self._open if self.waits_for(record)]
 
     def _app(self, record: Record) -> App:
-        return self._world.apps[int(record.app[1:]) - 1]
+        return self._world.apps[int(record.app[1:].partition(".")[0]) - 1]
 
     def _free_since(self, record: Record) -> float:
         """Since when nothing has stopped the record; infinite if something does."""
@@ -260,6 +260,14 @@ class Promises:
     def unsure(self, records: list[Record]) -> None:
         """A call with these was broken off: nobody can say whether it took them."""
         self._unsure.update(record.number for record in records)
+
+    def known(self) -> tuple[set[int], set[int]]:
+        """What a child has to tell."""
+        return self.lost, self._unsure
+
+    def take_over(self, known: tuple[set[int], set[int]]) -> None:
+        """What a child told."""
+        self.lost, self._unsure = known
 
     # Of the world.
 

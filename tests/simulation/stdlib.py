@@ -240,15 +240,27 @@ def _token_hex(size: int = 32) -> str:
     return _chance[0].randbytes(size).hex() if _chance else secrets.token_hex(size)
 
 
+# Forks.
+
+
+def _alone_in_child() -> None:
+    machine = running()
+    if machine is not None:
+        machine.alone()
+
+
 # All of it in place.
 
 
 def import_exporter() -> None:
     """Import all of the exporter with these modules in place of the real ones."""
     if "logwell_otel" in sys.modules:
-        if isinstance(vars(sys.modules["logwell_otel.exporter"])["time"], Substitute):
+        exporter = sys.modules.get("logwell_otel.exporter")
+        if isinstance(getattr(exporter, "time", None), Substitute):
             return
         raise RuntimeError("the exporter was imported before the simulation")
+    # First, to come before what the exporter does in a child.
+    os.register_at_fork(after_in_child=_alone_in_child)
     # What it imports itself has the real ones.
     for name in ("httpcore", "msgspec", "opentelemetry.sdk._logs.export", "certifi", "logging"):
         importlib.import_module(name)

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import errno
 import math
+import os
+import pickle
 import random
 import shutil
+import signal
 import sqlite3
 import tempfile
+import warnings
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,6 +99,8 @@ class App:
         self.ended: tuple[str, float] | None = None
         self.clean = False
         self.told_to_end = False
+        self.forks = 0
+        self.children = 0
         self.shutdown_at = math.inf
         self.overdue = False
         self.exporter: LogwellLogExporter | None = None
@@ -158,6 +165,9 @@ class App:
             if rng.random() < plan.flushes:
                 self.flush(rng.choice(plan.flush_seconds))
             machine.sleep(min(rng.expovariate(1 / plan.pause), until - machine.now))
+            if self.forks and machine.current is self.process.main and not self.world.forking:
+                self.forks -= 1
+                fork(self)
 
     def export(self, count: int, size: int | None = None) -> None:
         """Log `count` records at once."""
@@ -215,6 +225,34 @@ class App:
         if machine.now > call.until and not self.overdue:
             self.world.find(f"{self.name}: {what} took {took:.2f} s; {allowed:.2f} s are promised")
 
+    def become(self, name: str) -> None:
+        """This is a child of a fork: what its parent did is not its own."""
+        self.name = self.process.name = name
+        self.handed, self.returned, self.calls = [], [], []
+        self.reported, self.health, self.forks = {}, None, 0
+        self.process.armed.clear()
+        self.process.signals.clear()
+        self.began = self.world.machine.now
+        for other in self.world.apps:
+            if other is not self and other.alive:
+                other.ended = "elsewhere", self.began
+
+    def live_as_child(self) -> None:
+        """What a child does: it logs, and ends in one way or another."""
+        world, rng = self.world, self.rng
+        for _ in range(rng.choice([0, 1, 3])):
+            self.export(rng.choice([1, 3]))
+            world.machine.sleep(rng.expovariate(1.0))
+        if rng.random() < 0.3:
+            self.flush(rng.choice([0.1, 2.0]))
+        if rng.random() < 0.7:
+            self._shut_down(rng.choice([2.0, 10.0]))
+            self.clean = True
+        self._look()
+        self.ended = ("exited" if self.clean else "killed"), world.machine.now
+        world.note(f"{self.name} {self.ended[0]}")
+        world.promises.ended(self, world.on_disk() if self.spooled else {})
+
     def handle_signal(self) -> None:
         """A handler that logs, in the middle of whatever the main task does."""
         self.world.note(f"{self.name} handles a signal, and logs")
@@ -222,8 +260,12 @@ class App:
             self.export(1)
 
     def handle_sigterm(self) -> None:
-        """A handler that exits."""
-        raise SystemExit(0)
+        """A handler that exits, but not in the middle of a fork, as `World.kill`."""
+        if self.world.forking is self:
+            again = partial(self.process.signal, self.handle_sigterm)
+            self.process.arm(50, again, on_main=True)
+        else:
+            raise SystemExit(0)
 
     def _watch(self) -> None:
         while True:
@@ -234,6 +276,65 @@ class App:
         if self.exporter is not None:
             self.health = self.exporter.health()
             self.world.promises.account(self, self.health)
+
+
+# Forks. The child is a process of the operating system, with all of the world in it; the parent
+# waits until it has ended, and takes over what the child knows. To both, the other stands still.
+
+_CHILD_SECONDS = 30
+"""Real seconds after which a child is killed that does not end."""
+
+
+def fork(app: App) -> None:
+    """Fork, in the middle of whatever the other tasks of the process do."""
+    world = app.world
+    app.children += 1
+    world.note(f"{app.name} forks")
+    reader, writer = os.pipe()
+    world.forking = app
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which are none
+        child = os.fork()
+    if child == 0:
+        signal.alarm(_CHILD_SECONDS)
+        try:
+            _live_as_child(app, writer)
+        finally:
+            os._exit(1)
+    world.forking = None
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        told = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if status or not told:
+        world.find(f"{app.name}.{app.children} did not end by itself (status {status})")
+        return
+    world.take_over(pickle.loads(told))
+
+
+def _live_as_child(app: App, writer: int) -> None:
+    world, machine = app.world, app.world.machine
+    app.become(f"{app.name}.{app.children}")
+    world.forking = None
+    world.lines.clear()
+
+    def tell() -> None:
+        with os.fdopen(writer, "wb") as pipe:
+            pickle.dump(world.state(), pipe)
+        os._exit(0)
+
+    def watch() -> None:
+        while not world.findings:
+            machine.sleep(TICK)
+            world.promises.tick()
+        tell()
+
+    machine.spawn(machine.world, "watch", watch)
+    try:
+        app.live_as_child()
+    except Exception as error:
+        world.find(f"{app.name} ended by {type(error).__name__}: {error}")
+    tell()
 
 
 class World:
@@ -265,6 +366,7 @@ class World:
         self.directory = Path()
         self.disk_wrong_until = -math.inf
         self.calm_at = math.inf
+        self.forking: App | None = None
 
     # History.
 
@@ -330,6 +432,32 @@ class World:
             with suppress(sqlite3.Error):
                 found |= _records_in(path)
         return found
+
+    def state(self) -> dict[str, Any]:
+        """What a child tells its parent."""
+        network = self.network
+        return {
+            "lines": self.lines,
+            "findings": self.findings,
+            "records": self.records,
+            "repeated": [record.number for record in network.repeated],
+            "counts": (network.accepted, network.rejected, network.requests),
+            "promises": self.promises.known(),
+        }
+
+    def take_over(self, state: dict[str, Any]) -> None:
+        """What a child told."""
+        self.lines += state["lines"]
+        self.findings += state["findings"]
+        for number, record in state["records"].items():
+            if number in self.records:
+                vars(self.records[number]).update(vars(record))
+            else:
+                self.records[number] = record
+        network = self.network
+        network.repeated[:] = [self.records[number] for number in state["repeated"]]
+        network.accepted, network.rejected, network.requests = state["counts"]
+        self.promises.take_over(state["promises"])
 
     # What happens.
 
@@ -414,8 +542,11 @@ class World:
             self.promises.tick()
 
     def kill(self, app: App) -> None:
-        """`kill -9`."""
-        self.end(app, "killed")
+        """`kill -9`, but not in the middle of a fork, whose hooks swallow every exception."""
+        if self.forking is app:
+            app.process.arm(50, partial(self.kill, app))
+        else:
+            self.end(app, "killed")
 
     def set_disk(self, trouble: str, seconds: float) -> None:
         """Have the disk be full, read-only or hang for a while; "well" ends that."""
