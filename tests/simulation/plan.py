@@ -147,6 +147,10 @@ class Plan:
         if self.spooled and rng.random() < 0.3:
             at, seconds = rng.uniform(0.0, self.busy_until), rng.uniform(0.5, 30.0)
             add(Happening(at, "disk", seconds, rng.choice(["full", "read-only", "hanging"])))
+        self._add_to_processes(rng)
+
+    def _add_to_processes(self, rng: random.Random) -> None:
+        add = self.happenings.append
         if rng.random() < 0.1:
             for _ in range(rng.choice([1, 10])):
                 points = str(rng.choice([0, rng.randrange(1, 40)]))

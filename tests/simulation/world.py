@@ -303,7 +303,7 @@ def fork(app: App) -> None:
             os._exit(1)
     world.forking = None
     os.close(writer)
-    with open(reader, "rb") as pipe:
+    with os.fdopen(reader, "rb") as pipe:
         told = pipe.read()
     _, status = os.waitpid(child, 0)
     if status or not told:
@@ -332,7 +332,7 @@ def _live_as_child(app: App, writer: int) -> None:
     machine.spawn(machine.world, "watch", watch)
     try:
         app.live_as_child()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
         world.find(f"{app.name} ended by {type(error).__name__}: {error}")
     tell()
 
