@@ -12,7 +12,9 @@ import _thread
 import heapq
 import itertools
 import math
+import sys
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ class Task:
         self.done = False
         self.ident = next(machine.numbers)
         self.joined = Waiters()
+        self.thread = 0  # the operating system's
         # Of what it waits for.
         self.sleep = 0
         self.woken = True
@@ -158,6 +161,7 @@ class Machine:
         return task
 
     def _run(self, task: Task, target: Callable[[], object]) -> None:
+        task.thread = _thread.get_ident()
         task.turn.acquire()
         try:
             if not task.process.dead:
@@ -173,6 +177,17 @@ class Machine:
         following = self._next()
         self.current = following
         following.turn.release()
+
+    def where(self, task: Task) -> str:
+        """What a task is in the middle of: the exporter's functions, the innermost first."""
+        frame = sys._current_frames().get(task.thread)  # noqa: SLF001 - there is no other way
+        found: list[str] = []
+        while frame is not None:
+            path = Path(frame.f_code.co_filename)
+            if "logwell_otel" in path.parts:
+                found.append(f"{path.name}:{frame.f_lineno} {frame.f_code.co_name}")
+            frame = frame.f_back
+        return " < ".join(found)
 
     def kill(self, process: Process) -> None:
         """End a process at once, whatever its tasks are at.
@@ -320,6 +335,18 @@ class Lock:
         self._waiters = Waiters()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if not self._take(blocking, timeout):
+            return False
+        machine = running()
+        if machine is not None:
+            try:
+                machine.point(signals=True)
+            except BaseException:
+                self._let_go(machine)
+                raise
+        return True
+
+    def _take(self, blocking: bool, timeout: float) -> bool:
         machine = running()
         if machine is None:
             assert not self._held
@@ -330,11 +357,6 @@ class Lock:
             if not blocking or not machine.block(self._waiters, until):
                 return False
         self._held = True
-        try:
-            machine.point(signals=True)
-        except BaseException:
-            self._let_go(machine)
-            raise
         return True
 
     def _let_go(self, machine: Machine) -> None:
@@ -391,9 +413,17 @@ class RLock:
         if self._count and self._owner is me:
             self._count += 1
             return True
-        if not self._lock.acquire(blocking, timeout):
+        # Both at once: a signal handler that comes next owns it, too.
+        if not self._lock._take(blocking, timeout):  # noqa: SLF001 - of this module
             return False
         self._owner, self._count = me, 1
+        if machine is not None:
+            try:
+                machine.point(signals=True)
+            except BaseException:
+                self._owner, self._count = None, 0
+                self._lock._let_go(machine)  # noqa: SLF001 - as above
+                raise
         return True
 
     def release(self) -> None:

@@ -191,7 +191,8 @@ class Promises:
                 if app.alive and now > call.until + 5.0 and not app.overdue:
                     app.overdue = True
                     world.find(
-                        f"{app.name}: {call.what} has not returned after {now - call.began:.1f} s"
+                        f"{app.name}: {call.what} has not returned after {now - call.began:.1f} s: "
+                        f"{world.machine.where(call.task)}"
                     )
         for record in world.network.repeated:
             allowed = 1 + record.copies + min(1, record.unclear)
@@ -242,10 +243,13 @@ class Promises:
                     f"disk nor counted as dropped ({health.dropped_total} are)"
                 )
         elif app.ended[0] == "killed" and app.spooled and not app.process.no_threads:
+            returned = {record.number for record in app.returned}
             early = [
                 record
                 for record in missing
-                if now - record.at > UNACKNOWLEDGED_SECONDS and world.disk_wrong_until < record.at
+                if record.number in returned
+                and now - record.at > UNACKNOWLEDGED_SECONDS
+                and world.disk_wrong_until < record.at
             ]
             counted = 0 if health is None else health.dropped_total
             if len(early) > counted:

@@ -69,6 +69,7 @@ class Call(NamedTuple):
     what: str
     began: float
     until: float
+    task: Task
 
 
 class App:
@@ -121,6 +122,14 @@ class App:
 
     def _main(self) -> None:
         world = self.world
+        try:
+            self._live()
+        except SystemExit:  # while it starts, or of a second SIGTERM
+            world.note(f"{self.name} handles SIGTERM")
+        world.end(self, "exited")
+
+    def _live(self) -> None:
+        world = self.world
         dependencies = Dependencies(
             transport=lambda _: Wire(world.network, self.process),
             rng=Chance(self.rng.random()),
@@ -134,7 +143,7 @@ class App:
             world.machine.spawn(self.process, f"caller {number}", self._log)
             for number in range(1, world.plan.callers)
         ]
-        exits = False
+        seconds = self.rng.choice([2.0, 10.0, 30.0])
         try:
             self._log()
             for task in callers:
@@ -143,16 +152,14 @@ class App:
             while not self.told_to_end:
                 world.machine.sleep(1.0)
         except SystemExit:
-            exits = True
+            seconds = 5.0
             world.note(f"{self.name} handles SIGTERM")
-        with suppress(SystemExit):  # of a second SIGTERM
-            self._shut_down(5.0 if exits else self.rng.choice([2.0, 10.0, 30.0]))
-            self.clean = True
+        self._shut_down(seconds)
         handed = -1
         while handed != len(self.handed):  # a signal handler may log all the while
             handed = len(self.handed)
             self._look()
-        world.end(self, "exited")
+        self.clean = True
 
     # What it does.
 
@@ -205,7 +212,7 @@ class App:
     @contextmanager
     def _call(self, what: str, allowed: float) -> Iterator[list[str]]:
         machine = self.world.machine
-        call = Call(what, machine.now, machine.now + allowed)
+        call = Call(what, machine.now, machine.now + allowed, machine.current)
         self.calls.append(call)
         told: list[str] = []
         try:
@@ -602,7 +609,7 @@ def _records_in(path: Path) -> dict[int, str]:
             columns = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
             if "body" not in columns:
                 continue
-            for (body,) in db.execute(f"SELECT body FROM {table}"):
+            for (body,) in db.execute(f"SELECT body FROM {table} WHERE body IS NOT NULL"):
                 for entry in _entries(bytes(body)):
                     number = number_of(entry["message"])
                     if number is not None:
