@@ -64,7 +64,7 @@ class Promises:
         ]
         if stored and missing:
             self._world.find(f"{app.name}: a flush says True, but {ranges(missing)} are not stored")
-        early = now - began < seconds - 0.005
+        early = now - began < seconds
         if not stored and early:
             for record in missing:
                 app.reported.setdefault(record.number, now)
