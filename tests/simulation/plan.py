@@ -85,7 +85,7 @@ class Plan:
         over = [one.at + one.seconds for one in self.happenings if one.name == "disk"]
         last = [one.at for one in self.happenings]
         self.ends_at = max(self.busy_until, *passing, *over, *last) + 1.0
-        self.probes = rng.choice([0, 0, 0, 0, 0, 3])
+        self.probes = rng.choice([0, 0, 0, 0, 0, 3]) if len(passing) == len(self.troubles) else 0
 
     # What goes wrong.
 

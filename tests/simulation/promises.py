@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from logwell_otel.health import Health
     from simulation.world import App, World
 
-WAIT_SECONDS: Final = 300.0
-"""An entry that nothing stops any more is stored within five minutes, whatever cannot be sent
-before it: the longest waits are 66 s for the rate limit and 33 s for a server that was down."""
+WAIT_SECONDS: Final = 600.0
+"""An entry that nothing stops any more is stored within ten minutes, whatever cannot be sent
+before it. A minute does where one entry in a hundred is disliked; where every fifth is, and each
+is found by a time-out, finding them takes as long."""
 
 EXPORT_SECONDS: Final = 0.05
 FULL_SECONDS: Final = 5.3
@@ -23,6 +24,8 @@ UNACKNOWLEDGED_SECONDS: Final = 1.1
 """With a spool, what was handed over so long before a kill is not lost by it."""
 
 _SETTLING: Final = 180.0
+_DISK_RETRY: Final = 10.5
+"""Seconds after which a disk that said no is asked again."""
 
 
 class Promises:
@@ -118,10 +121,14 @@ class Promises:
             elif reason == "shutdown":
                 if app.shutdown_at == math.inf:
                     allowed = 0
-                elif world.machine.now > world.plan.ends_at + _SETTLING:
+                elif (
+                    # Something that never passes may be being looked for just then.
+                    not self._for_ever
+                    and world.machine.now > world.plan.ends_at + _SETTLING
+                    and world.machine.now > world.network.limited_at + _SETTLING
+                ):
                     allowed = sum(
                         any(trouble.stops(record) for trouble in world.plan.troubles)
-                        or world.network.limited_at > world.machine.now - _SETTLING
                         for record in app.handed
                         if not record.settled
                     )
@@ -249,7 +256,7 @@ class Promises:
                 for record in missing
                 if record.number in returned
                 and now - record.at > UNACKNOWLEDGED_SECONDS
-                and world.disk_wrong_until < record.at
+                and world.disk_wrong_until + _DISK_RETRY < record.at
             ]
             counted = 0 if health is None else health.dropped_total
             if len(early) > counted:
