@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS: Final = 600.0
 """An entry that nothing stops any more is stored within ten minutes, whatever cannot be sent
-before it. A minute does where one entry in a hundred is disliked; where every fifth is, and each
-is found by a time-out, finding them takes as long."""
+before it. A minute does where one entry in a hundred is disliked; it takes as long where every
+fifth is, and nothing is accepted for a while."""
+
+SEARCH_REQUESTS: Final = 12
+"""What finding an entry costs that something swallows without an answer: a time-out each."""
 
 EXPORT_SECONDS: Final = 0.05
 FULL_SECONDS: Final = 5.3
@@ -33,7 +36,6 @@ class Promises:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.patience = WAIT_SECONDS + 60.0
         self.lost: set[int] = set()
         self._unsure: set[int] = set()
         self._open: list[Record] = []
@@ -140,6 +142,19 @@ class Promises:
                     f"{allowed}"
                 )
 
+    @property
+    def patience(self) -> float:
+        """How long a world that is over is looked at."""
+        return self._wait_seconds + 60.0
+
+    @property
+    def _wait_seconds(self) -> float:
+        plan = self._world.plan
+        if not any(one.kind == "silent" for one in self._for_ever):
+            return WAIT_SECONDS
+        hopeless = sum(self.hopeless(record) for record in self._world.records.values())
+        return WAIT_SECONDS + hopeless * SEARCH_REQUESTS * plan.timeout
+
     # Of records.
 
     def handed(self, record: Record) -> None:
@@ -208,17 +223,18 @@ class Promises:
                     f"{record} is stored {record.stored} times; this world justifies {allowed}"
                 )
         self._open = [one for one in self._open if not one.settled]
+        wait = self._wait_seconds
         late = [
             record
             for record in self._open
-            if now - record.at > WAIT_SECONDS
+            if now - record.at > wait
             and self.waits_for(record)
-            and now - self._free_since(record) > WAIT_SECONDS
+            and now - self._free_since(record) > wait
         ]
         if late:
             others = [one for one in world.records.values() if self.hopeless(one)]
             world.find(
-                f"{ranges(late)} wait for more than {WAIT_SECONDS:.0f} s with nothing in their "
+                f"{ranges(late)} wait for more than {wait:.0f} s with nothing in their "
                 f"way{' but ' + ranges(others) if others else ''}"
             )
 
