@@ -33,6 +33,7 @@ GROUPS: Final = (
     "throughput",
     "growth",
     "memory",
+    "spool",
     "start",
 )
 PACKAGES: Final = (

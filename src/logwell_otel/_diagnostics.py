@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import threading
@@ -89,7 +90,7 @@ class Notices:
         self._on_error = on_error
         self._on_flush = on_flush
         self._clock = clock
-        self._say = say or warn
+        self._say = say or warn_of_process
         self._pending: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._lock = threading.Lock()
         self._told: dict[str, tuple[float, int]] = {}
@@ -255,6 +256,11 @@ def warn(text: str) -> None:
             # None (pythonw, a daemon), full or closed: there is nobody left to tell.
             sys.stderr.write(f"{LOGGER_NAME}: {text}\n")
             sys.stderr.flush()
+
+
+def warn_of_process(text: str) -> None:
+    """The same, with the process id: several workers may write the same line to one stream."""
+    warn(f"{text} [process {os.getpid()}]")
 
 
 def _handlers_of(logger: logging.Logger) -> list[logging.Handler]:

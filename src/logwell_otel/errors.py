@@ -21,6 +21,8 @@ class LogwellErrorCode(str, Enum):
     """An answer that says nothing about the entries (5xx, a proxy's page). Retried."""
     QUEUE_OVERFLOW = "QUEUE_OVERFLOW"
     """More entries than can be held: the oldest were dropped."""
+    EXPIRED = "EXPIRED"
+    """Entries waited in the spool for longer than `spool_max_age`, and were dropped."""
     INVALID_CONFIG = "INVALID_CONFIG"
     """A setting is wrong, or the server redirects elsewhere."""
 

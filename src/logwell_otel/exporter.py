@@ -100,7 +100,7 @@ class LogwellLogExporter(LogRecordExporter):
         self._metrics = Metrics(
             config.endpoint, lambda: _counts(this()), meter_provider=config.meter_provider
         )
-        self._spool = open_spool(config)
+        self._spool = open_spool(config, dependencies)
         # At the fork, so that a child has it when OpenTelemetry's processor restarts there.
         self._engines = PerProcess(self._new_engine, remake=self._new_engine_in_child, at_fork=True)
         self._engines.get()
@@ -181,7 +181,13 @@ class LogwellLogExporter(LogRecordExporter):
         return self._engine.health()
 
     def _new_engine(self) -> Engine:
-        return Engine(self._config, self._metrics.observe, self._dependencies, self._spool)
+        return Engine(
+            self._config,
+            self._metrics.observe,
+            self._dependencies,
+            self._spool,
+            redactor=partial(redactor_of, self._config),
+        )
 
     def _new_engine_in_child(self) -> Engine:
         # Or all children of one parent would draw the same jitter and come back together.
@@ -277,7 +283,7 @@ def _check_certificates(config: Config) -> None:
     )
 
 
-def open_spool(config: Config) -> Spool | None:
+def open_spool(config: Config, dependencies: Dependencies) -> Spool | None:
     """The spool that the settings ask for.
 
     Raises:
@@ -296,6 +302,9 @@ def open_spool(config: Config) -> Spool | None:
             project=lambda: project_name(config.api_key.reveal()),
             max_bytes=config.spool_max_bytes,
             max_age=config.spool_max_age,
+            sync=config.spool_sync,
+            clock=dependencies.wall,
+            monotonic=dependencies.clock,
         )
     except SpoolError as error:
         problem = str(error)
@@ -312,11 +321,7 @@ def stages_of(config: Config) -> Stages | None:
         return None
     from logwell_otel._encoding.stages import Stages  # noqa: PLC0415
 
-    redactor = config.redact or None
-    if redactor is True:
-        from logwell_otel.redaction import Redactor  # noqa: PLC0415
-
-        redactor = Redactor(extra_keys=config.redact_keys, allow=config.redact_allow)
+    redactor = redactor_of(config) if config.redact else None
     if not (config.sampling or config.sampler):
         return Stages(None, redactor, config.before_send)
     from logwell_otel.sampling.processor import decide  # noqa: PLC0415
@@ -325,6 +330,15 @@ def stages_of(config: Config) -> Stages | None:
     sampler: Any = config.sampler or own
     end = None if own is None else own.shutdown
     return Stages(partial(decide, sampler), redactor, config.before_send, end_sampler=end)
+
+
+def redactor_of(config: Config) -> Redacts:
+    """The redactor of the settings; where they ask for none, the one they would get."""
+    if config.redact and config.redact is not True:
+        return config.redact
+    from logwell_otel.redaction import Redactor  # noqa: PLC0415
+
+    return Redactor(extra_keys=config.redact_keys, allow=config.redact_allow)
 
 
 def _sampler_of(config: Config, redactor: Redacts | None) -> Sampler:

@@ -71,6 +71,7 @@ Settings
   spool_dir                -                       default
   spool_max_bytes          268435456               default
   spool_max_age            172800                  default
+  spool_sync               normal                  default
   sampling                 false                   default
   sample_rates             -                       default
   sampling_policy          -                       default

@@ -172,6 +172,16 @@ def test_a_wrong_level_is_refused(value: object, got: str | None) -> None:
         check_refused("level", value, "one of debug, info, warn, error, fatal", got)
 
 
+def test_the_spool_is_synced_as_sqlite_calls_it() -> None:
+    assert [resolve(spool_sync=value).spool_sync for value in (None, "FULL", "normal")] == [
+        "normal",
+        "full",
+        "normal",
+    ]
+    assert resolve({"LOGWELL_SPOOL_SYNC": "full"}).spool_sync == "full"
+    check_refused("spool_sync", "off", "one of normal, full", "'off'")
+
+
 def test_a_service_has_at_most_1024_bytes() -> None:
     assert resolve(service="é" * 512).service == "é" * 512
     expected = "a text of at most 1,024 bytes without control characters"

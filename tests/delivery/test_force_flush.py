@@ -15,6 +15,7 @@ from support.server import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -83,6 +84,59 @@ def test_a_loss_fails_the_flush_that_waited_for_it_and_no_other() -> None:
     assert bench.exporter.health().dropped["queue_overflow"] > 0
     bench.exporter.export(records(10))
     assert bench.exporter.force_flush(60_000)
+
+
+def test_three_flushes_under_way_together_all_report_a_loss() -> None:
+    bench = Bench(max_queue_bytes=1024 * 1024)
+    bench.exporter.export(records(10_000))
+    assert bench.exporter.health().dropped["queue_overflow"] > 0
+    outbox = bench.engine.outbox
+    marks = [outbox.mark() for _ in range(3)]
+    bench.run()
+    assert [outbox.wait_settled(mark, 0.0) for mark in marks] == [False] * 3
+    assert bench.exporter.force_flush(1000), "the next one has no part in it"
+
+
+def test_a_loss_during_flushes_is_told_to_those_that_wait_for_it() -> None:
+    bench = Bench(max_queue_bytes=1024 * 1024)
+    outbox = bench.engine.outbox
+    bench.exporter.export(records(10))
+    before = outbox.mark()
+    bench.exporter.export(records(10_000))  # what was there before is the oldest
+    after = outbox.mark()
+    bench.run()
+    assert [outbox.wait_settled(mark, 0.0) for mark in (after, before)] == [False, False]
+    assert bench.exporter.force_flush(1000)
+
+
+@pytest.mark.parametrize("spool", [False, True])
+def test_flushes_that_are_over_stop_nothing_from_being_joined(spool: bool, tmp_path: Path) -> None:
+    """A job that flushes after each unit of work, in an outage: cron, Lambda, Celery."""
+    bench = Bench(spool_dir=tmp_path if spool else None)
+    bench.server.always = lambda _: REFUSED
+    for number in range(1500):
+        bench.exporter.export(records(1, number))
+        if spool:
+            bench.keep()
+        assert not bench.exporter.force_flush(10)
+    bench.server.always = lambda _: None
+    before = len(bench.server.requests)
+    assert bench.exporter.force_flush(60_000)
+    assert sorted(bench.server.stored) == sorted(messages(1500))
+    assert len(bench.server.requests) - before <= 16
+    bench.check_ledger()
+
+
+def test_what_a_flush_waits_for_is_not_joined_with_what_comes_later() -> None:
+    bench = Bench()
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(1))
+    mark = bench.engine.outbox.mark()
+    bench.exporter.export(records(1, 1))
+    bench.server.always = lambda _: None
+    bench.run()
+    assert bench.server.requests == [["message 0"], ["message 1"]]
+    assert bench.engine.outbox.wait_settled(mark, 0.0)
 
 
 def test_nothing_handed_over_is_flushed_at_once() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import io
 import logging
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -325,6 +326,17 @@ def test_no_stderr_is_nobody_to_tell(
         patch.setattr(sys, "stderr", stream)
         warn(WARNING)
     assert capsys.readouterr().out == ""
+
+
+def test_what_an_exporter_warns_of_carries_its_process_id(
+    otel_handler: logging.Handler, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four workers of a server write the same line to one stream."""
+    collected = Notices()
+    collected.say(WARNING)
+    with heard_by(otel_handler):
+        collected.dispatch()
+    assert capsys.readouterr().err == f"logwell_otel: {WARNING} [process {os.getpid()}]\n"
 
 
 def test_the_name_of_the_logger_is_public() -> None:

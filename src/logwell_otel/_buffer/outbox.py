@@ -60,6 +60,11 @@ class Outbox:
         self._left = False
         self._given_up = False
 
+    @property
+    def keeps_dead_letters(self) -> bool:
+        """True with a spool, in which `settle` keeps what it is given as a dead letter."""
+        return self._overflow is not None
+
     # What comes in.
 
     def room(self) -> int:
@@ -179,7 +184,7 @@ class Outbox:
 
     def _take(self, chunk: Chunk | None) -> Chunk | None:
         with self._changed:
-            chunk = chunk or self._memory.popleft()
+            chunk = chunk or self._memory.take()
             if chunk is not None:
                 self._memory.begin_flight(chunk)
             return chunk
@@ -196,8 +201,10 @@ class Outbox:
                 self._to_memory(chunk)
             with self._changed:
                 # If not, it was given up in a shutdown meanwhile, and counted there.
-                if self._memory.end_flight(chunk) and chunk.rows is None:
-                    self._memory.pushleft(chunk)
+                if self._memory.end_flight(chunk):
+                    self._memory.await_again(chunk)
+                    if chunk.rows is None:
+                        self._memory.pushleft(chunk)
 
     def _to_memory(self, chunk: Chunk) -> None:
         """Part of the chunk was dropped from the disk while it was in flight: all is here still."""
@@ -206,6 +213,23 @@ class Outbox:
             self._overflow.delete(chunk)
             with self._changed:
                 self._memory.is_in_memory(chunk)
+
+    def set_aside(self, chunk: Chunk) -> None:
+        """A chunk in flight may be held for hours: no flush waits for it, the next says False."""
+        with self._changed:
+            if self._memory.in_flight(chunk):
+                self._memory.set_aside(chunk)
+
+    def join(self, chunk: Chunk, other: Chunk) -> bool:
+        """Have `other`, in flight as well, travel with `chunk`; False if they do not fit."""
+        if self._overflow is None:
+            return self._join(chunk, other)
+        with self._overflow.lock:  # neither is just being written
+            return self._join(chunk, other)
+
+    def _join(self, chunk: Chunk, other: Chunk) -> bool:
+        with self._changed:
+            return self._memory.join(chunk, other)
 
     def split(self, chunk: Chunk, pieces: Iterable[Chunk]) -> bool:
         """Have `pieces` in flight in the place of `chunk`; False if it was given up."""
@@ -220,6 +244,7 @@ class Outbox:
             return False
         for piece in pieces:
             piece.generation, piece.entered = chunk.generation, chunk.entered
+            piece.unawaited = chunk.unawaited
         stored = self._overflow.replace(chunk, pieces) if self._overflow and chunk.rows else []
         with self._changed:
             if self._overflow is not None:
@@ -235,7 +260,13 @@ class Outbox:
             return True
 
     def settle(
-        self, chunk: Chunk, *, accepted: int = 0, refused: int = 0, dropped: str | None = None
+        self,
+        chunk: Chunk,
+        *,
+        accepted: int = 0,
+        refused: int = 0,
+        dropped: str | None = None,
+        dead_letter: Chunk | None = None,
     ) -> bool:
         """A chunk in flight is done with.
 
@@ -244,6 +275,9 @@ class Outbox:
             accepted: Entries stored.
             refused: Entries the server refused for good.
             dropped: Reason why all of it was dropped, instead.
+            dead_letter: What of it is kept in the spool for a person to look at, if there is
+                a spool: the chunk itself, or one of some of its entries. They count as refused
+                or dropped all the same, and are kept under that reason.
 
         Returns:
             False if it had been given up in a shutdown and counted there.
@@ -251,8 +285,11 @@ class Outbox:
         if self._overflow is None:
             return self._settle(chunk, accepted, refused, dropped)
         with self._overflow.lock:
-            if self.in_flight(chunk) and chunk.rows is not None:
-                self._overflow.delete(chunk)
+            if self.in_flight(chunk):
+                if dead_letter is not None:
+                    self._overflow.bury(chunk, dead_letter, dropped or "refused")
+                elif chunk.rows is not None:
+                    self._overflow.delete(chunk)
             if accepted:
                 self._overflow.trouble = False
             return self._settle(chunk, accepted, refused, dropped)
@@ -287,8 +324,11 @@ class Outbox:
         """
         flushes = self._memory.flushes
         with self._changed:
-            self._changed.wait_for(lambda: self._given_up or flushes.is_settled(mark), timeout)
-            return flushes.is_settled(mark) and not flushes.take_losses(mark)
+            try:
+                self._changed.wait_for(lambda: self._given_up or flushes.is_settled(mark), timeout)
+            finally:
+                stored = flushes.ended(mark)
+            return stored
 
     # The end.
 

@@ -28,8 +28,14 @@ REASONS: Final = ("spool_overflow", "spool_expired", "spool_unreadable", "spool_
 """What entries on disk can be dropped for."""
 
 LOSSES: Final = {
-    "spool_overflow": "it is full. Raise spool_max_bytes (LOGWELL_SPOOL_MAX_BYTES)",
-    "spool_expired": "they were older than spool_max_age (LOGWELL_SPOOL_MAX_AGE)",
+    "spool_overflow": (
+        LogwellErrorCode.QUEUE_OVERFLOW,
+        "it is full. Raise spool_max_bytes (LOGWELL_SPOOL_MAX_BYTES)",
+    ),
+    "spool_expired": (
+        LogwellErrorCode.EXPIRED,
+        "they were older than spool_max_age (LOGWELL_SPOOL_MAX_AGE)",
+    ),
 }
 """The ones that a setting avoids."""
 
@@ -144,12 +150,12 @@ class Overflow:
         if not self.waiting:
             return None
         try:
-            chunk = self._spool.take(self._memory.rows_in_flight())
+            chunk = self._spool.take(self._memory.rows_in_flight(), self._memory.flushes.of)
             self.apply()
             if chunk is None:
                 self._find_missing()
                 # The look at what is missing may have claimed rows of a dead process.
-                chunk = self._spool.take(self._memory.rows_in_flight())
+                chunk = self._spool.take(self._memory.rows_in_flight(), self._memory.flushes.of)
         except SpoolError as error:
             self.apply()
             self._say_unreadable(error)
@@ -183,6 +189,17 @@ class Overflow:
             self._spool.delete(chunk.rows)
         except SpoolError as error:
             self._say_unreadable(error)
+
+    def bury(self, chunk: Chunk, letter: Chunk, reason: str) -> None:
+        """A chunk was given up; `letter`, all of it or a part, is kept as a dead letter."""
+        try:
+            self._spool.bury(letter, reason, chunk.rows)
+        except SpoolError as error:
+            self._notices.say(
+                f"{error} {entries(letter.count)} given up ({reason}) {was(letter.count)} not "
+                "kept as a dead letter.",
+                about="dead letters",
+            )
 
     def look_after(self) -> None:
         """Take over what dead processes left and drop what is too old."""
@@ -223,9 +240,10 @@ class Overflow:
                 self._notices.say(change.text, about=f"spool {change.reason}")
 
     def _tell(self, reason: str, count: int) -> None:
-        if count and (why := LOSSES.get(reason)) is not None:
+        if count and reason in LOSSES:
+            code, why = LOSSES[reason]
             message = f"{entries(count)} {was(count)} dropped from the spool: {why}."
-            self._notices.error(LogwellError(message, LogwellErrorCode.QUEUE_OVERFLOW))
+            self._notices.error(LogwellError(message, code))
             self._notices.say(message, about=f"spool {reason}")
 
     # The end.

@@ -69,6 +69,7 @@ class PipelineOptions(TypedDict, total=False):
     spool_dir: str | os.PathLike[str] | None
     spool_max_bytes: int | None
     spool_max_age: float | None
+    spool_sync: str | None
     sampling: bool | None
     sample_rates: Mapping[str, float] | str | None
     sampling_policy: str | os.PathLike[str] | None

@@ -33,7 +33,13 @@ from logwell_otel._config.secrets import (
     credential_of,
     headers_of,
 )
-from logwell_otel._config.settings import LEVEL_SPELLINGS, Resolver, rates_of, shown_text
+from logwell_otel._config.settings import (
+    LEVEL_SPELLINGS,
+    SPOOL_SYNCS,
+    Resolver,
+    rates_of,
+    shown_text,
+)
 from logwell_otel._diagnostics import Secrets, hide_keys
 from logwell_otel._wire import MAX_SERVICE_BYTES
 from logwell_otel.errors import config_error
@@ -281,6 +287,11 @@ class Config:
     spool_max_age: float = _option(
         partial(Resolver.number, default=48 * 3600.0, least=60, most=365 * 24 * 3600),
         "Seconds an entry may wait in the spool; default 48 hours.",
+    )
+    spool_sync: str = _option(
+        partial(Resolver.choice, default="normal", choices=SPOOL_SYNCS),
+        "`full` has the disk confirm what goes to the spool, so that it survives a power",
+        "cut as well; `normal` (default) leaves that to the operating system.",
     )
     sampling: bool = _option(
         _sampling,

@@ -29,6 +29,9 @@ LEVEL_SPELLINGS: Final[Mapping[str, Level]] = {
 RATE_LEVELS: Final[Mapping[str, Level]] = {**LEVEL_SPELLINGS, "trace": "debug"}
 """The same for sampling rates: what is traced is sent as debug."""
 
+SPOOL_SYNCS: Final[Mapping[str, str]] = {"normal": "normal", "full": "full"}
+"""What the spool asks of the disk, by SQLite's names for it."""
+
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 

@@ -9,20 +9,24 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from logwell_otel._buffer.outbox import Outbox
+from logwell_otel._delivery.common_cause import CommonCauses
 from logwell_otel._delivery.delivery import Delivery
 from logwell_otel._delivery.isolation import Quarantine
 from logwell_otel._delivery.pacing import Pace
+from logwell_otel._delivery.response import name
 from logwell_otel._delivery.retry import Breaker
 from logwell_otel._delivery.status import LossReport, Trouble
 from logwell_otel._delivery.worker import Sender
-from logwell_otel._diagnostics import Notices, described, entries, was
+from logwell_otel._diagnostics import Notices, count, described, entries, was
 from logwell_otel._http import HttpClient, HttpTransport, TlsFiles, Transport
+from logwell_otel._wire import LogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from logwell_otel._buffer.flusher import Flusher
     from logwell_otel._buffer.spool import Spool
+    from logwell_otel._config.arguments import Redacts
     from logwell_otel._config.options import Config
     from logwell_otel._delivery.response import Outcome
     from logwell_otel._encoding.encoder import Encoded
@@ -30,6 +34,15 @@ if TYPE_CHECKING:
 
 
 _JOIN_SECONDS: Final = 0.05
+
+_LIFETIME: Final = 6 * 3600.0
+"""Seconds that an entry is tried which nothing takes, where there is no spool that says so."""
+
+_SUSPECTS_PACE: Final = 0.05
+"""Of the rate limit: what tries of entries that are set aside may take."""
+
+_MAX_WRITTEN: Final = 2000
+"""Characters of an entry that is written out because it is given up."""
 
 
 def transport_to(config: Config) -> HttpTransport:
@@ -82,6 +95,7 @@ class Engine:
         observe: Called with every outcome and the seconds its request took.
         dependencies: What tests replace.
         spool: Where entries go that cannot be delivered now; None for memory only.
+        redactor: Makes what takes secrets out of an entry that a warning shows in full.
     """
 
     def __init__(
@@ -90,6 +104,8 @@ class Engine:
         observe: Callable[[Outcome, float], None],
         dependencies: Dependencies,
         spool: Spool | None = None,
+        *,
+        redactor: Callable[[], Redacts] | None = None,
     ) -> None:
         clock, wall = dependencies.clock, dependencies.wall
         self._config = config
@@ -102,6 +118,14 @@ class Engine:
         )
         self._breaker = Breaker(clock=clock, rng=dependencies.rng)
         self._losses = LossReport(self.outbox, service=config.service, clock=clock, wall=wall)
+        self._quarantine = Quarantine(
+            lifetime=_LIFETIME if spool is None else config.spool_max_age,
+            spacing=60.0 / (_SUSPECTS_PACE * config.requests_per_minute),
+            clock=clock,
+            rng=dependencies.rng,
+        )
+        self._causes = CommonCauses(self.outbox, clock=clock, rng=dependencies.rng)
+        self._redactor = redactor
         self._transport = dependencies.transport(config)
         self.delivery = Delivery(
             config,
@@ -109,11 +133,13 @@ class Engine:
             self._transport,
             pace=self._pace,
             breaker=self._breaker,
-            quarantine=Quarantine(clock=clock, rng=dependencies.rng),
+            quarantine=self._quarantine,
+            causes=self._causes,
             trouble=self._trouble,
             losses=self._losses,
             notices=self.notices,
             observe=observe,
+            written_out=self._written_out,
             clock=clock,
             wall=wall,
         )
@@ -175,6 +201,17 @@ class Engine:
         )
         self.sender.wake()
 
+    def _written_out(self, entry: bytes) -> str:
+        """An entry that is given up, for a warning: redacted, and cut to a sensible length."""
+        if self._redactor is None:
+            return name(entry, self._config.secrets.mask)
+        try:
+            whole = self._redactor().redact_entry(msgspec.json.decode(entry, type=LogEntry))
+        except Exception as error:  # noqa: BLE001 - what cannot be redacted is not shown
+            return f"an entry that cannot be redacted ({type(error).__name__})"
+        text = self._config.secrets.mask(msgspec.json.encode(whole).decode("utf-8", "replace"))
+        return text if len(text) <= _MAX_WRITTEN else f"{text[: _MAX_WRITTEN - 1]}…"
+
     def _look_failed(self, error: Exception) -> None:
         self.notices.say(
             f"Looking after the spool failed with {described(error)}. It is tried again.",
@@ -225,7 +262,8 @@ class Engine:
         if self.delivery.held_for > 0:
             unhealthy.append(f"nothing is sent for {self.delivery.held_for:.0f} s{said}")
         elif self._breaker.state != "closed":
-            unhealthy.append(f"{self._trouble.consecutive_failures} requests failed in a row{said}")
+            failed = count(self._breaker.consecutive_failures, "request")
+            unhealthy.append(f"{failed} failed in a row{said}")
         elif self._trouble.lasts:
             degraded.append(f"the last request failed{said}")
         if self._pace.paused_for > 0:
@@ -236,6 +274,21 @@ class Engine:
             degraded.append(f"spooled entries fill {disk_share:.0%} of spool_max_bytes")
         if recent := self._losses.recent():
             degraded.append(f"{entries(recent)} {was(recent)} dropped in the last five minutes")
+        if refused := self._losses.recently_refused():
+            degraded.append(
+                f"{entries(refused)} {was(refused)} refused by the server in the last five minutes"
+            )
+        if aside := self._quarantine.alone:
+            last = aside[-1].suspicion
+            degraded.append(
+                f"{entries(len(aside))} {was(len(aside))} set aside: others are accepted, and each "
+                f"request with one was {last.cause if last else 'refused'}"
+            )
+        degraded += [
+            f"{entries(cause.entries)} of {cause.trait} wait: others are accepted, and each "
+            f"request with one was {cause.cause}"
+            for cause in self._causes
+        ]
         status: Status = "unhealthy" if unhealthy else "degraded" if degraded else "healthy"
         return status, unhealthy + degraded
 

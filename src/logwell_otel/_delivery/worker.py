@@ -117,10 +117,8 @@ class Sender:
             wait for itself.
         """
         mark = self._outbox.mark()
-        if self._outbox.is_settled(mark):
+        if self._outbox.is_settled(mark) or self.is_current_thread():
             return self._outbox.wait_settled(mark, 0.0)
-        if self.is_current_thread():
-            return False
         deadline = self._clock() + timeout
         self._expedite = True
         if not self.wake():

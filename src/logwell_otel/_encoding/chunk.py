@@ -40,8 +40,8 @@ class Evidence(msgspec.Struct, frozen=True):
     Attributes:
         accepted: Accepted.
         first_accepted: Accepted at the first try.
-        first_failed: Answered 500 at the first try.
-        recovered: Accepted after having been answered 500, unchanged.
+        first_failed: Failed at the first try.
+        recovered: Accepted after having failed, unchanged.
     """
 
     accepted: int = 0
@@ -61,7 +61,10 @@ class Suspicion(msgspec.Struct):
         first_failures: First tries that failed with it, as a part of larger chunks too.
         accepted_before: Requests accepted before its latest failure.
         since: The evidence there was when it first failed.
+        began: When it first failed, monotonic seconds.
         not_before: When it is sent again at the earliest, monotonic seconds.
+        cause: What became of its latest request, in words that follow "was".
+        common: What it has in common with other suspects, None for nothing known.
     """
 
     strikes: int = 0
@@ -71,7 +74,10 @@ class Suspicion(msgspec.Struct):
     first_failures: int = 0
     accepted_before: int = 0
     since: Evidence = msgspec.field(default_factory=Evidence)
+    began: float = 0.0
     not_before: float = 0.0
+    cause: str = ""
+    common: str | None = None
 
     def heir(self) -> Suspicion:
         """Return the suspicion against a part of the same chunk."""
@@ -81,6 +87,8 @@ class Suspicion(msgspec.Struct):
             first_failures=self.first_failures,
             accepted_before=self.accepted_before,
             since=self.since,
+            began=self.began,
+            cause=self.cause,
         )
 
     def __str__(self) -> str:
@@ -100,7 +108,8 @@ class Chunk:
         generation: Which flush it belongs to (see `outbox`).
         entered: Monotonic seconds when its oldest entry was handed over.
         rows: Where it lies in the spool, None while it is in memory only.
-        suspicion: What `quarantine` knows of it, None for a chunk that never failed.
+        suspicion: What `isolation` knows of it, None for a chunk that never failed.
+        unawaited: No flush waits for it any more, although it is of a generation.
     """
 
     __slots__ = (
@@ -112,6 +121,7 @@ class Chunk:
         "rows",
         "size",
         "suspicion",
+        "unawaited",
     )
 
     def __init__(
@@ -125,6 +135,7 @@ class Chunk:
         self.generation = 0
         self.suspicion: Suspicion | None = None
         self.rows: Rows | None = None
+        self.unawaited = False
 
     @classmethod
     def of_entries(cls, entries: Sequence[bytes | msgspec.Raw], *, entered: float = 0.0) -> Chunk:

@@ -78,7 +78,7 @@ class Ingest:
         except rules.RefusedError as refusal:
             refused = refusal
         noted = self._journal.open(*_peer(request), len(body), document)
-        outcome = self._faults.take_outcome()
+        outcome = self._faults.take_outcome(body)
         answer, stored = _GONE, 0
         if outcome is None or outcome.stored:
             answer, stored = self._work(request, body, document, refused)

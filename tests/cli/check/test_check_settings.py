@@ -53,6 +53,7 @@ def test_every_setting_with_its_origin() -> None:
         "spool_dir": (None, "default"),
         "spool_max_bytes": ("268435456", "default"),
         "spool_max_age": ("172800", "default"),
+        "spool_sync": ("normal", "default"),
         "sampling": ("false", "default"),
         "sample_rates": ("info=0.5, debug=0.0", "LOGWELL_SAMPLE_RATES"),
         "sampling_policy": (None, "default"),

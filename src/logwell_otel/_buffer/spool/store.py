@@ -62,6 +62,11 @@ CREATE TABLE evicted (
   id INTEGER PRIMARY KEY, owner TEXT NOT NULL, project TEXT NOT NULL,
   generation INTEGER NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL
 );
+CREATE TABLE dead (
+  id INTEGER PRIMARY KEY, born REAL NOT NULL, died REAL NOT NULL, project TEXT NOT NULL,
+  reason TEXT NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX given_up ON dead (project, id, bytes, died);
 CREATE TABLE about (endpoint TEXT NOT NULL, service TEXT NOT NULL);
 PRAGMA user_version = {FORMAT};
 """
@@ -191,16 +196,20 @@ class Spool:
         """
         return self._write(lambda db: self._insert(db, chunks, in_flight))
 
-    def take(self, in_flight: Collection[int] = ()) -> Chunk | None:
+    def take(self, in_flight: Collection[int] = (), of: Callable[[int], int] = int) -> Chunk | None:
         """The oldest rows of ours that are not in flight and make one request.
 
         Small ones travel together: the server counts requests, and after an outage there
         may be thousands of rows that short-lived processes left, of a few entries each.
 
+        Args:
+            in_flight: Rows that are not taken.
+            of: Gives the generation that stands for a row's.
+
         Raises:
             SpoolDiskError: Nothing can be read just now.
         """
-        return self._write(lambda db: self._select(db, in_flight), begin="BEGIN")
+        return self._write(lambda db: self._select(db, in_flight, of), begin="BEGIN")
 
     def delete(self, rows: Rows) -> None:
         """Rows of ours are settled. Where the disk refuses, it is done later.
@@ -228,6 +237,44 @@ class Spool:
             return self._insert(db, pieces, in_flight, born)
 
         return self._write(work)
+
+    def bury(self, letter: Chunk, reason: str, rows: Rows | None = None) -> None:
+        """Keep what was given up as a dead letter, in one transaction with the end of its rows.
+
+        No process sends it by itself any more; see `logwell-otel spool send --dead`. It is
+        not kept where what waits needs all of the room.
+
+        Args:
+            letter: The entries. They may be a part of what lay in `rows`.
+            reason: The name under which they are counted as dropped, or `refused`.
+            rows: The rows that are settled by this; None for what was in memory only.
+
+        Raises:
+            SpoolDiskError: Nothing is kept. The rows are not taken again.
+        """
+        ids = () if rows is None else rows.ids
+        self._settled.update(ids)
+
+        def work(db: sqlite3.Connection) -> None:
+            now, body = self._clock(), letter.body()
+            born = self._born(db, ids)
+            db.execute(
+                "INSERT INTO dead (born, died, project, reason, count, bytes, body) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    now if born is None else born,
+                    now,
+                    self._project,
+                    reason,
+                    letter.count,
+                    len(body),
+                    body,
+                ),
+            )
+            self._delete_settled(db)
+            self._forget_dead(db, self._excess(db, 0))
+
+        self._write(work)
 
     def look(self) -> bool:
         """What is to be done now and then: claim what dead processes left, drop what is too old.
@@ -301,16 +348,9 @@ class Spool:
         return [Rows((following + at,), len(body)) for at, body in enumerate(bodies)]
 
     def _make_room(self, db: sqlite3.Connection, need: int, in_flight: Collection[int]) -> None:
-        pages, free, size = (
-            db.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        if (pages - free) * size + need <= self.max_bytes:
-            return  # no need to add up
-        (held,) = db.execute(
-            "SELECT coalesce(sum(bytes), 0) FROM chunks WHERE project = ?", (self._project,)
-        ).fetchone()
-        if (excess := held + need - self.max_bytes) <= 0:
+        excess = self._excess(db, need)
+        excess -= self._forget_dead(db, excess)
+        if excess <= 0:
             return
         token, victims = self._token(), list[tuple[int, str, int, int, int]]()
         for row in db.execute(
@@ -334,6 +374,34 @@ class Spool:
                 )
         self._delete(db, [victim[0] for victim in victims])
 
+    def _excess(self, db: sqlite3.Connection, need: int) -> int:
+        """Bytes over the cap of the project, with `need` more; nothing or less: there is room."""
+        pages, free, size = (
+            db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        if (pages - free) * size + need <= self.max_bytes:
+            return 0  # no need to add up
+        (held,) = db.execute(
+            "SELECT coalesce(sum(bytes), 0) FROM (SELECT bytes FROM chunks WHERE project = ?1 "
+            "UNION ALL SELECT bytes FROM dead WHERE project = ?1)",
+            (self._project,),
+        ).fetchone()
+        return int(held) + need - self.max_bytes
+
+    def _forget_dead(self, db: sqlite3.Connection, excess: int) -> int:
+        """Delete the oldest dead letters, `excess` bytes if there are so many; gives how many."""
+        freed, ids = 0, list[int]()
+        for row, size in db.execute(
+            "SELECT id, bytes FROM dead WHERE project = ? ORDER BY id", (self._project,)
+        ):
+            if freed >= excess:
+                break
+            ids.append(row)
+            freed += size
+        self._delete(db, ids, "dead")
+        return freed
+
     def _hear_of_evictions(self, db: sqlite3.Connection) -> bool:
         """What other processes dropped of ours, to make room."""
         token = self._token()
@@ -347,11 +415,13 @@ class Spool:
                 self._change("spool_overflow", count, size, generation, row)
         return False
 
-    def _select(self, db: sqlite3.Connection, in_flight: Collection[int]) -> Chunk | None:
+    def _select(
+        self, db: sqlite3.Connection, in_flight: Collection[int], of: Callable[[int], int]
+    ) -> Chunk | None:
         ids: list[int] = []
         entries = size = 0
         generation = RECOVERED
-        for row, of, count, length in db.execute(
+        for row, stored_for, count, length in db.execute(
             "SELECT id, generation, count, bytes FROM chunks "
             "WHERE project = ? AND owner = ? ORDER BY id",
             (self._project, self._token()),
@@ -359,12 +429,12 @@ class Spool:
             if row in in_flight or row in self._settled:
                 continue
             if ids and (
-                of != generation
+                of(stored_for) != generation
                 or entries + count > MAX_ENTRIES
                 or size + length > MAX_REQUEST_BYTES
             ):
                 break
-            generation = of
+            generation = of(stored_for)
             ids.append(row)
             entries, size = entries + count, size + length
         chunk: Chunk | None = None
@@ -480,6 +550,7 @@ class Spool:
             if row not in self._settled:
                 self._change("spool_expired", count, size, generation, row)
         self._delete(db, [row[0] for row in old])
+        db.execute("DELETE FROM dead WHERE project = ? AND died < ?", (self._project, limit))
 
     def _tell_of_others(self, db: sqlite3.Connection) -> None:
         """Rows of another key are another project's, or those of a key that was replaced."""
@@ -577,6 +648,7 @@ class Spool:
                 f"UPDATE {table} SET project = ? WHERE project = ? AND owner = ?",  # noqa: S608
                 (project, self._project, self._token()),
             )
+        db.execute("UPDATE dead SET project = ? WHERE project = ?", (project, self._project))
         self._project = project
 
     def _open(self) -> sqlite3.Connection:
