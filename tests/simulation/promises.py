@@ -231,7 +231,7 @@ class Promises:
             and self.waits_for(record)
             and now - self._free_since(record) > wait
         ]
-        if late:
+        if len(late) > sum(app.health.dropped_total for app in world.apps if app.health):
             others = [one for one in world.records.values() if self.hopeless(one)]
             world.find(
                 f"{ranges(late)} wait for more than {wait:.0f} s with nothing in their "

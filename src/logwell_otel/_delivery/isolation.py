@@ -395,7 +395,8 @@ class Quarantine:
 
     @property
     def _may_sample(self) -> bool:
-        if self._samples < min(_MAX_SAMPLES, 1 + self._in_a_row // OUTAGE):
+        # In an outage every second try: with a probe each 30 s, all of them within ten minutes.
+        if self._samples < min(_MAX_SAMPLES, 1 + max(0, self._in_a_row - OUTAGE + 2) // 2):
             return True
         # All that were taken out are known to fail: the next one need not be.
         return self._in_a_row >= OUTAGE and not self._telling
