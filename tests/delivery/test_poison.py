@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 
 from logwell_otel import LogwellErrorCode
+from logwell_otel.cli import pools
 from support.bench import Bench
 from support.records import messages, record, records
 from support.server import SERVER_ERROR, answer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOUR = 3600.0
 
@@ -185,3 +190,23 @@ def test_a_loss_is_an_error_of_the_entries() -> None:
     live(bench, 8 * HOUR)
     (error,) = [error for error in bench.errors if "given up" in error.message]
     assert (error.code, error.retryable) == (LogwellErrorCode.VALIDATION_ERROR, False)
+
+
+def test_with_a_spool_it_lives_as_long_as_that_and_becomes_a_dead_letter(tmp_path: Path) -> None:
+    bench = Bench(spool_dir=tmp_path, spool_max_age=48 * HOUR)
+    bench.server.poison = "poison"
+    bench.exporter.export([*records(999), record("poison 7")])
+    for _ in range(47):
+        live(bench, HOUR / 12)
+        bench.clock.sleep(HOUR * 11 / 12)
+        bench.keep()
+    health = bench.exporter.health()
+    assert (health.held, health.dropped) == (1, {})
+    for _ in range(3):
+        live(bench, HOUR)
+        bench.keep()
+    health = bench.exporter.health()
+    assert (health.held, sum(health.dropped.values())) == (0, 1)
+    (pool,) = pools.list_spools(tmp_path)
+    assert [(one.entries, one.reason) for one in pool.dead] == [(1, next(iter(health.dropped)))]
+    bench.check_ledger()

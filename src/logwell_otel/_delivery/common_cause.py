@@ -134,9 +134,8 @@ class CommonCauses:
 
     def forget(self) -> None:
         """Nothing is suspected any more."""
-        if not self._causes:
-            self._watched.clear()
-            self._accepted.clear()
+        self._watched.clear()
+        self._accepted.clear()
 
     def accepted(self, chunk: Chunk, evidence: Evidence) -> list[CommonCause]:
         """The request with `chunk` was accepted; gives the causes that are over by that."""

@@ -108,6 +108,7 @@ class Delivery:
         self._asked_health_at = float("-inf")
         self._limited_at = float("-inf")
         self._limits = Limits(outbox, clock=clock)
+        self._suspecting = False
         self.request_timeout = config.timeout
         """Seconds a request may take; shutdown lowers it."""
         self.last_answer_at = clock()
@@ -123,6 +124,11 @@ class Delivery:
     def held_for(self) -> float:
         """Seconds left of a hold: a refused key, or a redirect."""
         return max(0.0, self._hold_until - self._clock())
+
+    @property
+    def failing_alone(self) -> int:
+        """Entries that fail alone while others are accepted."""
+        return len(self._quarantine.alone)
 
     def expedite(self) -> None:
         """Skip the wait that a failure caused, once: somebody flushes."""
@@ -160,8 +166,9 @@ class Delivery:
             chunk = self._limits.next_part() or self._outbox.take()
             if chunk is None:
                 return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
-            chunk = self._causes.divide(chunk)
-            self._give_up_what_is_over()
+            if self._suspecting:
+                chunk = self._causes.divide(chunk)
+                self._give_up_what_is_over()
         if chunk is None:
             return 0.0  # what it was made of waits for another turn
         # The thread must live, and the chunk be kept.
@@ -180,6 +187,8 @@ class Delivery:
 
     def _suspect(self) -> _Turn | None:
         """The suspect whose turn it is; None: it is the turn of another chunk."""
+        if not self._suspecting:
+            return None
         idle = not self._waiting
         turn, probe_in = self._quarantine.turn(idle=idle), self._causes.turn()
         probes = probe_in is not None and (probe_in == 0.0 or idle)
@@ -254,6 +263,7 @@ class Delivery:
             return
         if chunk.suspicion is not None:
             chunk.suspicion.common = None  # it has failed for a reason of its own
+        self._suspecting = True
         verdict = self._quarantine.failed(chunk, f"left unsent: {described(error)}")
         if verdict is Verdict.SET_ASIDE:
             self._quarantine.release(chunk)
@@ -270,10 +280,12 @@ class Delivery:
         if self._quarantine.in_a_row > 1:
             self._quarantine.join(self._outbox.join)
         self._quarantine.accepted(chunk)
-        for cause in self._causes.accepted(chunk, self._quarantine.evidence):
-            self._notices.say(f"Entries of {cause.trait} are accepted again.")
-        if not len(self._quarantine):
-            self._causes.forget()
+        if self._suspecting:
+            for cause in self._causes.accepted(chunk, self._quarantine.evidence):
+                self._notices.say(f"Entries of {cause.trait} are accepted again.")
+            self._suspecting = bool(len(self._quarantine) or self._causes)
+            if not self._suspecting:
+                self._causes.forget()
         response = outcome.response
         assert response is not None  # noqa: S101 - DONE has one
         refused = min(response.rejected, chunk.count)
@@ -321,6 +333,7 @@ class Delivery:
         self._suspect_of(chunk, outcome)
 
     def _suspect_of(self, chunk: Chunk, outcome: Outcome) -> None:
+        self._suspecting = True
         self._outbox.spill()
         if chunk in self._causes:
             self._quarantine.count_failure(chunk, outcome.cause)
@@ -368,8 +381,6 @@ class Delivery:
 
     def _give_up_what_is_over(self) -> None:
         """What waits under suspicion is bounded: in time, in number and in memory."""
-        if not (len(self._quarantine) or self._causes):
-            return
         while chunk := self._causes.take(older_than=self._clock() - self._quarantine.lifetime):
             self._give_up(chunk, "poison")
         most = self._config.max_queue_bytes * _SUSPECTS_SHARE
@@ -469,6 +480,7 @@ class Delivery:
         elif chunk.suspicion is None:
             self._outbox.put_back([chunk])
         else:
+            self._suspecting = True
             self._quarantine.keep(chunk)
 
     def _server_is_down(self) -> bool:

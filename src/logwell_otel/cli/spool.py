@@ -427,6 +427,8 @@ class Courier:
         """Why a person should not be kept waiting any longer."""
         if self._engine.delivery.held_for > 0 or health.breaker != "closed":
             return "" if health.last_error is None else health.last_error.message
+        if health.held and health.held == self._engine.delivery.failing_alone:
+            return " ".join(f"{reason}." for reason in health.reasons)
         if idle > PATIENCE:
             return f"nothing was accepted for {PATIENCE:.0f} s."
         return None
