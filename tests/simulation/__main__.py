@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from simulation.run import simulate
+from simulation.run import WORLD_SECONDS, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,10 @@ def _verdicts(pool: Pool, first: int, worlds: int | None, until: float) -> Itera
     while batch := list(itertools.islice(seeds, _BATCH)):
         if worlds is None and time.monotonic() >= until:
             return
-        yield from pool.imap_unordered(simulate, batch)
+        verdicts = pool.imap_unordered(simulate, batch)
+        for _ in batch:
+            # Longer than a world may take: the process that ran it has ended, with a traceback.
+            yield verdicts.next(timeout=2 * WORLD_SECONDS)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from simulation.machine import Machine, Process
 
 REFUSED = NoAnswer("ConnectError: [Errno 111] Connection refused")
-RESET = NoAnswer("ReadError: [Errno 104] Connection reset by peer")
-SILENT = NoAnswer("ReadTimeout: timed out; TimeoutError: not over in time")
+RESET = NoAnswer(
+    "ReadError: [Errno 104] Connection reset by peer"
+)  # Said where the exporter tells a time-out from other failures.
+_TIMED_OUT: dict[str, Any] = dict.fromkeys({"timed_out"}.intersection(NoAnswer._fields), True)
+SILENT = NoAnswer("ReadTimeout: timed out; TimeoutError: not over in time", **_TIMED_OUT)
+
 
 RETRY_AFTER = "60"
 """What every 429 of the server says, whatever the wait really is."""

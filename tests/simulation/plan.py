@@ -98,6 +98,8 @@ class Plan:
         begin, end = self._window(rng)
         answer = rng.choice(sorted(GATEWAY_ANSWERS))
         share = rng.choice([0.01, 0.05, 0.2])
+        if max(self.batches) > 100:
+            share = 0.01  # each such entry costs a dozen requests to be found
         if kind == "gateway":
             self.troubles.append(Trouble("gateway", begin, end, answer=answer))
         elif kind == "firewall":

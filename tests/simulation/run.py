@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from simulation.world import Verdict
 
-WORLD_SECONDS = 60
+WORLD_SECONDS = 300
 """Real seconds after which a world hangs: a defect of the simulation, or an endless loop."""
 
 
