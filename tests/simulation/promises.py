@@ -109,35 +109,7 @@ class Promises:
         if app.process.main is None:
             return
         for reason, count in health.dropped.items():
-            allowed = math.inf
-            if reason == "poison":
-                allowed = sum(
-                    self.hopeless(record) and not record.settled
-                    for record in world.records.values()
-                )
-            elif reason == "queue_overflow":
-                if self.export_seconds(app) < FULL_SECONDS:
-                    allowed = 0
-            elif reason == "spool_expired":
-                jumps = [one for one in world.plan.happenings if one.name == "clock"]
-                if not jumps and world.machine.now < world.plan.max_age:
-                    allowed = 0
-            elif reason == "shutdown":
-                if app.shutdown_at == math.inf:
-                    allowed = 0
-                elif (
-                    # Something that never passes may be being looked for just then.
-                    not self._for_ever
-                    and world.machine.now > world.plan.ends_at + _SETTLING
-                    and world.machine.now > world.network.limited_at + _SETTLING
-                ):
-                    allowed = sum(
-                        any(trouble.stops(record) for trouble in world.plan.troubles)
-                        for record in app.handed
-                        if not record.settled
-                    )
-            else:
-                allowed = 0
+            allowed = self._justified(app, reason)
             if count > allowed:
                 world.find(
                     f"{app.name}: {count} dropped for {reason!r}, of which this world justifies "
@@ -156,6 +128,37 @@ class Promises:
             return WAIT_SECONDS
         hopeless = sum(self.hopeless(record) for record in self._world.records.values())
         return WAIT_SECONDS + hopeless * SEARCH_REQUESTS * plan.timeout
+
+    def _justified(self, app: App, reason: str) -> float:
+        """How many records may have been dropped for a reason: the table of them."""
+        world = self._world
+        happens = {one.name for one in world.plan.happenings}
+        if reason == "poison":
+            return sum(
+                self.hopeless(record) and not record.settled for record in world.records.values()
+            )
+        if reason == "shutdown":
+            return self._justified_at_shutdown(app)
+        given = {
+            "queue_overflow": self.export_seconds(app) == FULL_SECONDS,
+            # Logged by a signal handler in the middle of what it would have to wait for.
+            "recursive": "signal" in happens,
+            "spool_expired": "clock" in happens or world.machine.now >= world.plan.max_age,
+        }
+        return math.inf if given.get(reason) else 0
+
+    def _justified_at_shutdown(self, app: App) -> float:
+        world, now = self._world, self._world.machine.now
+        if app.shutdown_at == math.inf:
+            return 0
+        settled_since = max(world.plan.ends_at, world.network.limited_at) + _SETTLING
+        # Something that never passes may be being looked for just then.
+        if self._for_ever or now <= settled_since:
+            return math.inf
+        return sum(
+            not record.settled and any(trouble.stops(record) for trouble in world.plan.troubles)
+            for record in app.handed
+        )
 
     # Of records.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ def simulate(seed: int) -> Verdict:
     """Run the world of one seed."""
     from simulation.stdlib import import_exporter
 
-    import_exporter()
+    if import_exporter():
+        gc.collect()
+        gc.freeze()
+    gc.collect()  # or what an earlier world left takes part in this one's forks
     from simulation.plan import Plan
     from simulation.world import World
 

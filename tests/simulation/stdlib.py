@@ -255,10 +255,10 @@ def _alone_in_child() -> None:
 _imported: list[ModuleType] = []
 
 
-def import_exporter() -> None:
-    """Import all of the exporter with these modules in place of the real ones."""
+def import_exporter() -> bool:
+    """Import all of the exporter with these modules in place of the real ones; False if it is."""
     if _imported:
-        return
+        return False
     if "logwell_otel" in sys.modules:
         raise RuntimeError("the exporter was imported before the simulation")
     # First, to come before what the exporter does in a child.
@@ -287,3 +287,4 @@ def import_exporter() -> None:
         _imported.append(package)
     finally:
         sys.modules.update(real)
+    return True
