@@ -271,6 +271,19 @@ def test_what_is_too_old_is_dropped(world: World) -> None:
     assert drain(spool) == [2]
 
 
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_what_is_stored_between_a_step_of_the_clock_and_the_next_look_is_not_older_for_it(
+    world: World, step: float
+) -> None:
+    spool = world.open(max_age=3600.0)
+    spool.store(chunks(0, 1))
+    assert world.look(spool) == {}
+    world.wall += step
+    spool.store(chunks(1, 1))
+    assert world.look(spool) == {}
+    assert drain(spool) == [0, 1]
+
+
 def test_a_clock_that_is_set_expires_nothing(world: World) -> None:
     """Devices without a battery start in 1970 and are set when they find the network."""
     world.wall = 0.0

@@ -16,7 +16,7 @@ from logwell_otel.cli.pools import list_spools
 from support.bench import Bench
 from support.records import messages, record, records
 from support.server import REFUSED, SERVER_ERROR, UNAUTHORIZED, answer
-from support.spool import Disk, World, chunk
+from support.spool import Disk, World, chunk, drain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -414,3 +414,19 @@ def test_rows_that_a_person_deletes_are_missed_and_counted(bench: Bench, tmp_pat
     assert len(bench.server.stored) == 200
     assert bench.exporter.health().dropped == {"spool_gone": 100}
     bench.check_ledger()
+
+
+def test_what_the_spool_dropped_under_a_request_is_left_to_it_again(tmp_path: Path) -> None:
+    with World(tmp_path) as world:
+        notices = Notices(say=lambda _: None)
+        spool = world.open(max_age=3600.0)
+        outbox = Outbox(1024 * 1024, spool, notices=notices, clock=lambda: world.mono)
+        outbox.put([chunk(0)])
+        outbox.spill()
+        assert outbox.take() is not None
+        world.sleep(2 * 3600.0)
+        outbox.look_after_disk()
+        assert outbox.give_up("shutdown") == (0, 1)
+        following = world.open()
+        assert world.look(following) == {"recovered": 1}
+        assert drain(following) == [0]

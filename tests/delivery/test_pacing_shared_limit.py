@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulation import scenarios
+from simulation.pacing import scenarios
 
 pytestmark = pytest.mark.slow
 

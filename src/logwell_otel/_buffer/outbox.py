@@ -375,6 +375,10 @@ class Outbox:
         return self._given_up
 
     def _leave(self, overflow: Overflow) -> None:
+        with self._changed:
+            lost = [chunk for chunk in self._memory if self._memory.lost_in_flight(chunk)]
+        for chunk in lost:
+            self._to_memory(chunk)  # which is where it still is, to be stored anew
         overflow.store_all()
         with self._changed:
             self._left = True

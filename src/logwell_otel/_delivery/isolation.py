@@ -291,7 +291,7 @@ class Quarantine:
         eligible = self._suspects
         if self._in_a_row >= OUTAGE:
             # A single entry says best whether anything passes, and costs least.
-            singles = [chunk for chunk in eligible if chunk.count == 1]
+            singles = self._telling
             untried = [chunk for chunk in singles if _of(chunk).attempts == 0]
             larger = [chunk for chunk in eligible if chunk.count > 1]
             eligible = untried or (larger if self._may_sample else singles) or eligible
@@ -389,8 +389,17 @@ class Quarantine:
         return unclear and suspicion.failures >= 2 and self._was_500(suspicion)
 
     @property
+    def _telling(self) -> list[Chunk]:
+        """Single entries that say whether anything passes: not those that are known to fail."""
+        return [one for one in self._suspects if one.count == 1 and not self.is_known(one)]
+
+    @property
     def _may_sample(self) -> bool:
-        return self._samples < min(_MAX_SAMPLES, 1 + self._in_a_row // OUTAGE)
+        # In an outage every second try: with a probe each 30 s, all of them within ten minutes.
+        if self._samples < min(_MAX_SAMPLES, 1 + max(0, self._in_a_row - OUTAGE + 2) // 2):
+            return True
+        # All that were taken out are known to fail: the next one need not be.
+        return self._in_a_row >= OUTAGE and not self._telling
 
     @staticmethod
     def _was_500(suspicion: Suspicion) -> bool:

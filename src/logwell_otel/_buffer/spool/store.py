@@ -334,7 +334,8 @@ class Spool:
         born: float | None = None,
     ) -> list[Rows]:
         token = self._token()
-        born = self._clock() if born is None else born
+        # By the wall clock as it was at the last look, which moves all rows if it was set since.
+        born = self._monotonic() + self._offset if born is None else born
         bodies = [chunk.body() for chunk in chunks]
         self._make_room(db, sum(map(len, bodies)), in_flight)
         first = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
