@@ -91,7 +91,11 @@ class LogwellLogExporter(LogRecordExporter):
         self._dependencies = dependencies
         self._stages = stages_of(config)
         self._encoder = Encoder(
-            Mapper(config.service, source_location=config.source_location),
+            Mapper(
+                config.service,
+                source_location=config.source_location,
+                redact=self._stages.redact if self._stages and self._stages.redacts else None,
+            ),
             minimum_rank=[*LEVELS].index(config.level),
             stages=self._stages,
         )

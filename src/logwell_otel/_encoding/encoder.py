@@ -122,7 +122,7 @@ class Encoder:
         last: ResourceScope | None = None
         severity: Severity | None = None
         for record in records:
-            source = None
+            source = log = None
             try:
                 if (
                     last is not None
@@ -154,7 +154,8 @@ class Encoder:
                 rate, entry = None, mapper.salvage(record, error)
             if stages is not None:
                 try:
-                    entry = stages.apply(entry, {} if source is None else source.shared, rate)
+                    shared = {} if source is None else source.shared
+                    entry = stages.apply(entry, shared, rate, None if log is None else log.body)
                 except DroppedRecord as dropped:
                     encoded.drop(dropped)
                     continue

@@ -11,7 +11,9 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from logwell_otel._encoding import fields, sanitize
+from logwell_otel._encoding.fields import ABSENT
 from logwell_otel._encoding.mapping import DroppedRecord
+from logwell_otel._encoding.values import convert, text_of_bytes, to_json
 from logwell_otel._wire import JS_BLANK, MAX_SAFE_INTEGER, RATE_ATTRIBUTE, LogEntry
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 _ONLY_TEXTS: Final = frozenset({str})
 _PLAIN: Final = frozenset({str, bool, type(None)})
+_SCALARS: Final = _PLAIN | {int, float}
+_STRUCTURES: Final = frozenset({dict, list, tuple})
+_MAX_KNOWN: Final = 1024
 
 
 class Stages:
@@ -47,6 +52,12 @@ class Stages:
         self._redactor = redactor
         self._before_send = before_send
         self._end_sampler = end_sampler
+        self._known_fields: dict[str, object] = {}
+
+    @property
+    def redacts(self) -> bool:
+        """Whether entries go through a redactor."""
+        return self._redactor is not None
 
     def __bool__(self) -> bool:
         return any((self._sampler, self._redactor, self._before_send))
@@ -67,14 +78,19 @@ class Stages:
         return decision.rate
 
     def apply(
-        self, entry: LogEntry, shared: Mapping[str, Any], rate: float | None = None
+        self,
+        entry: LogEntry,
+        shared: Mapping[str, Any],
+        rate: float | None = None,
+        body: object = None,
     ) -> LogEntry:
         """Return the entry as it is to be sent.
 
         Args:
             entry: As it was mapped.
-            shared: What resource and scope put into its metadata.
+            shared: What resource and scope put into its metadata, redacted.
             rate: Its sampling rate, None for none.
+            body: The record's body, of which the message was made.
 
         Raises:
             DroppedRecord: It is not to be sent. A stage that fails fails closed: what could not
@@ -92,10 +108,7 @@ class Stages:
         if rate is not None:
             metadata[RATE_ATTRIBUTE] = rate
         if self._redactor is not None:
-            try:
-                entry = self._redactor.redact_entry(entry)
-            except Exception as error:  # noqa: BLE001 - counted and said, see DroppedRecord
-                raise _failed("redaction", error) from None
+            entry = self._redacted(entry, body)
         if self._before_send is not None:
             entry = self._ask(self._before_send, entry)
         if shared.keys().isdisjoint(entry.metadata):
@@ -112,6 +125,56 @@ class Stages:
         """
         if self._end_sampler is not None:
             self._end_sampler(timeout)
+
+    def redact(self, entry: LogEntry) -> LogEntry:
+        """Redact what is no record: a resource, a scope, held by an entry of their own.
+
+        Raises:
+            DroppedRecord: The redactor fails.
+        """
+        if self._redactor is None:
+            return entry
+        try:
+            return self._redactor.redact_entry(entry)
+        except Exception as error:  # noqa: BLE001 - counted and said, see DroppedRecord
+            raise _failed("redaction", error) from None
+
+    def _redacted(self, entry: LogEntry, body: object) -> LogEntry:
+        if entry.service is not None:
+            entry.service = self._redacted_field("service.name", entry.service)
+        if entry.source_file is not None:
+            entry.source_file = self._redacted_field("code.file.path", entry.source_file)
+        if type(body) is str:
+            return _without_bytes(self.redact(entry))
+        message = entry.message
+        raw = None if type(body) in _STRUCTURES else convert(body, raw_bytes=True)[0]
+        if type(raw) is bytes:
+            entry.message = text = text_of_bytes(raw)
+            entry = self.redact(entry)
+            if entry.message == text:
+                entry.message = message
+            return _without_bytes(entry)
+        structure = entry.metadata.get("body")
+        same = type(structure) in _STRUCTURES and message == to_json(structure).decode("utf-8")
+        entry = self.redact(entry)
+        redacted = entry.metadata.get("body")
+        if same and redacted is not structure:
+            # The structure says more than its text, in which bytes are base64.
+            entry.message = to_json(convert(redacted)[0]).decode("utf-8")
+            entry = self.redact(entry)
+        return _without_bytes(entry)
+
+    def _redacted_field(self, name: str, value: str) -> str | None:
+        """Redact a service's or a file's name: there are few, and each is looked at once."""
+        known = self._known_fields.get(value, ABSENT)
+        if known is ABSENT:
+            holder = LogEntry(level="info", message="", metadata={name: value})
+            redacted = self.redact(holder).metadata.get(name)
+            known = redacted if type(redacted) is str else None
+            if len(self._known_fields) >= _MAX_KNOWN:
+                self._known_fields = {}
+            self._known_fields[value] = known
+        return cast("str | None", known)
 
     @staticmethod
     def _ask(before_send: BeforeSend, entry: LogEntry) -> LogEntry:
@@ -164,6 +227,25 @@ def _is_plain(entry: LogEntry) -> bool:
         elif kind not in _PLAIN:
             return False
     return True
+
+
+def _without_bytes(entry: LogEntry) -> LogEntry:
+    """Write bytes as text: they were kept for the redactor, which found nothing in them."""
+    metadata = entry.metadata
+    if not _SCALARS.issuperset(map(type, metadata.values())):
+        for name, value in metadata.items():
+            if _holds_bytes(value):
+                metadata[name] = convert(value)[0]
+    return entry
+
+
+def _holds_bytes(value: object) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return any(map(_holds_bytes, cast("dict[str, object]", value).values()))
+    if kind is list or kind is tuple:
+        return any(map(_holds_bytes, cast("list[object]", value)))
+    return kind is bytes
 
 
 def _failed(stage: str, error: Exception) -> DroppedRecord:

@@ -10,7 +10,7 @@ from logwell_otel.redaction.cards import names_an_id, redact_cards
 from logwell_otel.redaction.credentials import redact_credentials, redact_schemes
 from logwell_otel.redaction.emails import redact_emails
 from logwell_otel.redaction.names import marker
-from logwell_otel.redaction.pairs import redact_pairs
+from logwell_otel.redaction.pairs import redact_labelled, redact_pairs
 from logwell_otel.redaction.prefilter import Prefilter
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ class TextRedactor:
             # Shapes first: inside `password=…` or a URL they say more than the name does.
             text = redact_credentials(text, low, self.is_allowed)
             if self._prefilter.may_name_a_secret(text):
-                text = redact_pairs(text, self._keys, self.is_allowed)
+                query = name.lower().endswith("query")
+                text = redact_pairs(text, self._keys, self.is_allowed, query=query)
+                text = redact_labelled(text, self._keys, self.is_allowed)
             text = redact_schemes(text, low, self.is_allowed)
             text = redact_emails(text, self.is_allowed)
             if not names_an_id(name):
