@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from logwell_otel.redaction.names import is_marked, marker, word_set
+from logwell_otel.redaction.names import is_marked, is_placeholder, marker, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ _TO_TAG = re.compile(r"[^<\r\n]+(?=</)")
 _COOKIES = re.compile(r"[^\s=;,\"'\\]{1,256}=[^\r\n\"'\\]*")
 _SCHEME = re.compile(
     r"(?:Digest|AWS4-HMAC-SHA256|OAuth|Hawk)[ \t]+(?:[\w-]+=(?:\"[^\"]*\"|[^\s,\"']+)[ \t,]*)+"
-    r"|(?:Bearer|Basic|Token|ApiKey|Api-Key|Key|Negotiate|NTLM|Bot)[ \t]+"
+    r"|(?:Bearer|Basic|(?:Api-)?Token|ApiKey|Api-Key|Key|Negotiate|NTLM|Bot)[ \t]+"
     r"(?:\[redacted:[\w-]+\]|[^\s\"',;<>\\]+)",
     re.IGNORECASE,
 )
@@ -65,14 +65,27 @@ _MIN_SCHEME = 12
 _FILE_KINDS = ("credentials", "private_key")
 """What is often named by the path of the file that holds it."""
 
-_SHORT_KINDS = ("card", "otp", "ssn")
-"""Secrets of a few digits."""
+_LEAST = {"card": 3, "otp": 3, "ssn": 3, "pin": 4}
+"""Characters of what is shorter than most secrets."""
 
-# What stands where a secret would, without being one.
-_PLACEHOLDER = re.compile(
-    r"\$(?:\{[^}]*\}?|[A-Z_][A-Z0-9_]*|\d+|\(.*)?|%(?:\(?\w*\)?s)?|%[A-Z_]+%|\{+[\w.!:]*\}*|:\w+|\?"
-    r"|\*+|[xX]{3,}|<[^>]*>?|\.{2,}|…|[•█]+|-+"
+_NUMERIC_ID = re.compile(r"\d{1,19}(?:[_-]\d{1,19}){0,3}|0x[0-9a-fA-F]{1,16}")
+"""A session that is counted, in a database or by ZooKeeper, opens no door."""
+
+_CONNECTS = re.compile(r"[=/@]")
+
+_ARTIFACT = re.compile(r"[\w.-]+:v?\d[\w.-]*(?::[\w.-]+)?")
+"""`io.jsonwebtoken:jjwt-api:0.11.5`, behind its first colon."""
+
+# `key=` alone names a secret where the value can be nothing else.
+_RANDOM = re.compile(
+    r"(?=[\w+/=-]{0,60}\d)(?:(?=[^a-z]{0,60}[a-z])(?=[^A-Z]{0,60}[A-Z])[A-Za-z0-9+/_-]{20,}={0,2}"
+    r"|[0-9a-f]{32,})(?![\w.:/-])",
+    re.ASCII,
 )
+_SCHEME_NAME = re.compile(
+    r"(?:Bearer|Basic|(?:Api-)?Token|ApiKey|Api-Key|Key|Digest)[ \t]+", re.IGNORECASE
+)
+
 _LITERALS = word_set(
     "none null nil true false undefined str string bytes int integer float bool boolean any "
     "optional object secretstr text varchar"
@@ -122,7 +135,7 @@ _CLOSES_LIST = re.compile(r"\\*[\"']\]?\s{0,8},?\s{0,8}[)\]]")
 _PATH = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _VARIABLE = re.compile(r"[a-z_]+|[A-Z_]+")
-_CALL = re.compile(rf"{_PATH}[(\[]")
+_CALL = re.compile(rf"{_PATH}[(\[{{]")
 _SENTENCE = re.compile(r"[A-Z]\S*(?: \S+){2,}[.!]")
 
 _SOURCE_LINE = 400
@@ -161,6 +174,8 @@ def _kind(text: str, name: re.Match[str], keys: SecretKeys, *, query: bool) -> s
         and (label != "code" or _is_authorization_code(text, name))
     ):
         return _QUERY_NAMES[label]
+    if label in ("key", "Key", "KEY") and _RANDOM.match(text, name.end()):
+        return "api_key" if name["lead"] == "=" else None
     return keys.kind(label.strip(".-"))
 
 
@@ -201,7 +216,8 @@ def _values(
     elif sign or kind == "password":
         in_list = opening.group().startswith("[")
         for begin, end in _listed(text, opening):
-            if not _is_no_secret(text[begin:end], in_list=in_list):
+            value = text[begin:end]
+            if not (_is_no_secret(value, in_list=in_list) or _is_harmless(value, kind)):
                 yield begin, end
 
 
@@ -229,7 +245,9 @@ def _unquoted(
     if not sign:
         return _plain(text, start)
     if kind == "authorization" and (scheme := _SCHEME.match(text, start)):
-        return None if scheme.end() - start < _MIN_SCHEME else scheme.span()
+        if scheme.end() - start < _MIN_SCHEME or _is_no_secret(scheme.group(), in_list=False):
+            return None
+        return scheme.span()
     if kind == "cookie" and sign == ":":
         cookies = _COOKIES.match(text, start)
         return cookies.span() if cookies else None
@@ -285,6 +303,12 @@ def _is_meant(value: str, name: re.Match[str], kind: str) -> bool:
     lead = name["lead"]
     sign = lead.strip()
     word = value.rstrip(".:!?").lower()
+    if _is_harmless(value, kind):
+        return False
+    if lead == ":" and "." in name["name"] and _ARTIFACT.fullmatch(value):
+        return False
+    if kind == "pin" and len(value) < _LEAST["pin"]:
+        return False
     if kind == "password":
         last = name["name"].lower()
         # PWD=/srv/app is the working directory; PASS: test_login and pass=12 report tests.
@@ -296,7 +320,16 @@ def _is_meant(value: str, name: re.Match[str], kind: str) -> bool:
     if word in _SENTENCE_WORDS or (kind in _FILE_KINDS and value.startswith(("/", "./", "~"))):
         return False
     certain = lead == sign and sign != ":" and kind != "authorization"
-    return certain or _looks_secret(value, 3 if kind in _SHORT_KINDS else 8)
+    return certain or _looks_secret(value, _LEAST.get(kind, 8))
+
+
+def _is_harmless(value: str, kind: str) -> bool:
+    """Tell whether a value is none that its kind is about, however it is written."""
+    if kind == "session":
+        return _NUMERIC_ID.fullmatch(value) is not None
+    # A URL whose password is gone already says more than a marker for all of it, and what
+    # mail servers call a DSN is a status: dsn=4.0.0.
+    return kind == "dsn" and ("[redacted:" in value or not _CONNECTS.search(value))
 
 
 def _looks_secret(value: str, least: int) -> bool:
@@ -321,7 +354,10 @@ def _quoted_from(text: str, quote: str, start: int) -> tuple[int, int]:
 
 
 def _is_no_secret(value: str, *, in_list: bool) -> bool:
-    if not value.strip() or _PLACEHOLDER.fullmatch(value):
+    if not value.strip() or is_placeholder(value):
+        return True
+    scheme = _SCHEME_NAME.match(value)
+    if scheme and is_placeholder(value[scheme.end() :]):
         return True
     # {"password": ["This field may not be blank."]}: what a form says about a field.
     return in_list and _SENTENCE.fullmatch(value) is not None
@@ -332,7 +368,7 @@ def _plain(text: str, start: int) -> tuple[int, int] | None:
     if found is None:
         return None
     value = found.group()
-    if _PLACEHOLDER.fullmatch(value) or value.rstrip(".:!?").lower() in _LITERALS:
+    if is_placeholder(value) or value.rstrip(".:!?").lower() in _LITERALS:
         return None
     return found.span()
 

@@ -30,6 +30,12 @@ NAME_WORDS = (
     *("hmac", "otp", "pass", "phrase", "pwd", "recovery", "secret", "sess", "sid", "sig", "ssn"),
     *("token", "xsrf"),
 )
+_SHORT_NAMES = (
+    *(r"pin(?![a-z])", "pincode", r"pw(?![a-z])", "pswd", "dsn", "conn(?:ection)?[_.-]?str"),
+    *("verification[_.-]?code", "confirmation[_.-]?code", "security[_.-]?code", "time[_.-]?code"),
+)
+"""Expressions: inside other words these would say nothing (`shipping: 5`, `status_code=200`)."""
+
 _LEAD = r"[\w.-]{0,40}(?![\w.-])\\*[\"']?\]?[ \t]{0,8}(?:[=:>\"',]|%0d)"
 _ALSO_NAMED = ("--[a-z]", "[?&]code=", r"\ncode=")
 """`--password x`: only a blank leads to the value. A code is one in the query of a URL."""
@@ -68,7 +74,10 @@ class Prefilter:
         # An extra name's longest word stands for it: `patientId` is looked for as `patient`.
         words = [max(words, key=len) for key in extra_keys if (words := split_words(key))]
         names = [re.escape(_shape(word).decode()) + _LEAD for word in (*NAME_WORDS, *words)]
-        needles = dict.fromkeys(re.escape(_shape(shape.needle).decode()) for shape in SHAPES)
+        names += [name + _LEAD for name in _SHORT_NAMES]
+        needles = dict.fromkeys(
+            shape.look or re.escape(_shape(shape.needle).decode()) for shape in SHAPES
+        )
         self._named = re.compile(_by_first_character([*names, *_ALSO_NAMED]))
         every = [*names, *_ALSO_NAMED, *needles, *_OTHER]
         self._trigger = re.compile(_by_first_character(every))
@@ -131,6 +140,6 @@ def _by_first_character(patterns: Iterable[str]) -> str:
     # engine then tries each of them at each position.
     groups: dict[str, list[str]] = {}
     for pattern in patterns:
-        size = 4 if pattern[0] == "[" else 2 if pattern[0] == "\\" else 1
+        size = pattern.index("]") + 1 if pattern[0] == "[" else 2 if pattern[0] == "\\" else 1
         groups.setdefault(pattern[:size], []).append(pattern[size:])
     return "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items())

@@ -208,7 +208,13 @@ class Traversal:
             return self._value(value, depth, name)
         if value is None or isinstance(value, bool) or value in ("", b""):
             return value
-        if isinstance(value, str) and (is_marked(value) or self._text.is_allowed(value)):
+        if kind == "session" and isinstance(value, int):
+            return value
+        if isinstance(value, str) and (
+            is_marked(value)
+            or self._text.is_allowed(value)
+            or (kind == "session" and value.isdigit())
+        ):
             return value
         return marker(kind)
 
