@@ -11,7 +11,6 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from logwell_otel._encoding import fields, sanitize
-from logwell_otel._encoding.fields import ABSENT
 from logwell_otel._encoding.mapping import DroppedRecord
 from logwell_otel._encoding.values import convert, text_of_bytes, to_json
 from logwell_otel._wire import JS_BLANK, MAX_SAFE_INTEGER, RATE_ATTRIBUTE, LogEntry
@@ -52,7 +51,7 @@ class Stages:
         self._redactor = redactor
         self._before_send = before_send
         self._end_sampler = end_sampler
-        self._known_fields: dict[str, object] = {}
+        self._harmless: set[object] = {None}
 
     @property
     def redacts(self) -> bool:
@@ -110,6 +109,7 @@ class Stages:
         if self._redactor is not None:
             entry = self._redacted(entry, body)
         if self._before_send is not None:
+            _without_bytes(entry)
             entry = self._ask(self._before_send, entry)
         if shared.keys().isdisjoint(entry.metadata):
             entry.metadata.update(shared)
@@ -140,12 +140,12 @@ class Stages:
             raise _failed("redaction", error) from None
 
     def _redacted(self, entry: LogEntry, body: object) -> LogEntry:
-        if entry.service is not None:
+        if entry.service not in self._harmless:
             entry.service = self._redacted_field("service.name", entry.service)
-        if entry.source_file is not None:
+        if entry.source_file not in self._harmless:
             entry.source_file = self._redacted_field("code.file.path", entry.source_file)
         if type(body) is str:
-            return _without_bytes(self.redact(entry))
+            return self.redact(entry)
         message = entry.message
         raw = None if type(body) in _STRUCTURES else convert(body, raw_bytes=True)[0]
         if type(raw) is bytes:
@@ -153,7 +153,7 @@ class Stages:
             entry = self.redact(entry)
             if entry.message == text:
                 entry.message = message
-            return _without_bytes(entry)
+            return entry
         structure = entry.metadata.get("body")
         same = type(structure) in _STRUCTURES and message == to_json(structure).decode("utf-8")
         entry = self.redact(entry)
@@ -162,19 +162,17 @@ class Stages:
             # The structure says more than its text, in which bytes are base64.
             entry.message = to_json(convert(redacted)[0]).decode("utf-8")
             entry = self.redact(entry)
-        return _without_bytes(entry)
+        return entry
 
-    def _redacted_field(self, name: str, value: str) -> str | None:
+    def _redacted_field(self, name: str, value: object) -> str | None:
         """Redact a service's or a file's name: there are few, and each is looked at once."""
-        known = self._known_fields.get(value, ABSENT)
-        if known is ABSENT:
-            holder = LogEntry(level="info", message="", metadata={name: value})
-            redacted = self.redact(holder).metadata.get(name)
-            known = redacted if type(redacted) is str else None
-            if len(self._known_fields) >= _MAX_KNOWN:
-                self._known_fields = {}
-            self._known_fields[value] = known
-        return cast("str | None", known)
+        holder = LogEntry(level="info", message="", metadata={name: value})
+        redacted = self.redact(holder).metadata.get(name)
+        if redacted == value:
+            if len(self._harmless) >= _MAX_KNOWN:
+                self._harmless = {None}
+            self._harmless.add(value)
+        return redacted if type(redacted) is str else None
 
     @staticmethod
     def _ask(before_send: BeforeSend, entry: LogEntry) -> LogEntry:
@@ -229,14 +227,13 @@ def _is_plain(entry: LogEntry) -> bool:
     return True
 
 
-def _without_bytes(entry: LogEntry) -> LogEntry:
+def _without_bytes(entry: LogEntry) -> None:
     """Write bytes as text: they were kept for the redactor, which found nothing in them."""
     metadata = entry.metadata
     if not _SCALARS.issuperset(map(type, metadata.values())):
         for name, value in metadata.items():
             if _holds_bytes(value):
                 metadata[name] = convert(value)[0]
-    return entry
 
 
 def _holds_bytes(value: object) -> bool:

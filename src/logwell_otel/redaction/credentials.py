@@ -138,8 +138,8 @@ SHAPES = (
     _shape("newrelic_key", "nrak-", r"NRAK-[A-Z0-9]{27}"),
     _shape("brevo_key", "xkeysib-", r"xkeysib-[a-f0-9]{64}-[A-Za-z0-9]{16}"),
     _shape("figma_token", "figd_", r"figd_[\w-]{40}"),
-    _shape("azure_secret", "q~", r"[\w.~-]{3}\dQ~[\w.~-]{31,34}(?![\w.~-])", r"0q~[\w.~-]{31}"),
-    _shape("mailchimp_key", "-us", r"[a-f0-9]{32}-us\d{1,2}(?!\w)", "[a-f0]-us0"),
+    _shape("azure_secret", "q~", r"[\w.~-]{3}\dQ~[\w.~-]{31,34}(?![\w.~-])", r"q~[\w.~-]{31}"),
+    _shape("mailchimp_key", "-us", r"[a-f0-9]{32}-us\d{1,2}(?!\w)", "-us0"),
     _shape(
         "discord_token",
         ".",
