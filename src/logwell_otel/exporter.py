@@ -320,7 +320,9 @@ def stages_of(config: Config) -> Stages | None:
     if redactor is True:
         from logwell_otel.redaction import Redactor  # noqa: PLC0415
 
-        redactor = Redactor(extra_keys=config.redact_keys, allow=config.redact_allow)
+        redactor = Redactor(
+            extra_keys=config.redact_keys, allow=config.redact_allow, also=config.redact_also
+        )
     if not (config.sampling or config.sampler):
         return Stages(None, redactor, config.before_send)
     from logwell_otel.sampling.processor import decide  # noqa: PLC0415

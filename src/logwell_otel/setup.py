@@ -219,7 +219,7 @@ def _processor(exporter: LogwellLogExporter) -> LogwellBatchLogRecordProcessor:
 
 
 _SET_UP_BY_FILE: Final = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
-_PRIVACY: Final = ("redact", "redact_keys", "before_send")
+_PRIVACY: Final = ("redact", "redact_keys", "redact_also", "before_send")
 
 
 def zero_code_exporter(identity: tuple[str, int]) -> LogwellLogExporter | None:

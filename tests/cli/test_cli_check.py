@@ -80,6 +80,7 @@ Settings
   redact                   false                   default
   redact_keys              -                       default
   redact_allow             -                       default
+  redact_also              -                       default
   proxy                    -                       default
 
   ok       Settings             complete and well-formed

@@ -79,6 +79,7 @@ class PipelineOptions(TypedDict, total=False):
     redact: bool | Redacts | None
     redact_keys: Iterable[str] | None
     redact_allow: Iterable[str] | None
+    redact_also: Iterable[str] | None
     before_send: BeforeSend | None
     on_error: ErrorCallback | None
     on_flush: FlushCallback | None

@@ -166,8 +166,11 @@ def _sampler(settings: Resolver, name: str) -> Samples | None:
     return sampler
 
 
+REDACT_ALSO: Final = ("phone", "ip", "iban", "national_id")
+
+
 def _redact(settings: Resolver, name: str) -> bool | Redacts:
-    beyond = settings.words("redact_keys") + settings.words("redact_allow")
+    beyond = sum(map(settings.words, ("redact_keys", "redact_allow", "redact_also")), ())
     redactor = settings.argument(name)
     if not hasattr(redactor, "redact_entry"):
         return settings.flag(name, default=bool(beyond))
@@ -175,10 +178,19 @@ def _redact(settings: Resolver, name: str) -> bool | Redacts:
         raise config_error(
             "A Redactor given as redact does not go together with redact_keys "
             "(LOGWELL_REDACT_KEYS) or redact_allow (LOGWELL_REDACT_ALLOW): give them to the "
-            "Redactor as extra_keys and allow, or leave them out."
+            "Redactor as extra_keys and allow, and redact_also (LOGWELL_REDACT_ALSO) as also, or "
+            "leave them out."
         )
     settings.origins[name] = "argument"
     return redactor  # type: ignore[no-any-return] # it has the one method that matters
+
+
+def _redact_also(settings: Resolver, name: str) -> tuple[str, ...]:
+    kinds = settings.words(name)
+    for kind in kinds:
+        if kind not in REDACT_ALSO:
+            raise settings.error(name, "words of " + ", ".join(REDACT_ALSO), kind)
+    return kinds
 
 
 def _callback(settings: Resolver, name: str) -> Any:
@@ -322,6 +334,11 @@ class Config:
     )
     redact_allow: tuple[str, ...] = _option(
         Resolver.words, "Names and texts that stay as they are; likewise."
+    )
+    redact_also: tuple[str, ...] = _option(
+        _redact_also,
+        "What else to take out: `phone`, `ip`, `iban`, `national_id`. Switches redaction",
+        "on likewise.",
     )
     before_send: BeforeSend | None = _option(
         _callback,

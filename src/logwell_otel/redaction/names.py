@@ -157,9 +157,8 @@ _RUN_TOGETHER = (
 
 # Words behind a secret's name that leave it a secret: `password_confirmation`, `token2`.
 _STILL_SECRET = word_set(
-    "value plain plaintext cleartext raw text string str hash hashed digest sha encrypted base64 b64 "
-    "pem der "
-    "header new old current previous confirm confirmation confirmed repeat again env"
+    "value plain plaintext cleartext raw text string str hash hashed digest sha encrypted base64 "
+    "b64 pem der header new old current previous confirm confirmation confirmed repeat again env"
 )
 
 # First words that make the name a question or an amount: `has_password`, `max_token`.

@@ -54,9 +54,12 @@ class Redactor:
             `patientId` and `x-patient-id`.
         allow: What may stay: a name (`session.id`), a text exactly as it would be found
             (`support@example.com`), or a compiled expression that matches the whole of it.
+        also: What else to look for: `phone`, `ip`, `iban`, `national_id`. They run on every
+            text as well.
 
     Raises:
-        LogwellError: `INVALID_CONFIG` for an extra pattern that is no regular expression.
+        LogwellError: `INVALID_CONFIG` for an extra pattern that is no regular expression, or
+            something else in `also`.
     """
 
     def __init__(
@@ -65,13 +68,16 @@ class Redactor:
         extra_patterns: Mapping[str, str | re.Pattern[str]] | None = None,
         extra_keys: Iterable[str] = (),
         allow: Iterable[str | re.Pattern[str]] = (),
+        also: Iterable[str] = (),
     ) -> None:
         extra_keys = tuple(extra_keys)
         allow = tuple(allow)
         self._allowed_texts = frozenset(item for item in allow if isinstance(item, str))
         self._allowed_patterns = [item for item in allow if isinstance(item, re.Pattern)]
         self._keys = SecretKeys(extra_keys, self._allowed_texts)
-        self._text = TextRedactor(self._keys, extra_patterns or {}, extra_keys, self._is_allowed)
+        self._text = TextRedactor(
+            self._keys, extra_patterns or {}, extra_keys, also, self._is_allowed
+        )
         self._plain_names: set[str] = set()
 
     def redact_entry(self, entry: LogEntry) -> LogEntry:

@@ -62,6 +62,7 @@ def test_every_setting_with_its_origin() -> None:
         "redact": ("false", "default"),
         "redact_keys": (None, "default"),
         "redact_allow": (None, "default"),
+        "redact_also": (None, "default"),
     }
 
 
