@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel._config.options import Config, options_in_help, service_from_environment
+from logwell_otel._config.settings import Resolver
 from logwell_otel._delivery.engine import Dependencies, Engine, tls_files
 from logwell_otel._delivery.metrics import Metrics
 from logwell_otel._diagnostics import contained
@@ -75,7 +76,10 @@ class LogwellLogExporter(LogRecordExporter):
         _dependencies: Dependencies | None = None,
         **options: Unpack[ExporterOptions],
     ) -> None:
-        config = Config.resolve(endpoint=endpoint, api_key=api_key, **options)
+        settings = Resolver({"endpoint": endpoint, "api_key": api_key, **options})
+        # An error leaves through this frame, and what shows its locals would show the key.
+        del endpoint, api_key, options
+        config = Config.resolve(**settings.arguments)
         self._begin(config, _dependencies or Dependencies())
 
     @classmethod
@@ -200,7 +204,11 @@ class LogwellLogExporter(LogRecordExporter):
         return self._engines.get()
 
     def __repr__(self) -> str:
-        return f"<LogwellLogExporter to {self._config.endpoint}: {self._engine!r}>"
+        # Of one whose construction failed there is nothing to say, and it is shown all the same.
+        config, engines = getattr(self, "_config", None), getattr(self, "_engines", None)
+        if config is None or engines is None:
+            return "<LogwellLogExporter, not constructed>"
+        return f"<LogwellLogExporter to {config.endpoint}: {engines.get()!r}>"
 
 
 def _counts(exporter: LogwellLogExporter | None) -> tuple[Counters, int] | None:
@@ -357,6 +365,7 @@ def _follow_server(sampler: Sampler, url: str, config: Config, redactor: Redacts
         team_id=config.sampling_team_id,  # type: ignore[arg-type] # checked with the URL
         bearer=config.sampling_token,
         redactor=_Texts(redactor or Redactor()),
+        allow_zero=config.sampling_allow_zero,
     )
     sampler.follow(server)
 

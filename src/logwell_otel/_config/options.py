@@ -36,7 +36,7 @@ from logwell_otel._config.secrets import (
 from logwell_otel._config.settings import LEVEL_SPELLINGS, Resolver, rates_of, shown_text
 from logwell_otel._diagnostics import Secrets, hide_keys
 from logwell_otel._wire import MAX_SERVICE_BYTES
-from logwell_otel.errors import config_error
+from logwell_otel.errors import WithoutFrames, config_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,7 +189,7 @@ def _redact_also(settings: Resolver, name: str) -> tuple[str, ...]:
     kinds = settings.words(name)
     for kind in kinds:
         if kind not in REDACT_ALSO:
-            raise settings.error(name, "words of " + ", ".join(REDACT_ALSO), kind)
+            raise settings.error(name, "words of " + ", ".join(REDACT_ALSO), shown_text(kind))
     return kinds
 
 
@@ -319,6 +319,10 @@ class Config:
         "A file that holds the token instead. It is read again when the policy",
         "server refuses the token.",
     )
+    sampling_allow_zero: bool = _option(
+        partial(Resolver.flag, default=False),
+        "True lets a policy server's policy drop everything below error. Default False.",
+    )
     sampler: Samples | None = _option(
         _sampler, "A `Sampler` with settings of one's own, in place of all of these."
     )
@@ -385,7 +389,7 @@ class Config:
     @property
     def insecure(self) -> bool:
         """True if the key travels unencrypted to another machine."""
-        return is_insecure(self.endpoint)
+        return is_insecure(self.endpoint, self.proxy)
 
     @classmethod
     def resolve(cls, environ: Mapping[str, str] | None = None, /, **arguments: Any) -> Config:
@@ -399,10 +403,16 @@ class Config:
             TypeError: There is no setting of that name.
             LogwellError: `INVALID_CONFIG`, naming the argument and the variable.
         """
-        for name in arguments:
+        settings = Resolver(arguments, environ)
+        del arguments, environ
+        with WithoutFrames():
+            return cls._of(settings)
+
+    @classmethod
+    def _of(cls, settings: Resolver) -> Config:
+        for name in settings.arguments:
             if name not in OPTIONS:
                 raise TypeError(f"unexpected keyword argument {name!r}{_did_you_mean(name)}")
-        settings = Resolver(arguments, environ)
         values = {name: option["read"](settings, name) for name, option in OPTIONS.items()}
         return cls(
             **values,

@@ -123,10 +123,10 @@ class DevServer:
             journal=self._journal,
             on_stored=on_stored,
         )
+        self._run: _Run | None = None
         self._app = create_app(
             ingest, self._store, self.faults, self._journal, with_control=control
         )
-        self._run: _Run | None = None
 
     @property
     def port(self) -> int:
@@ -214,6 +214,8 @@ class DevServer:
         self._journal.clear()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_app"):
+            return "<DevServer, not constructed>"
         state = "stopped" if self._run is None else "running"
         return f"<DevServer {self.url} {state} entries={self.count()}>"
 
