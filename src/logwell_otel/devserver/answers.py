@@ -63,6 +63,16 @@ def forbidden_form() -> Response:
     return PlainTextResponse("Cross-site POST form submissions are forbidden", 403)
 
 
+def misdirected(host: str) -> Response:
+    """421: the request names a host that is not this server's, as after DNS rebinding."""
+    return PlainTextResponse(f"This is the development server, not {host[:200]!r}\n", 421)
+
+
+def foreign_origin(origin: str) -> Response:
+    """403: a page of another site asks."""
+    return PlainTextResponse(f"Requests from {origin[:200]!r} are forbidden\n", 403)
+
+
 def too_large() -> Response:
     """413; the connection ends, since the body was not read."""
     return Response(status_code=413, headers={"Connection": "close"})

@@ -125,7 +125,7 @@ class DevServer:
         )
         self._run: _Run | None = None
         self._app = create_app(
-            ingest, self._store, self.faults, self._journal, with_control=control
+            ingest, self._store, self.faults, self._journal, host=host, with_control=control
         )
 
     @property
