@@ -29,13 +29,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add(
         "--api-key",
         metavar="KEY",
-        help="lw_ and 32 characters (default: LOGWELL_API_KEY, else made at random). Everybody on "
-        "this machine sees it in the list of processes; not so the variable, nor a file",
+        help="lw_ and 32 characters (default: LOGWELL_SERVE_API_KEY, else made at random). "
+        "Everybody on this machine sees it in the list of processes; not so the variable or a file",
     )
     add(
         "--api-key-file",
         metavar="PATH",
-        help="file that holds the key (default: LOGWELL_API_KEY_FILE)",
+        help="file that holds the key (default: LOGWELL_SERVE_API_KEY_FILE)",
     )
     add(
         "--requests-per-minute",
@@ -63,8 +63,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     key = options.api_key
     if key is None:
         try:
-            settings = Resolver({"api_key_file": options.api_key_file})
-            found = credential_of(settings, "api_key", ApiKey)
+            # Not LOGWELL_API_KEY: that is a real server's, and this one prints its key.
+            settings = Resolver({"serve_api_key_file": options.api_key_file})
+            found = credential_of(settings, "serve_api_key", ApiKey)
         except LogwellError as error:
             terminal.error(f"logwell-otel serve: {error.message}")
             return 2
