@@ -11,6 +11,7 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from logwell_otel._encoding import fields, sanitize
+from logwell_otel._encoding.fields import ABSENT
 from logwell_otel._encoding.mapping import DroppedRecord
 from logwell_otel._encoding.values import convert, text_of_bytes, to_json
 from logwell_otel._wire import JS_BLANK, MAX_SAFE_INTEGER, RATE_ATTRIBUTE, LogEntry
@@ -51,6 +52,7 @@ class Stages:
         self._redactor = redactor
         self._before_send = before_send
         self._end_sampler = end_sampler
+        self._fields: dict[object, object] = {}
         self._harmless: set[object] = {None}
 
     @property
@@ -166,13 +168,18 @@ class Stages:
 
     def _redacted_field(self, name: str, value: object) -> str | None:
         """Redact a service's or a file's name: there are few, and each is looked at once."""
-        holder = LogEntry(level="info", message="", metadata={name: value})
-        redacted = self.redact(holder).metadata.get(name)
-        if redacted == value:
-            if len(self._harmless) >= _MAX_KNOWN:
+        known = self._fields.get(value, ABSENT)
+        if known is ABSENT:
+            holder = LogEntry(level="info", message="", metadata={name: value})
+            redacted = self.redact(holder).metadata.get(name)
+            known = redacted if type(redacted) is str else None
+            if len(self._fields) >= _MAX_KNOWN:
+                self._fields = {}
                 self._harmless = {None}
-            self._harmless.add(value)
-        return redacted if type(redacted) is str else None
+            self._fields[value] = known
+            if known == value:
+                self._harmless.add(value)
+        return cast("str | None", known)
 
     @staticmethod
     def _ask(before_send: BeforeSend, entry: LogEntry) -> LogEntry:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _AT = re.compile("@|%40")
 _MAX_LOCAL = 64
+_QUOTED = re.compile(r"[^\W_][\w.+' -]*")
 _PHONE = re.compile(r"\d{7,15}")
 """Who logs in by a phone number is named by it."""
 
@@ -71,7 +72,7 @@ def _address(text: str, at: re.Match[str], floor: int) -> tuple[int, int] | None
 def _quoted_start(text: str, end: int, floor: int) -> int:
     """Find where a quoted local part begins, `"John Doe"@example.com`; behind it for none."""
     opening = text.rfind('"', max(floor, end - _MAX_LOCAL - 1), end)
-    if opening < 0 or opening == end - 1 or "\n" in text[opening:end]:
+    if opening < 0 or not _QUOTED.fullmatch(text, opening + 1, end):
         return end + 1
     return opening
 
