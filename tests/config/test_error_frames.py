@@ -95,6 +95,13 @@ def test_a_policy_server_shows_none(wrong: dict[str, Any]) -> None:
     assert SECRET not in locals_shown(raised(lambda: PolicyServer(**arguments)))
 
 
+def test_the_stand_in_shows_none() -> None:
+    for wrong in ({"api_key": SECRET}, {"api_key": KEY, "requests_per_minute": 0}):
+        shown = locals_shown(raised(lambda wrong=wrong: DevServer(**wrong)))  # type: ignore[misc]
+        assert SECRET not in shown
+        assert KEY not in shown
+
+
 @pytest.mark.parametrize("kind", [LogwellLogExporter, PolicyServer, DevServer])
 def test_what_is_half_built_has_a_repr(kind: type[object]) -> None:
     assert repr(kind.__new__(kind)).startswith(f"<{kind.__name__}")

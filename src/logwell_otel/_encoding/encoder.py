@@ -122,7 +122,7 @@ class Encoder:
         last: ResourceScope | None = None
         severity: Severity | None = None
         for record in records:
-            source = log = None
+            source = None
             try:
                 if (
                     last is not None
@@ -155,7 +155,7 @@ class Encoder:
             if stages is not None:
                 try:
                     shared = {} if source is None else source.shared
-                    entry = stages.apply(entry, shared, rate, None if log is None else log.body)
+                    entry = stages.apply(entry, shared, rate, record)
                 except DroppedRecord as dropped:
                     encoded.drop(dropped)
                     continue

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from logwell_otel._config.arguments import BeforeSend, Decides, Redacts
-    from logwell_otel._otel import LogRecord
+    from logwell_otel._otel import LogRecord, ReadableLogRecord
 
 _ONLY_TEXTS: Final = frozenset({str})
 _PLAIN: Final = frozenset({str, bool, type(None)})
@@ -83,7 +83,7 @@ class Stages:
         entry: LogEntry,
         shared: Mapping[str, Any],
         rate: float | None = None,
-        body: object = None,
+        record: ReadableLogRecord | None = None,
     ) -> LogEntry:
         """Return the entry as it is to be sent.
 
@@ -91,7 +91,7 @@ class Stages:
             entry: As it was mapped.
             shared: What resource and scope put into its metadata, redacted.
             rate: Its sampling rate, None for none.
-            body: The record's body, of which the message was made.
+            record: What it was made of.
 
         Raises:
             DroppedRecord: It is not to be sent. A stage that fails fails closed: what could not
@@ -109,7 +109,7 @@ class Stages:
         if rate is not None:
             metadata[RATE_ATTRIBUTE] = rate
         if self._redactor is not None:
-            entry = self._redacted(entry, body)
+            entry = self._redacted(entry, record)
         if self._before_send is not None:
             _without_bytes(entry)
             entry = self._ask(self._before_send, entry)
@@ -141,11 +141,15 @@ class Stages:
         except Exception as error:  # noqa: BLE001 - counted and said, see DroppedRecord
             raise _failed("redaction", error) from None
 
-    def _redacted(self, entry: LogEntry, body: object) -> LogEntry:
+    def _redacted(self, entry: LogEntry, record: ReadableLogRecord | None) -> LogEntry:
         if entry.service not in self._harmless:
             entry.service = self._redacted_field("service.name", entry.service)
         if entry.source_file not in self._harmless:
             entry.source_file = self._redacted_field("code.file.path", entry.source_file)
+        try:
+            body: object = None if record is None else record.log_record.body
+        except Exception:  # noqa: BLE001 - then the message is not made of it either
+            body = None
         if type(body) is str:
             return self.redact(entry)
         message = entry.message

@@ -106,6 +106,7 @@ class DevServer:
         on_stored: Callable[[Sequence[Entry]], None] | None = None,
     ) -> None:
         self.key = new_key() if api_key is None else api_key
+        del api_key  # what shows a frame's locals would show it
         if not KEY_FORMAT.fullmatch(self.key):
             raise ValueError("the API key must be lw_ and 32 of A-Z a-z 0-9 _ -")
         limit = None if requests_per_minute is None else RateLimit(requests_per_minute, clock)
