@@ -151,6 +151,9 @@ SHAPES = (
     Shape("telegram_token", ":aa", re.compile(r"(?<!\d)\d{8,10}:AA[\w-]{33}(?![\w-])", re.ASCII)),
 )
 
+SHORTEST = 13
+"""Characters of the shortest of these credentials; none has white space in it."""
+
 _PEM = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END = re.compile(r"-----END (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 
@@ -193,9 +196,10 @@ def redact_credentials(text: str, low: str, allowed: Callable[[str], bool]) -> s
             ),
             text,
         )
-    for kind, needle, pattern, _ in SHAPES:
-        if needle in low:
-            text = _sub(pattern, kind, text, allowed)
+    if max(map(len, low.split()), default=0) >= SHORTEST:
+        for kind, needle, pattern, _ in SHAPES:
+            if needle in low:
+                text = _sub(pattern, kind, text, allowed)
     return text
 
 

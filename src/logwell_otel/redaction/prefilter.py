@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from logwell_otel.redaction.cards import may_hold_cards
-from logwell_otel.redaction.credentials import SHAPES
+from logwell_otel.redaction.credentials import SHAPES, SHORTEST
 from logwell_otel.redaction.names import split_words
 
 if TYPE_CHECKING:
@@ -58,9 +58,6 @@ _HEX_LINES = _HEX + b"\n"
 
 _ID = 6
 """Characters of the shortest id; what is shorter, as a number or a word, comes again."""
-
-_SHORTEST = 13
-"""Bytes of the shortest credential that is known by its shape; none has white space in it."""
 
 _MAX_KNOWN = 4096
 _MAX_LENGTH = 256
@@ -111,7 +108,7 @@ class Prefilter:
         if self._trigger.search(_look(shapes)):
             return False
         # Splitting costs a fifth of a search for all the credentials' needles.
-        long = [word for word in shapes.split() if len(word) >= _SHORTEST]
+        long = [word for word in shapes.split() if len(word) >= SHORTEST]
         if long and self._credentials.search(_look(b"\n".join(long))):
             return False
         self._remember([line for line in no_ids if len(line) <= _MAX_LENGTH], lines, texts)

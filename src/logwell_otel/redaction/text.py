@@ -73,7 +73,8 @@ class TextRedactor:
             if self._prefilter.may_name_a_secret(text):
                 query = name.lower().endswith("query")
                 text = redact_pairs(text, self._keys, self.is_allowed, query=query)
-                text = redact_labelled(text, self._keys, self.is_allowed)
+                if "value" in low or "content" in low or "name=" in low:
+                    text = redact_labelled(text, self._keys, self.is_allowed)
             text = redact_schemes(text, low, self.is_allowed)
             text = redact_emails(text, self.is_allowed)
             if not names_an_id(name):
