@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel._config.options import Config, options_in_help, service_from_environment
+from logwell_otel._config.settings import Resolver
 from logwell_otel._delivery.engine import Dependencies, Engine, tls_files
 from logwell_otel._delivery.metrics import Metrics
 from logwell_otel._diagnostics import contained
@@ -80,7 +81,10 @@ class LogwellLogExporter(LogRecordExporter):
         _dependencies: Dependencies | None = None,
         **options: Unpack[ExporterOptions],
     ) -> None:
-        config = Config.resolve(endpoint=endpoint, api_key=api_key, **options)
+        settings = Resolver({"endpoint": endpoint, "api_key": api_key, **options})
+        # An error leaves through this frame, and what shows its locals would show the key.
+        del endpoint, api_key, options
+        config = Config.resolve(**settings.arguments)
         self._begin(config, _dependencies or Dependencies())
 
     @classmethod
@@ -96,7 +100,11 @@ class LogwellLogExporter(LogRecordExporter):
         self._dependencies = dependencies
         self._stages = stages_of(config)
         self._encoder = Encoder(
-            Mapper(config.service, source_location=config.source_location),
+            Mapper(
+                config.service,
+                source_location=config.source_location,
+                redact=self._stages.redact if self._stages and self._stages.redacts else None,
+            ),
             minimum_rank=[*LEVELS].index(config.level),
             stages=self._stages,
         )
@@ -232,7 +240,11 @@ class LogwellLogExporter(LogRecordExporter):
         return self._engines.get()
 
     def __repr__(self) -> str:
-        return f"<LogwellLogExporter to {self._config.endpoint}: {self._engine!r}>"
+        # Of one whose construction failed there is nothing to say, and it is shown all the same.
+        config, engines = getattr(self, "_config", None), getattr(self, "_engines", None)
+        if config is None or engines is None:
+            return "<LogwellLogExporter, not constructed>"
+        return f"<LogwellLogExporter to {config.endpoint}: {engines.get()!r}>"
 
 
 def _counts(exporter: LogwellLogExporter | None) -> tuple[Counters, int] | None:
@@ -380,7 +392,9 @@ def redactor_of(config: Config) -> Redacts:
         return config.redact
     from logwell_otel.redaction import Redactor  # noqa: PLC0415
 
-    return Redactor(extra_keys=config.redact_keys, allow=config.redact_allow)
+    return Redactor(
+        extra_keys=config.redact_keys, allow=config.redact_allow, also=config.redact_also
+    )
 
 
 def _sampler_of(config: Config, redactor: Redacts | None) -> Sampler:
@@ -407,6 +421,7 @@ def _follow_server(sampler: Sampler, url: str, config: Config, redactor: Redacts
         team_id=config.sampling_team_id,  # type: ignore[arg-type] # checked with the URL
         bearer=config.sampling_token,
         redactor=_Texts(redactor or Redactor()),
+        allow_zero=config.sampling_allow_zero,
     )
     sampler.follow(server)
 

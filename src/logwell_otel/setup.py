@@ -13,12 +13,13 @@ from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from logwell_otel._config.options import Config
+from logwell_otel._config.settings import Resolver
 from logwell_otel._delivery.worker import flush_while_it_gets_on
 from logwell_otel._diagnostics import warn
 from logwell_otel._otel import LoggerProvider
 from logwell_otel._process import PerProcess, at_exit_of_children
 from logwell_otel.context import ContextLogRecordProcessor
-from logwell_otel.errors import config_error
+from logwell_otel.errors import WithoutFrames, config_error
 from logwell_otel.exporter import (
     DEFAULT_FLUSH_MILLIS,
     LogwellBatchLogRecordProcessor,
@@ -151,7 +152,10 @@ def configure(
         ImportError: opentelemetry-instrumentation-logging is not installed; the text says
             how to install it.
     """
-    config = Config.resolve(endpoint=endpoint, api_key=api_key, **options)
+    settings = Resolver({"endpoint": endpoint, "api_key": api_key, **options})
+    # An error leaves through this frame, and what shows its locals would show the key.
+    del endpoint, api_key, options
+    config = Config.resolve(**settings.arguments)
     if level is None:
         level = "INFO" if config.origins["level"] == "default" else config.level
     threshold = level_of(level)
@@ -160,7 +164,8 @@ def configure(
         pipeline = _pipelines.get(config.identity)
         made = pipeline is None
         if pipeline is None:
-            pipeline = _adopted(config, options) or _new(config, options.get("service"))
+            with WithoutFrames():
+                pipeline = _adopted(config, settings) or _new(config, settings.argument("service"))
         pipeline.listen_to(target, threshold)
         _pipelines[config.identity] = pipeline
     if made:
@@ -174,12 +179,16 @@ def pipelines(endpoint: str) -> list[Pipeline]:
         return [pipeline for (server, _), pipeline in _pipelines.items() if server == endpoint]
 
 
-def _adopted(config: Config, options: PipelineOptions) -> Pipeline | None:
+def _adopted(config: Config, settings: Resolver) -> Pipeline | None:
     provider = get_logger_provider()
     exporter = zero_code_exporter(config.identity)
     if exporter is None or not isinstance(provider, LoggerProvider):
         return None
-    given = {name: value for name, value in options.items() if name != "api_key_file"}
+    given = {
+        name: value
+        for name, value in settings.arguments.items()
+        if name not in ("endpoint", "api_key", "api_key_file")
+    }
     if (warning := ignored_arguments(given)) is not None:
         warn(warning)
     return Pipeline(exporter, provider, ZeroCodeProcessor(provider, exporter))
@@ -219,7 +228,7 @@ def _processor(exporter: LogwellLogExporter) -> LogwellBatchLogRecordProcessor:
 
 
 _SET_UP_BY_FILE: Final = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
-_PRIVACY: Final = ("redact", "redact_keys", "before_send")
+_PRIVACY: Final = ("redact", "redact_keys", "redact_also", "before_send")
 
 
 def zero_code_exporter(identity: tuple[str, int]) -> LogwellLogExporter | None:

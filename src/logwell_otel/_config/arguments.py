@@ -76,10 +76,12 @@ class PipelineOptions(TypedDict, total=False):
     sampling_team_id: int | None
     sampling_token: str | None
     sampling_token_file: str | os.PathLike[str] | None
+    sampling_allow_zero: bool | None
     sampler: Samples | None
     redact: bool | Redacts | None
     redact_keys: Iterable[str] | None
     redact_allow: Iterable[str] | None
+    redact_also: Iterable[str] | None
     before_send: BeforeSend | None
     on_error: ErrorCallback | None
     on_flush: FlushCallback | None

@@ -42,7 +42,7 @@ from logwell_otel._config.settings import (
 )
 from logwell_otel._diagnostics import Secrets, hide_keys
 from logwell_otel._wire import MAX_SERVICE_BYTES
-from logwell_otel.errors import config_error
+from logwell_otel.errors import WithoutFrames, config_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,8 +172,11 @@ def _sampler(settings: Resolver, name: str) -> Samples | None:
     return sampler
 
 
+REDACT_ALSO: Final = ("phone", "ip", "iban", "national_id")
+
+
 def _redact(settings: Resolver, name: str) -> bool | Redacts:
-    beyond = settings.words("redact_keys") + settings.words("redact_allow")
+    beyond = sum(map(settings.words, ("redact_keys", "redact_allow", "redact_also")), ())
     redactor = settings.argument(name)
     if not hasattr(redactor, "redact_entry"):
         return settings.flag(name, default=bool(beyond))
@@ -181,10 +184,19 @@ def _redact(settings: Resolver, name: str) -> bool | Redacts:
         raise config_error(
             "A Redactor given as redact does not go together with redact_keys "
             "(LOGWELL_REDACT_KEYS) or redact_allow (LOGWELL_REDACT_ALLOW): give them to the "
-            "Redactor as extra_keys and allow, or leave them out."
+            "Redactor as extra_keys and allow, and redact_also (LOGWELL_REDACT_ALSO) as also, or "
+            "leave them out."
         )
     settings.origins[name] = "argument"
     return redactor  # type: ignore[no-any-return] # it has the one method that matters
+
+
+def _redact_also(settings: Resolver, name: str) -> tuple[str, ...]:
+    kinds = settings.words(name)
+    for kind in kinds:
+        if kind not in REDACT_ALSO:
+            raise settings.error(name, "words of " + ", ".join(REDACT_ALSO), shown_text(kind))
+    return kinds
 
 
 def _callback(settings: Resolver, name: str) -> Any:
@@ -318,6 +330,10 @@ class Config:
         "A file that holds the token instead. It is read again when the policy",
         "server refuses the token.",
     )
+    sampling_allow_zero: bool = _option(
+        partial(Resolver.flag, default=False),
+        "True lets a policy server's policy drop everything below error. Default False.",
+    )
     sampler: Samples | None = _option(
         _sampler,
         "A `Sampler` with settings of one's own, in place of all of these.",
@@ -335,6 +351,11 @@ class Config:
     )
     redact_allow: tuple[str, ...] = _option(
         Resolver.words, "Names and texts that stay as they are; likewise."
+    )
+    redact_also: tuple[str, ...] = _option(
+        _redact_also,
+        "What else to take out: `phone`, `ip`, `iban`, `national_id`. Switches redaction",
+        "on likewise.",
     )
     before_send: BeforeSend | None = _option(
         _callback,
@@ -381,7 +402,7 @@ class Config:
     @property
     def insecure(self) -> bool:
         """True if the key travels unencrypted to another machine."""
-        return is_insecure(self.endpoint)
+        return is_insecure(self.endpoint, self.proxy)
 
     @classmethod
     def resolve(cls, environ: Mapping[str, str] | None = None, /, **arguments: Any) -> Config:
@@ -395,10 +416,16 @@ class Config:
             TypeError: There is no setting of that name.
             LogwellError: `INVALID_CONFIG`, naming the argument and the variable.
         """
-        for name in arguments:
+        settings = Resolver(arguments, environ)
+        del arguments, environ
+        with WithoutFrames():
+            return cls._of(settings)
+
+    @classmethod
+    def _of(cls, settings: Resolver) -> Config:
+        for name in settings.arguments:
             if name not in OPTIONS:
                 raise TypeError(f"unexpected keyword argument {name!r}{_did_you_mean(name)}")
-        settings = Resolver(arguments, environ)
         values = {name: option["read"](settings, name) for name, option in OPTIONS.items()}
         return cls(
             **values,

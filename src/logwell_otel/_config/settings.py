@@ -56,13 +56,14 @@ class Resolver:
         environ: The environment, `os.environ` by default.
 
     Attributes:
+        arguments: As they were given.
         origins: Setting name -> `argument`, the variable's name, or `default`.
     """
 
     def __init__(
         self, arguments: Mapping[str, Any], environ: Mapping[str, str] | None = None
     ) -> None:
-        self._arguments = arguments
+        self.arguments = arguments
         self._environ = os.environ if environ is None else environ
         self.origins: dict[str, str] = {}
 
@@ -70,7 +71,7 @@ class Resolver:
         """The value as given, None where it is neither an argument nor a variable."""
         variable = variable_of(name)
         for origin, value in (
-            ("argument", self._arguments.get(name)),
+            ("argument", self.arguments.get(name)),
             (variable, self._environ.get(variable)),
         ):
             found = value.strip() if isinstance(value, str) else value
@@ -82,7 +83,7 @@ class Resolver:
 
     def argument(self, name: str) -> Any:
         """The value of a setting that has no variable."""
-        return self._arguments.get(name)
+        return self.arguments.get(name)
 
     def text(self, name: str) -> str | None:
         """A text. Numbers become text: YAML reads an all-digits value as one."""

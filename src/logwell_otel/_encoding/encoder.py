@@ -160,7 +160,8 @@ class Encoder:
                     encoded.interrupt = error
             if stages is not None:
                 try:
-                    entry = stages.apply(entry, {} if source is None else source.shared, rate)
+                    shared = {} if source is None else source.shared
+                    entry = stages.apply(entry, shared, rate, record)
                 except DroppedRecord as dropped:
                     encoded.drop(dropped)
                     continue

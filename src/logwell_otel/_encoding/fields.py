@@ -301,12 +301,12 @@ RESERVED: Final = frozenset(
 """Every name that the exporter itself may put into metadata."""
 
 
-def plain_metadata(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+def plain_metadata(attributes: Mapping[Any, Any], raw_bytes: bool = False) -> dict[str, Any]:
     """Convert each attribute on its own: one huge value does not cost the others."""
     result = UniqueNames()
     truncated = False
     for key, value in snapshot(attributes.items(), sys.maxsize):
-        converted, cut = convert(value)
+        converted, cut = convert(value, raw_bytes=raw_bytes)
         truncated |= cut
         result.add(safe_name(key), converted)
     if truncated:

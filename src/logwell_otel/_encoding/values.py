@@ -12,6 +12,7 @@ a look at them is several times faster than building them anew, and goes first.
 
 from __future__ import annotations
 
+import codecs
 import datetime as dt
 import enum
 import math
@@ -71,7 +72,7 @@ to_json: Final = msgspec.json.Encoder().encode
 from_json: Final = msgspec.json.Decoder().decode
 
 
-def convert(value: Any, ready: bool = False) -> tuple[Any, bool]:
+def convert(value: Any, ready: bool = False, raw_bytes: bool = False) -> tuple[Any, bool]:
     """Convert a value to plain JSON values: None, bool, int, float, str, list and dict.
 
     Bytes become base64, NaN and infinities their names, integers beyond ±2^53 decimal
@@ -83,14 +84,15 @@ def convert(value: Any, ready: bool = False) -> tuple[Any, bool]:
         value: Any value.
         ready: True if the result is only encoded: a structure may then be ready JSON, and
             bytes stay bytes, which msgspec writes as base64 as well.
+        raw_bytes: True if bytes stay bytes at any depth: a redactor reads what base64 hides.
 
     Returns:
         The plain value, and True if something was left out of it.
     """
-    plain = _simple(value, ready)
+    plain = _simple(value, ready, ready or raw_bytes)
     if plain is not _NOT_SIMPLE:
         return plain, False
-    conversion = Conversion()
+    conversion = Conversion(raw_bytes=raw_bytes)
     return conversion.value(value), conversion.cut
 
 
@@ -155,6 +157,12 @@ def storable(value: str) -> str:
     if value.isascii() and "\0" not in value:
         return value
     return _UNSTORABLE.sub(_REPLACEMENT, value)
+
+
+def text_of_bytes(value: bytes) -> str:
+    """Read bytes as text: UTF-16 where a byte order mark says so, else UTF-8."""
+    utf16 = value.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return storable(value.decode("utf-16" if utf16 else "utf-8-sig", "replace"))
 
 
 def safe_str(value: object, limit: int = MAX_CHARACTERS) -> str:
@@ -244,7 +252,7 @@ class UniqueNames:
 # The quick look.
 
 
-def _simple(value: Any, ready: bool) -> Any:
+def _simple(value: Any, ready: bool, raw_bytes: bool) -> Any:
     """Convert what cannot be cut and needs no walk; `_NOT_SIMPLE` for anything else."""
     kind = type(value)
     if kind is tuple or kind is dict or kind is list:
@@ -253,7 +261,7 @@ def _simple(value: Any, ready: bool) -> Any:
             return _NOT_SIMPLE
         return msgspec.Raw(json) if ready else from_json(json)
     if kind is bytes and len(value) <= MAX_CHARACTERS // 2:
-        return value if ready else _base64(value)
+        return value if raw_bytes else _base64(value)
     if kind is str and len(value) <= MAX_CHARACTERS:
         return storable(value)
     if kind is bool or value is None:
@@ -319,14 +327,18 @@ def _flat(value: Any, room: int) -> tuple[Any, ...] | dict[str, Any] | None:
 class Conversion:
     """One attribute or body on its way to plain JSON values.
 
+    Args:
+        raw_bytes: True leaves bytes as they are, see `convert`.
+
     Attributes:
         cut: True once something was left out: text, values, or what lies too deep.
         replaced: Parts that were replaced by a placeholder or left out.
     """
 
-    __slots__ = ("_characters", "_path", "_values", "cut", "replaced")
+    __slots__ = ("_characters", "_path", "_raw_bytes", "_values", "cut", "replaced")
 
-    def __init__(self) -> None:
+    def __init__(self, *, raw_bytes: bool = False) -> None:
+        self._raw_bytes = raw_bytes
         self._values = MAX_VALUES
         self._characters = MAX_CHARACTERS
         # Ids of the structures around the current value.
@@ -371,7 +383,8 @@ class Conversion:
             return number(float.__float__(value))
         if isinstance(value, (bytes, bytearray, memoryview)):
             # Four characters for three bytes: what is too long stays too long, and is cut.
-            return self._string(_base64(bytes(memoryview(value)[:MAX_CHARACTERS])))
+            data = bytes(memoryview(value)[:MAX_CHARACTERS])
+            return self._raw(data) if self._raw_bytes else self._string(_base64(data))
         if isinstance(value, (dt.datetime, dt.date, dt.time)):
             return self._string(value.isoformat())
         if isinstance(value, (Mapping, Sequence, AbstractSet)):
@@ -389,6 +402,12 @@ class Conversion:
             self.cut = True
             return storable(value[: max(left, 0)]) + CUT
         return storable(value)
+
+    def _raw(self, value: bytes) -> bytes:
+        room = max(self._characters, 0) // 4 * 3
+        self._characters -= len(value) * 4 // 3
+        self.cut |= len(value) > room
+        return value[:room]
 
     def _integer(self, value: int) -> int | str:
         if MIN_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:

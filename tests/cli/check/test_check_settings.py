@@ -60,9 +60,11 @@ def test_every_setting_with_its_origin() -> None:
         "sampling_team_id": (None, "default"),
         "sampling_token": (None, "default"),
         "sampling_token_file": (None, "default"),
+        "sampling_allow_zero": ("false", "default"),
         "redact": ("false", "default"),
         "redact_keys": (None, "default"),
         "redact_allow": (None, "default"),
+        "redact_also": (None, "default"),
     }
 
 
