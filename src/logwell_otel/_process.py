@@ -15,7 +15,7 @@ import sys
 import threading
 import weakref
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +29,7 @@ _LONGEST_WAIT: Final = 5.0
 
 _importing = threading.RLock()
 _held = threading.local()
+_resting: weakref.WeakSet[Rests] = weakref.WeakSet()
 _in_child: list[weakref.WeakMethod[Callable[[], object]]] = []
 _at_child_exit: list[weakref.WeakMethod[Callable[[], object]]] = []
 
@@ -98,11 +99,29 @@ class PerProcess(Generic[T]):
         return found
 
 
+class Rests(Protocol):
+    """What `rest_at_forks` takes."""
+
+    def rest(self) -> bool:
+        """Called before each fork; True if `resume` is to be called after it."""
+
+    def resume(self) -> None:
+        """Called after the fork, in the parent only."""
+
+
+def rest_at_forks(thing: Rests) -> None:
+    """Have `thing` let go of what cannot be carried through a fork. It is not kept alive."""
+    _resting.add(thing)
+
+
 def _before_fork() -> None:
     _held.by_us = _importing.acquire(timeout=_LONGEST_WAIT)
+    _held.resting = [thing for thing in list(_resting) if thing.rest()]
 
 
 def _after_fork_in_parent() -> None:
+    for thing in _held.resting:
+        thing.resume()
     if _held.by_us:
         _importing.release()
 

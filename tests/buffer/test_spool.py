@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel._buffer.spool import SpoolDiskError, SpoolError
+from logwell_otel._buffer.spool import Spool, SpoolDiskError, SpoolError
 from logwell_otel._encoding.chunk import RECOVERED, Rows
 from logwell_otel._wire import MAX_REQUEST_BYTES
-from support.spool import FULL, Disk, World, chunk, chunks, drain, numbers, told
+from support.spool import (
+    ENDPOINT,
+    FULL,
+    PROJECT,
+    SERVICE,
+    Disk,
+    World,
+    chunk,
+    chunks,
+    drain,
+    numbers,
+    told,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from logwell_otel._buffer.spool import Spool
 
 DAY = 86_400.0
 
@@ -82,7 +93,7 @@ def test_pieces_take_the_place_of_a_chunk_and_its_age(world: World) -> None:
     spool = world.open(max_age=DAY)
     (whole,) = spool.store([chunk(0, 10)])
     world.sleep(DAY - 60)
-    spool.replace(whole, [chunk(0, 4), chunk(4, 6)])
+    spool.store([chunk(0, 4), chunk(4, 6)], instead_of=whole)
     assert numbers(spool.take()) == list(range(10))
     world.sleep(61)
     assert world.look(spool) == {"spool_expired": 10}
@@ -426,6 +437,19 @@ def test_a_closed_spool_leaves_all_to_the_next_process_at_once(world: World) -> 
     with pytest.raises(SpoolDiskError, match="closed"):
         spool.store([chunk(1)])
     assert world.look(world.open()) == {"recovered": 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="files without an owner")
+def test_a_spool_that_is_dropped_without_an_end_leaves_all_to_others(world: World) -> None:
+    """Python 3.13 warns of connections that nobody closed, and warnings are errors here."""
+    dropped = Spool(world.directory, endpoint=ENDPOINT, service=SERVICE, project=lambda: PROJECT)
+    dropped.store([chunk(0)])
+    del dropped
+    gc.collect()
+    assert not list(world.directory.glob("*.owner"))
+    spool = world.open()
+    assert world.look(spool) == {"recovered": 1}
+    assert drain(spool) == [0]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="files without an owner")

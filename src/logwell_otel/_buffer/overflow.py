@@ -176,7 +176,8 @@ class Overflow:
         """Have `pieces` on disk in the place of `chunk`; nothing if the disk refuses."""
         assert chunk.rows is not None  # noqa: S101 - asked for only with some
         try:
-            return self._spool.replace(chunk.rows, pieces, self._memory.rows_in_flight())
+            in_flight = self._memory.rows_in_flight()
+            return self._spool.store(pieces, in_flight, instead_of=chunk.rows)
         except SpoolError as error:
             self._refused(error)
             self.delete(chunk)

@@ -266,7 +266,7 @@ def _describe(path: Path) -> PoolReport:
 def _owners(db: sqlite3.Connection, path: Path) -> list[OwnerReport]:
     found = db.execute(
         "SELECT owner, project, sum(count), sum(bytes), min(born) FROM chunks "
-        "GROUP BY owner, project ORDER BY min(id)"
+        "WHERE NOT evicted GROUP BY owner, project ORDER BY min(id)"
     ).fetchall()
     return [
         OwnerReport(token, project, owners.lives(path, token), entries, size, oldest)

@@ -95,6 +95,11 @@ def emptied_at_restart(directory: Path) -> bool:
     return any(real.is_relative_to(os.path.realpath(path)) for path in volatile)
 
 
+def real(directory: str | os.PathLike[str]) -> Path:
+    """Where `directory` is when all symbolic links are followed, whether it exists or not."""
+    return Path(os.path.realpath(directory))
+
+
 def prepare_root(directory: str | os.PathLike[str]) -> Path:
     """Creates the directory a user named, or checks it, and returns its real path.
 
