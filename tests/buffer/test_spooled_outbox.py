@@ -62,12 +62,12 @@ def test_after_a_failure_everything_is_on_disk_at_the_flushers_next_look(
     bench.check_ledger()
 
 
-def test_what_is_unacknowledged_for_a_second_is_on_disk(bench: Bench, tmp_path: Path) -> None:
+def test_what_is_unacknowledged_for_half_a_second_is_on_disk(bench: Bench, tmp_path: Path) -> None:
     bench.exporter.export(records(5))
-    bench.clock.sleep(0.5)
+    bench.clock.sleep(0.2)
     bench.keep()
     assert on_disk(tmp_path) == 0
-    bench.clock.sleep(0.3)
+    bench.clock.sleep(0.1)
     bench.exporter.export(records(5, 5))
     bench.keep()
     assert on_disk(tmp_path) == 10
