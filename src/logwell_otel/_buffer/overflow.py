@@ -28,14 +28,8 @@ REASONS: Final = ("spool_overflow", "spool_expired", "spool_unreadable", "spool_
 """What entries on disk can be dropped for."""
 
 LOSSES: Final = {
-    "spool_overflow": (
-        LogwellErrorCode.QUEUE_OVERFLOW,
-        "it is full. Raise spool_max_bytes (LOGWELL_SPOOL_MAX_BYTES)",
-    ),
-    "spool_expired": (
-        LogwellErrorCode.EXPIRED,
-        "they were older than spool_max_age (LOGWELL_SPOOL_MAX_AGE)",
-    ),
+    "spool_overflow": "it is full. Raise spool_max_bytes (LOGWELL_SPOOL_MAX_BYTES)",
+    "spool_expired": "they were older than spool_max_age (LOGWELL_SPOOL_MAX_AGE)",
 }
 """The ones that a setting avoids."""
 
@@ -242,8 +236,9 @@ class Overflow:
 
     def _tell(self, reason: str, count: int) -> None:
         if count and reason in LOSSES:
-            code, why = LOSSES[reason]
-            message = f"{entries(count)} {was(count)} dropped from the spool: {why}."
+            message = f"{entries(count)} {was(count)} dropped from the spool: {LOSSES[reason]}."
+            expired = reason == "spool_expired"
+            code = LogwellErrorCode.EXPIRED if expired else LogwellErrorCode.QUEUE_OVERFLOW
             self._notices.error(LogwellError(message, code))
             self._notices.say(message, about=f"spool {reason}")
 

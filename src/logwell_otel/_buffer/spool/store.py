@@ -656,13 +656,11 @@ class Spool:
             if os.path.lexists(self.path):
                 return  # another process was faster
             made = self.path.with_suffix(".new")
-            for path in _files(made):
-                path.unlink(missing_ok=True)
+            _delete(made)  # of a process that was killed at it
             self._make(made)
             # Of a database that somebody deleted, the log is left, and SQLite would take it for
             # the new one's: rows of the old one would come back, in a file that is damaged.
-            for path in _files(self.path):
-                path.unlink(missing_ok=True)
+            _delete(self.path)
             made.rename(self.path)
 
     def _make(self, path: Path) -> None:
@@ -675,8 +673,11 @@ class Spool:
                 raise self._no_log(f"it offers {mode!r}")
             db.executescript(_SCHEMA)
             db.execute("INSERT INTO about VALUES (?, ?)", self._about)
-        finally:
             db.close()
+        except BaseException:
+            db.close()
+            _delete(path)
+            raise
 
     def _forget_file(self, reason: str, text: str) -> None:
         """The file is no longer what we wrote to: all that was ours in it is lost."""
@@ -725,8 +726,7 @@ class Spool:
                 if "SHM" in getattr(error, "sqlite_errorname", "") or "protocol" in str(error):
                     raise self._no_log(str(error)) from error
             finally:
-                for path in _files(probe):
-                    path.unlink(missing_ok=True)
+                _delete(probe)
         self._inode = None
 
     def _no_log(self, what: str) -> SpoolError:
@@ -755,6 +755,11 @@ def check_sqlite() -> None:
 def _files(database: Path) -> list[Path]:
     """A database's file, and what SQLite calls its others."""
     return [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
+def _delete(database: Path) -> None:
+    for path in _files(database):
+        path.unlink(missing_ok=True)
 
 
 def _inode(status: os.stat_result) -> tuple[int, int]:
