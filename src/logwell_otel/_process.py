@@ -114,6 +114,17 @@ def rest_at_forks(thing: Rests) -> None:
     _resting.add(thing)
 
 
+def keep_for_ever(thing: object) -> None:
+    """Have a parent's `thing` not finalised in this child, not at its end either.
+
+    To close a database would end the parent's locks, and may meet descriptors that are files
+    of the child's own by now.
+    """
+    import ctypes  # noqa: PLC0415 - in such a child only
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
 def _before_fork() -> None:
     _held.by_us = _importing.acquire(timeout=_LONGEST_WAIT)
     _held.resting = [thing for thing in list(_resting) if thing.rest()]

@@ -322,17 +322,3 @@ def test_any_service_name_gives_a_plain_directory_name_of_its_own(one: str, othe
     name = paths.pool_name(ENDPOINT, one)
     assert re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,80}", name)
     assert (name == paths.pool_name(ENDPOINT, other)) is (one == other)
-
-
-@pytest.mark.parametrize(
-    ("directory", "volatile"),
-    [
-        ("/tmp/spool", True),
-        ("/dev/shm/x", True),
-        ("/run/app/spool", True),
-        ("/var/lib/app/spool", False),
-        ("/tmpfiles/spool", False),
-    ],
-)
-def test_a_directory_that_a_restart_empties_is_known(directory: str, volatile: bool) -> None:
-    assert paths.emptied_at_restart(Path(directory)) is volatile

@@ -7,7 +7,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,7 +15,6 @@ import msgspec
 
 from logwell_otel._buffer.spool.errors import SpoolError
 
-_DATABASE: Final = re.compile(r"[a-z0-9.-]*-[0-9a-f]{12}\.db")
 _NETWORK: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs"}
 )
@@ -67,32 +65,6 @@ def pool_name(endpoint: str, service: str) -> str:
 def project_name(key: str) -> str:
     """What a project is known by on disk: a hash of its key, which itself is never written."""
     return hashlib.sha256(b"logwell-otel spool " + key.encode()).hexdigest()[:16]
-
-
-def databases(directory: str | os.PathLike[str]) -> list[Path]:
-    """The databases in a spool directory, by name; other files are not ours.
-
-    Raises:
-        SpoolError: There is no such directory, or it cannot be read.
-    """
-    root = Path(os.path.realpath(directory))
-    try:
-        names = sorted(path.name for path in root.iterdir())
-    except OSError as error:
-        raise SpoolError(f"{directory} cannot be read: {error.strerror}.") from error
-    return [root / name for name in names if _DATABASE.fullmatch(name)]
-
-
-def emptied_at_restart(directory: Path) -> bool:
-    """Whether `directory` lies where systems delete files at boot, by its path.
-
-    A spool in a temporary directory that a restart emptied is a known way to
-    lose one. It is the caller's to say: such a directory still survives the end
-    of a process, which may be all that is wanted.
-    """
-    real = Path(os.path.realpath(directory))
-    volatile = ["/tmp", "/dev/shm", "/run", tempfile.gettempdir()]  # noqa: S108 - looked for, not used
-    return any(real.is_relative_to(os.path.realpath(path)) for path in volatile)
 
 
 def real(directory: str | os.PathLike[str]) -> Path:

@@ -7,15 +7,15 @@ import os
 import secrets
 import threading
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
+from logwell_otel._buffer.account import Change
 from logwell_otel._buffer.spool import owner as owners
 from logwell_otel._buffer.spool import paths
 from logwell_otel._buffer.spool.errors import SpoolDiskError, SpoolError
 from logwell_otel._encoding.chunk import RECOVERED, Chunk, Rows
-from logwell_otel._process import PerProcess, rest_at_forks
-from logwell_otel._wire import MAX_ENTRIES, MAX_REQUEST_BYTES
+from logwell_otel._process import PerProcess, keep_for_ever, rest_at_forks
 
 try:
     import sqlite3
@@ -68,26 +68,6 @@ CREATE INDEX given_up ON dead (project, id, bytes, died);
 CREATE TABLE about (endpoint TEXT NOT NULL, service TEXT NOT NULL);
 PRAGMA user_version = {FORMAT};
 """
-
-
-class Change(NamedTuple):
-    """What happened to rows of ours that the caller did not ask for.
-
-    Attributes:
-        reason: `recovered`, or the name under which the entries count as dropped.
-        entries: How many; -1 for all that we had.
-        bytes: Their bodies' bytes.
-        generation: That of their chunks.
-        row: The row's id, where it is a single one that may be in flight.
-        text: What to tell people, if anything.
-    """
-
-    reason: str
-    entries: int
-    bytes: int = 0
-    generation: int = RECOVERED
-    row: int | None = None
-    text: str | None = None
 
 
 class Spool:
@@ -159,9 +139,7 @@ class Spool:
     def _begin(self) -> threading.RLock:
         """This process begins with nothing; what a parent has stays the parent's."""
         if self._connection is not None:
-            # Never closed here, not by the garbage collector at the end either: closing would
-            # end the parent's locks, and may meet descriptors that are the child's own files.
-            _leak(self._connection)
+            keep_for_ever(self._connection)
             # SQLite's own bookkeeping says that this process has locks on that file, and it
             # has none: another connection to it would work without.
             self._inherited = self._inode
@@ -244,28 +222,9 @@ class Spool:
         Raises:
             SpoolDiskError: Nothing is kept. The rows are not taken again.
         """
-
-        def work(db: sqlite3.Connection) -> None:
-            now, body = self._clock(), letter.body()
-            born = self._remove(db, rows)
-            db.execute(
-                "INSERT INTO dead (born, died, project, reason, count, bytes, body) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    now if born is None else born,
-                    now,
-                    self._project,
-                    reason,
-                    letter.count,
-                    len(body),
-                    body,
-                ),
-            )
-            self._delete_dead(db, 0)
-
         with self.lock:
             self._settled.update(rows.ids if rows is not None else ())
-            self._run(work)
+            self._run(lambda db: self._bury(db, letter, reason, rows))
 
     def look(self) -> bool:
         """What is to be done now and then: claim what dead processes left, drop what is too old.
@@ -295,7 +254,7 @@ class Spool:
 
     def entries(self) -> int:
         """Entries in rows of ours: a count of the disk, for whoever doubts his own."""
-        return self._run(lambda db: sum(count for _, _, count, _ in self._waiting(db)), _READ)
+        return self._run(lambda db: sum(int(row[0]) for row in self._waiting(db, "count")), _READ)
 
     def changes(self) -> list[Change]:
         """What happened since the last call; forgets it."""
@@ -338,7 +297,6 @@ class Spool:
         instead_of: Rows | None,
     ) -> list[Rows]:
         born = self._remove(db, instead_of)
-        born = self._clock() if born is None else born
         bodies = [chunk.body() for chunk in chunks]
         self._make_room(db, sum(map(len, bodies)), in_flight)
         db.executemany(
@@ -353,48 +311,52 @@ class Spool:
         first = db.execute("SELECT last_insert_rowid()").fetchone()[0] - len(bodies) + 1
         return [Rows((first + at,), len(body)) for at, body in enumerate(bodies)]
 
-    def _remove(self, db: sqlite3.Connection, rows: Rows | None) -> float | None:
-        """Delete rows of ours; gives when the oldest of them was stored."""
+    def _bury(self, db: sqlite3.Connection, letter: Chunk, reason: str, rows: Rows | None) -> None:
+        born, body = self._remove(db, rows), letter.body()
+        db.execute(
+            "INSERT INTO dead (born, died, project, reason, count, bytes, body) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (born, self._clock(), self._project, reason, letter.count, len(body), body),
+        )
+        self._delete_dead(db, 0)
+
+    def _remove(self, db: sqlite3.Connection, rows: Rows | None) -> float:
+        """Delete rows of ours; gives when the oldest of them was stored, now without any."""
         # In a database that was just made anew, these may be somebody else's.
         ours = [(row, self._token()) for row in (rows.ids if rows is not None else ())]
         select = "SELECT born FROM chunks WHERE id = ? AND owner = ?"
         born = [found[0] for one in ours if (found := db.execute(select, one).fetchone())]
         db.executemany("DELETE FROM chunks WHERE id = ? AND owner = ?", ours)
-        return min(born, default=None)
+        return min(born, default=self._clock())
 
-    def _waiting(self, db: sqlite3.Connection) -> Iterable[tuple[int, int, int, int]]:
-        """Rows of ours that are not settled: id, generation, count, bytes. The oldest first."""
-        rows = db.execute(
-            "SELECT id, generation, count, bytes FROM chunks "
-            "WHERE project = ? AND owner = ? AND NOT evicted ORDER BY id",
+    def _waiting(
+        self, db: sqlite3.Connection, what: str, in_flight: Collection[int] = ()
+    ) -> sqlite3.Cursor:
+        """Columns of rows of ours that are neither settled nor in flight, the oldest first."""
+        others = ",".join(map(str, self._settled.union(in_flight)))
+        return db.execute(
+            f"SELECT {what} FROM chunks WHERE project = ? AND owner = ? AND NOT evicted "  # noqa: S608
+            f"AND id NOT IN ({others}) ORDER BY id",
             (self._project, self._token()),
         )
-        return (row for row in rows if row[0] not in self._settled)
 
     def _select(self, db: sqlite3.Connection, in_flight: Collection[int]) -> Chunk | None:
         chunk: Chunk | None = None
         ids: list[int] = []
-        size = 0
-        for row, generation, count, length in self._waiting(db):
-            if row in in_flight:
-                continue
-            if chunk is not None and (
-                generation != chunk.generation
-                or chunk.count + count > MAX_ENTRIES
-                or size + length > MAX_REQUEST_BYTES
-            ):
-                break
-            (body,) = db.execute("SELECT body FROM chunks WHERE id = ?", (row,)).fetchone()
-            part = Chunk(bytes(body), count)
+        for row, generation, count, body in self._waiting(
+            db, "id, generation, count, body", in_flight
+        ):
+            part = Chunk(body, count)
             part.generation = generation
             if chunk is None:
                 chunk = part
-            else:
+            elif chunk.takes(part):
                 chunk.join(part)
+            else:
+                break
             ids.append(row)
-            size += length
         if chunk is not None:
-            chunk.rows = Rows(tuple(ids), size)
+            chunk.rows = Rows(tuple(ids), chunk.size)
         return chunk
 
     def _delete(self, db: sqlite3.Connection, ids: Iterable[int]) -> None:
@@ -515,13 +477,12 @@ class Spool:
 
     def _tell_of_others(self, db: sqlite3.Connection) -> None:
         """Rows of another key are another project's, or those of a key that was replaced."""
-        found = db.execute(
+        left: dict[str, int] = {}
+        for project, holder, count in db.execute(
             "SELECT project, owner, sum(count) FROM chunks WHERE project <> ? AND NOT evicted "
             "GROUP BY project, owner",
             (self._project,),
-        ).fetchall()
-        left: dict[str, int] = {}
-        for project, holder, count in found:
+        ):
             if project not in self._said and not owners.lives(self.path, holder):
                 left[project] = left.get(project, 0) + count
         self._said.update(left)
@@ -540,7 +501,7 @@ class Spool:
             # without columns.
             db.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        if next(iter(self._waiting(db)), None) is None:
+        if self._waiting(db, "id").fetchone() is None:
             # An open database would be one more thing that a fork has to care for.
             self._disconnect()
             self._inode = None
@@ -764,9 +725,3 @@ def _delete(database: Path) -> None:
 
 def _inode(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
-
-
-def _leak(thing: object) -> None:
-    import ctypes  # noqa: PLC0415 - in such a child only
-
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
