@@ -59,5 +59,5 @@ def test_what_was_handed_over_is_on_disk_in_time(tmp_path: Path, looks_every: fl
         bench.clock.sleep(looks_every)
         waited += looks_every
         bench.keep()
-    assert 0.2 < waited < UNACKNOWLEDGED_SECONDS
+    assert 0.1 < waited < UNACKNOWLEDGED_SECONDS
     bench.exporter.shutdown()

@@ -65,7 +65,7 @@ def test_after_a_failure_everything_is_on_disk_at_the_flushers_next_look(
 
 def test_what_is_unacknowledged_for_half_a_second_is_on_disk(bench: Bench, tmp_path: Path) -> None:
     bench.exporter.export(records(5))
-    bench.clock.sleep(0.2)
+    bench.clock.sleep(0.1)
     bench.keep()
     assert on_disk(tmp_path) == 0
     bench.clock.sleep(0.1)
