@@ -19,7 +19,7 @@ import weakref
 from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +34,7 @@ _LONGEST_WAIT: Final = 5.0
 
 _importing = threading.RLock()
 _held = threading.local()
+_resting: weakref.WeakSet[Rests] = weakref.WeakSet()
 _in_child: list[weakref.WeakMethod[Callable[[], object]]] = []
 _without_multiprocessing: list[_ExitHook] = []
 """Hooks that multiprocessing, which nobody has imported yet, has not been told of."""
@@ -104,11 +105,40 @@ class PerProcess(Generic[T]):
         return found
 
 
+class Rests(Protocol):
+    """What `rest_at_forks` takes."""
+
+    def rest(self) -> bool:
+        """Called before each fork; True if `resume` is to be called after it."""
+
+    def resume(self) -> None:
+        """Called after the fork, in the parent only."""
+
+
+def rest_at_forks(thing: Rests) -> None:
+    """Have `thing` let go of what cannot be carried through a fork. It is not kept alive."""
+    _resting.add(thing)
+
+
+def keep_for_ever(thing: object) -> None:
+    """Have a parent's `thing` not finalised in this child, not at its end either.
+
+    To close a database would end the parent's locks, and may meet descriptors that are files
+    of the child's own by now.
+    """
+    import ctypes  # noqa: PLC0415 - in such a child only
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
 def _before_fork() -> None:
     _held.by_us = _importing.acquire(timeout=_LONGEST_WAIT)
+    _held.resting = [thing for thing in list(_resting) if thing.rest()]
 
 
 def _after_fork_in_parent() -> None:
+    for thing in _held.resting:
+        thing.resume()
     if _held.by_us:
         _importing.release()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -99,12 +100,13 @@ class LogwellLogExporter(LogRecordExporter):
         self._config = config
         self._dependencies = dependencies
         self._stages = stages_of(config)
+        self._mapper = Mapper(
+            config.service,
+            source_location=config.source_location,
+            redact=self._stages.redact if self._stages and self._stages.redacts else None,
+        )
         self._encoder = Encoder(
-            Mapper(
-                config.service,
-                source_location=config.source_location,
-                redact=self._stages.redact if self._stages and self._stages.redacts else None,
-            ),
+            self._mapper,
             minimum_rank=[*LEVELS].index(config.level),
             stages=self._stages,
         )
@@ -116,6 +118,7 @@ class LogwellLogExporter(LogRecordExporter):
             config.endpoint, lambda: _counts(this()), meter_provider=config.meter_provider
         )
         self._spool = open_spool(config, dependencies)
+        self._unnamed_spool = self._spool if config.service is None else None
         # At the fork, so that a child has it when OpenTelemetry's processor restarts there.
         self._engines = PerProcess(self._new_engine, remake=self._new_engine_in_child, at_fork=True)
         self._engines.get()
@@ -157,6 +160,8 @@ class LogwellLogExporter(LogRecordExporter):
         try:
             with contained(partial(engine.failed, len(batch))):
                 encoded = self._encoder.encode(batch, room=engine.outbox.room())
+                if self._unnamed_spool is not None and batch:
+                    self._name_spool(batch[0])
                 counted, interrupt = True, encoded.interrupt
                 outcome[0] = engine.hand_over(encoded)
         except BaseException:
@@ -217,6 +222,15 @@ class LogwellLogExporter(LogRecordExporter):
     def health(self) -> Health:
         """How delivery is going."""
         return self._engine.health()
+
+    def _name_spool(self, record: ReadableLogRecord) -> None:
+        """The spool is that of the service which the entries bear: of the first one's resource."""
+        spool, self._unnamed_spool = self._unnamed_spool, None
+        service = None
+        with suppress(Exception):  # a resource that cannot be read, whose entries bear none either
+            service = self._mapper.resource_scope(record).service
+        if spool is not None and service is not None:
+            spool.name_after(service)
 
     def _new_engine(self) -> Engine:
         return Engine(
@@ -352,7 +366,7 @@ def open_spool(config: Config, dependencies: Dependencies) -> Spool | None:
         return Spool(
             config.spool_dir,
             endpoint=config.endpoint,
-            service=config.service or service_from_environment(),
+            service=config.service,
             project=lambda: project_name(config.api_key.reveal()),
             max_bytes=config.spool_max_bytes,
             max_age=config.spool_max_age,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
+from logwell_otel._buffer.outbox import QUEUED_SECONDS
 from logwell_otel._config.options import Config
 from logwell_otel._config.settings import Resolver
 from logwell_otel._delivery.worker import flush_while_it_gets_on
@@ -197,7 +198,7 @@ def _adopted(config: Config, settings: Resolver) -> Pipeline | None:
 def _new(config: Config, service: str | None) -> Pipeline:
     exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
     provider = _provider(service)
-    processor = _processor(exporter)
+    processor = _processor(exporter, config)
     provider.add_log_record_processor(processor)
     return Pipeline(exporter, provider, processor)
 
@@ -212,12 +213,27 @@ def _provider(service: str | None) -> LoggerProvider:
     return made
 
 
-def _processor(exporter: LogwellLogExporter) -> LogwellBatchLogRecordProcessor:
+def _processor(exporter: LogwellLogExporter, config: Config) -> LogwellBatchLogRecordProcessor:
     queue = None if os.environ.get("OTEL_BLRP_MAX_QUEUE_SIZE") else MAX_QUEUE_SIZE
     batch = None if os.environ.get("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE") else MAX_EXPORT_BATCH_SIZE
     return LogwellBatchLogRecordProcessor(
-        exporter, max_queue_size=queue, max_export_batch_size=batch
+        exporter,
+        schedule_delay_millis=_schedule_delay(config),
+        max_queue_size=queue,
+        max_export_batch_size=batch,
     )
+
+
+def _schedule_delay(config: Config) -> float | None:
+    """Milliseconds; with a spool so few that a second from the logging call all is on disk."""
+    if config.spool_dir is None:
+        return None
+    longest = QUEUED_SECONDS * 1000
+    given = os.environ.get("OTEL_BLRP_SCHEDULE_DELAY", "").strip() or longest
+    try:
+        return min(longest, float(given))
+    except ValueError:
+        return None  # the processor says what is wrong with it
 
 
 # `configure()` in a program that zero-code start-up has already set up.

@@ -528,7 +528,7 @@ def test_every_source_file_that_is_named_exists(name: str) -> None:
 
 
 def test_the_error_codes_are_as_many_as_the_page_says() -> None:
-    assert len(LogwellErrorCode) == 7 + 1  # INTERNAL_ERROR is ours alone
+    assert len(LogwellErrorCode) == 7 + 2  # EXPIRED and INTERNAL_ERROR are ours alone
     assert "the seven codes" in page_text("moving-from-logwell-sdk")
 
 

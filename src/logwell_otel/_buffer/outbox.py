@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from logwell_otel._diagnostics import Notices
     from logwell_otel._encoding.chunk import Chunk
 
-UNACKNOWLEDGED_SECONDS: Final = 1.0
-"""With a spool, what the server has not acknowledged for this long is on disk: the most
-that a `kill -9` can cost."""
+UNACKNOWLEDGED_SECONDS: Final = 0.5
+"""With a spool, what was handed over so long ago is on disk, if the server has not
+acknowledged it."""
+
+QUEUED_SECONDS: Final = 0.5
+"""What a processor may take before that, so that a `kill -9` costs a second at most."""
 
 _LONGEST_WAIT: Final = 5.0
 """Seconds that a full memory waits for a disk that hangs; then it drops the oldest."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from logwell_otel.cli.check.run import Check, CheckDependencies
-from logwell_otel.cli.check.settings import names
+from logwell_otel.cli.check.settings import _emptied_at_restart, names
 from support.check import KEY, only, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 URL = "https://logs.example.com"
 
@@ -137,3 +135,17 @@ def test_all_settings_have_a_variable_and_no_secret_is_a_setting() -> None:
     found = names()
     assert found[:3] == ["endpoint", "api_key", "api_key_file"]
     assert not {"secrets", "origins", "on_error", "on_flush", "proxy"} & set(found)
+
+
+@pytest.mark.parametrize(
+    ("directory", "volatile"),
+    [
+        ("/tmp/spool", True),
+        ("/dev/shm/x", True),
+        ("/run/app/spool", True),
+        ("/var/lib/app/spool", False),
+        ("/tmpfiles/spool", False),
+    ],
+)
+def test_a_directory_that_a_restart_empties_is_known(directory: str, volatile: bool) -> None:
+    assert _emptied_at_restart(Path(directory)) is volatile
