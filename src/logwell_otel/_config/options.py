@@ -367,7 +367,8 @@ class Config:
     )
     meter_provider: MeterProvider | None = _option(
         Resolver.argument,
-        "Where the exporter's own metrics go; default the global one.",
+        "Where the exporter's own metrics go: on when given. Without it they go to the",
+        "global one when `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is `true`.",
         shown=False,
     )
     disabled: bool = _option(
