@@ -357,13 +357,15 @@ def test_every_reason_for_dropping_has_its_line() -> None:
 
 METRICS_PROGRAM = """
 import json, logging
+from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 import logwell_otel
 
 reader = InMemoryMetricReader()
 provider = MeterProvider([reader])
-pipeline = logwell_otel.configure(meter_provider=provider, max_queue_bytes=1 << 20)
+metrics.set_meter_provider(provider)
+pipeline = logwell_otel.configure(max_queue_bytes=1 << 20)
 logging.info("stored")
 pipeline.force_flush()
 found = {}
