@@ -17,12 +17,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, Any, Final
 
 import subjects
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 FLUSH_EVERY: Final = 5_000
 
@@ -65,12 +62,7 @@ class Worker:
     def __enter__(self) -> Worker:  # noqa: PYI034 - typing.Self is 3.11
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _pipe(self._process.stdin).close()
         _pipe(self._process.stdout).close()
         self._process.kill()

@@ -25,7 +25,6 @@ from logwell_otel.processor import LogwellBatchLogRecordProcessor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
     from typing_extensions import Unpack
 
@@ -117,12 +116,7 @@ class Pipeline:
     def __enter__(self) -> Pipeline:  # noqa: PYI034 - typing.Self is 3.11
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         flush_while_it_gets_on(self.force_flush, self.health)
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -199,4 +200,4 @@ class Spools(RuleBasedStateMachine):
 Spools.TestCase.settings = settings(
     max_examples=40, stateful_step_count=40, deadline=None, print_blob=True
 )
-TestSpools = Spools.TestCase
+TestSpools = pytest.mark.slow(Spools.TestCase)

@@ -33,7 +33,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -84,15 +84,14 @@ def test_wrong_ports(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"argument --port: must be 0 to 65,535, got {port}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
-def test_what_is_said_without_the_extra(missing: str) -> None:
+def test_what_is_said_without_the_extra() -> None:
     done = run(
-        f"import sys; sys.modules[{missing!r}] = None; from logwell_otel.cli import main; "
+        "import sys; sys.modules['uvicorn'] = None; from logwell_otel.cli import main; "
         "sys.exit(main(['serve']))"
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"logwell-otel serve needs {missing}, which is not installed: "
+        "logwell-otel serve needs uvicorn, which is not installed: "
         "pip install 'logwell-otel[devserver]'\n"
     )
 
@@ -131,6 +130,6 @@ def test_the_installed_command() -> None:
     if not command.exists():
         pytest.skip("the project is not installed here")
     done = subprocess.run(
-        [str(command), "--version"], capture_output=True, text=True, timeout=60, check=False
+        [str(command), "--version"], capture_output=True, text=True, timeout=180, check=False
     )
     assert done.stdout == f"logwell-otel {__version__}\n"

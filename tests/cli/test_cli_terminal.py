@@ -38,7 +38,7 @@ def test_a_reader_that_goes_away() -> None:
     assert process.stdout is not None
     process.stdout.close()
     process.stdout = None
-    _, errors = process.communicate("go\n", timeout=60)
+    _, errors = process.communicate("go\n", timeout=180)
     assert (process.returncode, errors) == (1, "")
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from simulation import scenarios
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(1, 6)
 MINUTE = 60.0
 END = scenarios.MINUTES_30

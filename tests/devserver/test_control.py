@@ -93,6 +93,7 @@ def test_the_journal(receiver: DevServer, client: httpx.Client) -> None:
     assert client.get("/_control/requests").json()["requests"][0]["number"] == 1
 
 
+@pytest.mark.socket
 def test_it_is_not_there_unless_asked_for() -> None:
     with DevServer(control=False, journal=False) as receiver:
         headers = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}

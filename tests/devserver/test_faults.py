@@ -166,6 +166,7 @@ def test_every_insert_fails_while_health_is_fine(receiver: DevServer, client: ht
     assert receiver.count() == 2
 
 
+@pytest.mark.socket
 def test_switches_stand_in_front_of_the_rate_limit() -> None:
     with DevServer(requests_per_minute=1) as receiver:
         headers = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}

@@ -88,6 +88,7 @@ class TestEncodedOnce:
             assert found["metadata"] == {"resource": {"n": number}, "otel.scope.name": f"s{number}"}
             del one, found
 
+    @pytest.mark.slow
     def test_loggers_and_resources_without_end_do_not_fill_the_memory(self) -> None:
         mapper = Mapper()
         scopes: Any = mapper.resource_scope.__self__  # type: ignore[attr-defined]

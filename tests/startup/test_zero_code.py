@@ -47,6 +47,7 @@ def test_a_web_application_beside_its_traces(receiver: DevServer, app: Path) -> 
     receiver.faults.answer(200, body='{"accepted":9}', stored=True, times=1)
     run = instrumented(
         app,
+        OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="",
         OTEL_LOGS_EXPORTER="logwell",
         OTEL_TRACES_EXPORTER="console",
         OTEL_METRICS_EXPORTER="none",

@@ -21,7 +21,6 @@ from support.clock import Clock
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -210,12 +209,7 @@ class SocketServer:
         self._start(self._accept)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.closed.set()
         for sock in (self._listener, *self._open):
             with contextlib.suppress(OSError):

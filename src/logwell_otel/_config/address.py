@@ -7,8 +7,10 @@ import ipaddress
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
+
+from logwell_otel._config.secrets import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +104,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 # The proxy between here and the server, as the environment names it.
 
 
-class Proxy:
+class Proxy(Secret):
     """A proxy, whose URL may hold a user name and a password.
 
     Args:
@@ -144,9 +146,6 @@ class Proxy:
 
     def __repr__(self) -> str:
         return "<Proxy>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Proxy is not pickled: it would leave the process in clear text")
 
 
 def proxy_of(endpoint: str) -> Proxy | None:

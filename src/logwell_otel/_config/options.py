@@ -196,16 +196,16 @@ def _callback(settings: Resolver, name: str) -> Any:
     return value
 
 
-def _option(read: Callable[[Resolver, str], T], *meaning: str, shown: bool = True) -> T:
+def _option(read: Callable[[Resolver, str], T], *meaning: str, variable: bool = True) -> T:
     """A field of `Config` that is a setting.
 
     Args:
         read: Reads and checks it.
         *meaning: What it means, with unit and default: lines of the exporter's help.
-        shown: Whether the repr of a `Config` has it.
+        variable: Whether it has a `LOGWELL_*` variable; an object of the program's has none.
     """
-    metadata = {"read": read, "meaning": meaning}
-    made: Any = field(repr=shown, metadata=metadata)
+    metadata = {"read": read, "meaning": meaning, "variable": variable}
+    made: Any = field(repr=variable, metadata=metadata)
     return made  # type: ignore[no-any-return] # as dataclasses.field: the type of the value
 
 
@@ -332,7 +332,9 @@ class Config:
         "server refuses the token.",
     )
     sampler: Samples | None = _option(
-        _sampler, "A `Sampler` with settings of one's own, in place of all of these."
+        _sampler,
+        "A `Sampler` with settings of one's own, in place of all of these.",
+        variable=False,
     )
     redact: bool | Redacts = _option(
         _redact,
@@ -352,24 +354,24 @@ class Config:
         "Called with every `LogEntry`, after redaction and in the thread that",
         "exports; returns it, another one, or None to drop it. If it raises, the",
         "entry is dropped, counted and said.",
-        shown=False,
+        variable=False,
     )
     on_error: ErrorCallback | None = _option(
         _callback,
         "Called with every `LogwellError`, on the exporter's thread. What it raises",
         "is contained.",
-        shown=False,
+        variable=False,
     )
     on_flush: FlushCallback | None = _option(
         _callback,
         "Called with the number of entries each time some were stored.",
-        shown=False,
+        variable=False,
     )
     meter_provider: MeterProvider | None = _option(
         Resolver.argument,
         "Where the exporter's own metrics go: on when given. Without it they go to the",
         "global one when `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is `true`.",
-        shown=False,
+        variable=False,
     )
     disabled: bool = _option(
         partial(Resolver.flag, default=False),
@@ -458,7 +460,8 @@ def in_tests() -> bool:
 
 
 OPTIONS: Final = {option.name: option.metadata for option in fields(Config) if option.metadata}
-"""How each setting is read (`read`) and what it means (`meaning`), by name."""
+"""How each setting is read (`read`), what it means (`meaning`) and whether it has a variable
+(`variable`), by name."""
 
 
 def options_in_help(kind: type[T]) -> type[T]:

@@ -32,24 +32,6 @@ if TYPE_CHECKING:
     from logwell_otel.cli.terminal import Terminal
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "patterns",
-        description="The most frequent patterns, and what given sampling rates would save.",
-    )
-    add_arguments(parser)
-    parser.set_defaults(run=_run)
-
-
-def _run(options: argparse.Namespace, terminal: Terminal) -> int:
-
-    return run(options, terminal)
-
-
-# `logwell-otel patterns`: what a log stream is made of, and what sampling would save.
-
-
 _TIMEOUT: Final = 60.0
 _MOST_BYTES: Final = 512 * 1024 * 1024
 _MOST_ENTRIES: Final = 100_000
@@ -60,8 +42,12 @@ _HEAD: Final = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments to a parser."""
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "patterns",
+        description="The most frequent patterns, and what given sampling rates would save.",
+    )
     add = parser.add_argument
     add(
         "source",
@@ -78,10 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--policy", metavar="FILE", help="a sampling policy to reckon with, instead of --rates")
     add("--top", metavar="N", type=int, default=20, help="patterns to show (default: %(default)s)")
     add("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_run)
 
 
-def run(options: argparse.Namespace, terminal: Terminal) -> int:
-    """Run the command; returns the exit status, 1 when something cannot be read.
+def _run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Run the command; gives the exit status, 1 when something cannot be read.
 
     Ctrl-C ends the reading, not the command: what was read until then is shown.
     """
@@ -198,7 +185,6 @@ def _size(count: float) -> str:
 
 
 # Patterns of a log stream, counted, and what they would cost at given rates.
-
 
 MAX_PATTERNS: Final = 100_000
 FURTHER: Final = "further patterns"
@@ -333,7 +319,6 @@ def _cost_as_json(cost: Cost) -> dict[str, Any]:
 
 # Log lines as they come, plain or JSON -> level and message.
 
-
 # As structlog, python-json-logger, pino, zap, OpenTelemetry and others call them.
 _MESSAGE_NAMES: Final = ("message", "msg", "body", "event", "text", "log")
 _LEVEL_NAMES: Final = (
@@ -386,17 +371,17 @@ def _from_json(value: Any, line: str) -> Iterator[tuple[Level, str]]:
         if isinstance(record, dict):
             yield _level_of(record), _message_of(record, line)
         else:
-            yield "info", _text_log_stream(record)
+            yield "info", _as_text(record)
 
 
 def _message_of(record: dict[str, Any], line: str) -> str:
     for name in _MESSAGE_NAMES:
         if record.get(name) is not None:
-            return _text_log_stream(record[name])
+            return _as_text(record[name])
     return line
 
 
-def _text_log_stream(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, dict) and isinstance(value.get("stringValue"), str):
         return str(value["stringValue"])  # OTLP's JSON
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -14,7 +14,7 @@ from logwell_otel._buffer.spool import Spool, SpoolError, paths
 from logwell_otel._config.options import Config
 from logwell_otel._delivery.engine import Dependencies, Engine
 from logwell_otel._diagnostics import count
-from logwell_otel.cli import connection
+from logwell_otel.cli import add_server_arguments, server_arguments
 from logwell_otel.cli.pools import list_spools, purge
 from logwell_otel.cli.terminal import printable
 from logwell_otel.errors import LogwellError
@@ -59,7 +59,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         action="store_true",
         help="also what was stored with another key: that of another project, or a replaced one",
     )
-    connection.add_arguments(sender)
+    add_server_arguments(sender)
     sender.set_defaults(run=_safely(send))
 
     purger = inner.add_parser(
@@ -237,7 +237,7 @@ def send(
         SpoolError: The directory cannot be used.
     """
     try:
-        config = Config.resolve(**connection.arguments_of(options))
+        config = Config.resolve(**server_arguments(options))
     except LogwellError as error:
         terminal.error(f"logwell-otel spool send: {error.message}")
         return 1

@@ -23,8 +23,6 @@ from .server import new_key
 from .store import Store
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self
 
     from .store import Entry
@@ -157,12 +155,7 @@ class DevServerProcess:
     def __enter__(self) -> Self:
         return self if self._process is not None else self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def entries(self, skip: int = 0) -> list[Entry]:

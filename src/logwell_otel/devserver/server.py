@@ -29,7 +29,6 @@ from .stream import Streams
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -201,12 +200,7 @@ class DevServer:
     def __enter__(self) -> Self:
         return self if self._run is not None else self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def entries(self, skip: int = 0) -> list[Entry]:

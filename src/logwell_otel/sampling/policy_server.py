@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from logwell_otel._config.address import base_url, is_insecure, proxy_of, proxy_secrets
-from logwell_otel._config.secrets import BearerToken, token_problem
+from logwell_otel._config.secrets import BearerToken
 from logwell_otel._diagnostics import Once, Secrets, warn
 from logwell_otel._http import Answer, HttpClient, NoAnswer
 from logwell_otel._process import PerProcess, Worker, at_exit
@@ -419,7 +419,7 @@ def _client_to(url: str) -> HttpClient:
 def _token(bearer: object) -> BearerToken | None:
     if bearer is None or isinstance(bearer, BearerToken):
         return bearer
-    if not isinstance(bearer, str) or token_problem(bearer):
+    if not isinstance(bearer, str) or BearerToken.problem(bearer):
         raise config_error("The policy server's bearer must be text without white space.")
     return BearerToken(bearer)
 

@@ -14,7 +14,7 @@ from support.check import JSON, KEY, Stub, results
 from support.server import ConnectProxy
 
 if TYPE_CHECKING:
-    from logwell_otel.cli.check.report import Result
+    from logwell_otel.cli.check.report import Finding
     from support.check import Reply
 
 HEADER = "header-hush"
@@ -23,7 +23,7 @@ ECHO = json.dumps({"error": "unauthorized", "message": f"no {KEY} {HEADER} {PASS
 REFUSED = json.dumps({"accepted": 0, "rejected": 1, "errors": [f"{KEY} {HEADER}"]})
 
 
-def check_silent(found: list[Result]) -> None:
+def check_silent(found: list[Finding]) -> None:
     for result in found:
         for text in (result.text, result.advice or "", repr(result)):
             for secret in (KEY, KEY[3:-4], HEADER, PASSWORD):

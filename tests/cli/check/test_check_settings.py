@@ -8,7 +8,7 @@ import pytest
 
 from logwell_otel.cli.check.run import Check, CheckDependencies
 from logwell_otel.cli.check.settings import names
-from support.check import KEY, lines, only, results
+from support.check import KEY, only, results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,22 +113,6 @@ def test_which_key_it_is(tmp_path: Path, key: str | None, file: str | None, orig
     # Whatever the rule is, it is that of the settings themselves.
     check = Check(arguments, dependencies=CheckDependencies(environ=environ))
     assert check.settings[1].value == found["api_key"][0]
-
-
-def test_settings_that_are_missing() -> None:
-    found = results("", None)
-    assert list(lines(found, "settings")) == [
-        (
-            "fail Settings: not complete, or wrong -> endpoint (LOGWELL_ENDPOINT) is not set: "
-            "set the variable, or give the argument, to the base URL of a Logwell server such as "
-            "https://logs.example.com."
-        )
-    ]
-    assert [line.split(": ", 1)[1] for line in lines(found, "server")] == (
-        ["not run: Settings failed"] * 7
-    )
-    # What OpenTelemetry would load does not depend on it.
-    assert only(found, "SDK") == "pass SDK: not switched off"
 
 
 def test_variables_that_nobody_reads() -> None:

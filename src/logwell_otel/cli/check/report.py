@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,35 +30,26 @@ class Status(str, Enum):
 
 
 @dataclass(frozen=True)
-class Result:
-    """One line of the check.
+class Finding:
+    """What one step of the check found.
 
     Attributes:
-        group: Heading it stands under: `settings`, `server` or `opentelemetry`.
-        step: What was looked at.
         status: How it went.
         text: What was found. Holds no secret.
         advice: What to do about it; None where there is nothing to do.
+        group: Heading it stands under: `settings`, `server` or `opentelemetry`.
+        step: What was looked at.
     """
 
-    group: str
-    step: str
     status: Status
     text: str
     advice: str | None = None
+    group: str = ""
+    step: str = ""
 
-
-@dataclass(frozen=True)
-class Finding:
-    """A `Result` that does not know yet which step it belongs to."""
-
-    status: Status
-    text: str
-    advice: str | None = None
-
-    def of(self, group: str, step: str) -> Result:
-        """The finding as the result of a step."""
-        return Result(group, step, self.status, self.text, self.advice)
+    def of(self, group: str, step: str) -> Finding:
+        """The same as that of a step."""
+        return replace(self, group=group, step=step)
 
 
 def passed(text: str) -> Finding:
@@ -113,7 +104,7 @@ NO_PROXY: Final = Setting("proxy", None, "default")
 
 
 def text(
-    settings: Sequence[Setting], proxy: Setting, results: Iterable[Result], style: Style
+    settings: Sequence[Setting], proxy: Setting, results: Iterable[Finding], style: Style
 ) -> Iterator[str]:
     """The report line by line, each as soon as it is known.
 
@@ -143,7 +134,7 @@ def text(
     yield _sum(counts, style)
 
 
-def json(settings: Sequence[Setting], proxy: Setting, results: Sequence[Result]) -> bytes:
+def json(settings: Sequence[Setting], proxy: Setting, results: Sequence[Finding]) -> bytes:
     """The same as one JSON object."""
     document: dict[str, Any] = {
         "version": __version__,
@@ -155,7 +146,7 @@ def json(settings: Sequence[Setting], proxy: Setting, results: Sequence[Result])
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def ok(results: Iterable[Result]) -> bool:
+def ok(results: Iterable[Finding]) -> bool:
     """Whether nothing failed."""
     return all(result.status is not Status.FAIL for result in results)
 

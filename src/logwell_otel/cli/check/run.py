@@ -13,7 +13,6 @@ from logwell_otel.cli.check import network, settings, startup
 from logwell_otel.cli.check.report import (
     NO_PROXY,
     Finding,
-    Result,
     Setting,
     Status,
     failed,
@@ -91,7 +90,7 @@ class Check:
                 str(error), "Give it as http://host:port, or http://user:password@host:port."
             )
 
-    def results(self) -> Iterator[Result]:
+    def results(self) -> Iterator[Finding]:
         """Run the steps and give each one's result as soon as it is there."""
         yield self._resolved.of("settings", "Settings")
         strays = settings.unknown_variables(self._use.environ)

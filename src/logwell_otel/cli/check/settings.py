@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel._buffer.spool import SpoolError, paths
-from logwell_otel._config.options import Config
+from logwell_otel._config.options import OPTIONS
+from logwell_otel._config.secrets import ApiKey
 from logwell_otel._config.settings import from_file, variable_of
 from logwell_otel._diagnostics import hide_keys
 from logwell_otel.cli.check.report import Finding, Setting, failed, passed, warning
@@ -17,6 +17,9 @@ from logwell_otel.cli.pools import list_spools
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from logwell_otel._config.options import Config
+    from logwell_otel._config.secrets import Credential
 
 _MASK: Final = "***"
 _SECRETS: Final = ("api_key", "sampling_token")
@@ -33,11 +36,10 @@ def settings_of(
         environ: Likewise.
     """
     shown = []
-    value: str | None
     for name in names():
-        origin = config.origins[name]
+        origin, value = config.origins[name], getattr(config, name)
         if name in _SECRETS:
-            value = _masked(name, config)
+            value = _masked(value)
             origin = config.origins[f"{name}_file"] if from_file(config.origins, name) else origin
         elif name.removesuffix("_file") in _SECRETS:
             # The config holds the secret, not the path.
@@ -46,18 +48,14 @@ def settings_of(
         elif name == "headers":
             value = ", ".join(f"{header}={_MASK}" for header in config.headers) or None
         else:
-            value = _text(getattr(config, name))
+            value = _text(value)
         shown.append(Setting(name, value, origin))
     return shown
 
 
 def names() -> list[str]:
-    """The settings that have a variable, in the order of `Config`'s fields."""
-    # What was looked for is what there is; these two are needed for a look.
-    looked_for = Config.resolve({}, endpoint="http://localhost", api_key=f"lw_{'0' * 32}").origins
-    places = {field.name: place for place, field in enumerate(fields(Config))}
-    places |= {f"{name}_file": places[name] for name in _SECRETS}
-    return sorted(looked_for, key=lambda name: (places[name], name))
+    """The settings that have a variable."""
+    return [name for name, option in OPTIONS.items() if option["variable"]]
 
 
 def as_variables(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
@@ -101,7 +99,8 @@ def spool_directory(directory: Path) -> Finding:
     """
     if _exists(directory):
         try:
-            held = _held_in(directory)
+            paths.prepare_root(directory)
+            held = sum(pool.entries for pool in list_spools(directory))
         except SpoolError as error:
             return failed(str(error), "Exporters do not start until this is changed.")
         found = f"{directory} can be used, {held} entries wait there"
@@ -113,7 +112,7 @@ def spool_directory(directory: Path) -> Finding:
                 "Create it for the user who runs the application, with mode 0700.",
             )
         found = f"{directory} does not exist yet, and will be created"
-    if _emptied_at_restart(directory):
+    if paths.emptied_at_restart(directory):
         return warning(
             f"{found}; but what lies there does not survive a restart of the machine",
             "Name a directory on a disk, in a container one on a volume, in spool_dir "
@@ -122,15 +121,11 @@ def spool_directory(directory: Path) -> Finding:
     return passed(found)
 
 
-def mask_key(key: str) -> str:
-    """A key by which people can tell it from another one: its last 4 characters."""
-    return f"lw_{_MASK}{key[-4:]}"
-
-
-def _masked(name: str, config: Config) -> str | None:
-    if name == "api_key":
-        return mask_key(config.api_key.reveal())
-    return None if getattr(config, name) is None else _MASK
+def _masked(secret: Credential | None) -> str | None:
+    """A key is told from another one by its last 4 characters; a token may be all that short."""
+    if isinstance(secret, ApiKey):
+        return f"lw_{_MASK}{secret.reveal()[-4:]}"
+    return None if secret is None else _MASK
 
 
 def _text(value: Any) -> str | None:
@@ -150,19 +145,6 @@ def _text(value: Any) -> str | None:
 def _meant(stray: str, known: list[str]) -> str:
     near = difflib.get_close_matches(stray.upper(), known, n=1, cutoff=0.75)
     return f"Did you mean {near[0]} by {stray}?" if near else f"Nothing reads {stray}: unset it."
-
-
-# All that the check asks of the spool.
-
-
-def _held_in(directory: Path) -> int:
-    """Entries that wait in a spool directory; raises `SpoolError` if it cannot be used."""
-    paths.prepare_root(directory)
-    return sum(pool.entries for pool in list_spools(directory))
-
-
-def _emptied_at_restart(directory: Path) -> bool:
-    return paths.emptied_at_restart(directory)
 
 
 def _exists(path: Path) -> bool:
