@@ -24,7 +24,7 @@ from logwell_otel._wire import LEVELS, LogEntry
 from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from typing_extensions import Unpack
 
@@ -91,7 +91,11 @@ class LogwellLogExporter(LogRecordExporter):
         self._dependencies = dependencies
         self._stages = stages_of(config)
         self._encoder = Encoder(
-            Mapper(config.service, source_location=config.source_location),
+            Mapper(
+                config.service,
+                source_location=config.source_location,
+                levels=config.levels,
+            ),
             minimum_rank=[*LEVELS].index(config.level),
             stages=self._stages,
         )
@@ -170,6 +174,16 @@ class LogwellLogExporter(LogRecordExporter):
     def identity(self) -> tuple[str, int]:
         """Server and project: two exporters with the same would send everything twice."""
         return self._config.identity
+
+    @property
+    def levels(self) -> Mapping[str, str]:
+        """Least severe levels by logger, `off` for none at all."""
+        return self._config.levels
+
+    @property
+    def root_level(self) -> str | None:
+        """Level that start-up opens the root logger up to, None for none."""
+        return self._config.root_level
 
     @property
     def closed(self) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import logging
 import re
+import sys
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -29,12 +30,13 @@ from opentelemetry.semconv.attributes import code_attributes
 
 from logwell_otel._diagnostics import handlers_of, is_opentelemetry
 from logwell_otel._encoding.exceptions import exc_info_details
+from logwell_otel._encoding.resource import level_of_logger
 from logwell_otel._encoding.values import (
     MAX_CHARACTERS,
     Digits,
+    bounded,
     clean_attributes,
     clean_value,
-    cut_middle,
     describe,
     safe_str,
     showable,
@@ -44,7 +46,7 @@ from logwell_otel.context import current_context
 from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from opentelemetry._logs import LoggerProvider
 
@@ -100,6 +102,16 @@ _LAST: Final = 253_402_300_800.0
 # As OpenTelemetry's handler has them.
 _TEXTS: Final = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
+# From which of logging's levels on a record has at least that level: below DEBUG it is debug.
+_THRESHOLDS: Final = {
+    "debug": logging.NOTSET,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.CRITICAL,
+    "off": sys.maxsize,
+}
+
 # %d, %5.2f, %(name)s: what a text in the place of a number cannot be formatted by.
 _NUMBER_FORMAT: Final = re.compile(r"%(\([^)]*\))?[-#0 +]*\d*(?:\.\d+)?[hlL]?[diuoxXeEfFgG]")
 
@@ -118,13 +130,24 @@ class LogwellHandler(logging.Handler):
         level: Records below it are left out. Default: none.
         logger_provider: Where records go. Default: the global one, also when it is set
             only later.
+        levels: Least severe levels by logger, in place of `level` for that logger and those
+            below it: `{"httpx": "warn", "noisy": "off"}`. Default: none.
     """
 
     def __init__(
-        self, level: int = logging.NOTSET, logger_provider: LoggerProvider | None = None
+        self,
+        level: int = logging.NOTSET,
+        logger_provider: LoggerProvider | None = None,
+        levels: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(level)
         self._provider = logger_provider
+        # Numbers of logging's levels, of the handler's own under the name of all loggers.
+        self._thresholds = {name: _THRESHOLDS[level] for name, level in (levels or {}).items()}
+        self._threshold = self.level
+        if self._thresholds:
+            # logging itself asks for this one before the handler is called.
+            self.level = min(self.level, *self._thresholds.values())
         self._counts = HandlerCounts()
         # None for those whose records go nowhere.
         self._loggers: dict[str, Logger | None] = {}
@@ -145,6 +168,8 @@ class LogwellHandler(logging.Handler):
             # Another thread may be formatting the same record, which adds to it.
             fields = record.__dict__.copy()
             name = fields.get("name")
+            if self._thresholds and self._left_out(name, fields.get("levelno")):
+                return
             try:
                 logger = self._loggers[name]  # type: ignore[index]
             except Exception:  # noqa: BLE001 - a new one, or one that cannot be looked up
@@ -196,6 +221,12 @@ class LogwellHandler(logging.Handler):
             # The provider has its own exit handler.
             return
 
+    def _left_out(self, name: object, level: object) -> bool:
+        known = name if type(name) is str else _name(name)
+        threshold = level_of_logger(known, self._thresholds)
+        number = _whole(level)
+        return number is not None and number < (self._threshold if threshold is None else threshold)
+
     def _logger(self, name: object) -> Logger | None:
         """Find the logger of OpenTelemetry's for one of logging's."""
         known = name if type(name) is str else _name(name)
@@ -236,19 +267,21 @@ class LogwellHandler(logging.Handler):
             attributes[_FILE] = path
         if type(function) is str and function:
             attributes[_FUNCTION] = function
-        if type(line) is int and line > 0:
+        if type(line) is not int:
+            line = _whole(line)
+        if line is not None and line > 0:
             attributes[_LINE] = line
         if (info := get("exc_info")) is not None or get("exc_text") is not None:
             attributes.update(exc_info_details(info, get("exc_text")))
         if type(stack := get("stack_info")) is str and stack:
-            attributes[_STACK] = cut_middle(stack, MAX_CHARACTERS)
+            attributes[_STACK] = bounded(stack)
         return LogRecord(
             timestamp=int(created * 1e9)
             if type(created) is float and _FIRST <= created < _LAST
             else _nanoseconds(created),
             severity_text=text,
             severity_number=number,
-            body=body if len(body) <= _SHORT else cut_middle(body, MAX_CHARACTERS),
+            body=body if len(body) <= _SHORT else bounded(body),
             attributes=attributes,
             event_name=event,
         )
@@ -281,7 +314,7 @@ class LogwellHandler(logging.Handler):
             return message if type(message) is str else str.__str__(message)
         except Exception:  # noqa: BLE001 - formatting runs the arguments' own code
             fields = record.__dict__
-            return self._repaired_message(fields.get("msg"), fields.get("args"))
+            return self._repaired_message(fields.get("msg", ""), fields.get("args"))
 
     def _repaired_message(self, template: object, arguments: object) -> str:
         """Return the message with what cannot be had replaced, unformatted if need be."""
@@ -331,7 +364,10 @@ class HandlerCounts:
 
 
 def install_handler(
-    logger: logging.Logger, provider: LoggerProvider, threshold: int
+    logger: logging.Logger,
+    provider: LoggerProvider,
+    threshold: int,
+    levels: Mapping[str, str] | None = None,
 ) -> logging.Handler | None:
     """Have records of `logger` reach `provider` once.
 
@@ -341,6 +377,7 @@ def install_handler(
             does, as under zero-code start-up, is made safe.
         threshold: Least severe level that passes. The logger is opened up to it if it lets
             less through. With `NOTSET` the logger's own level decides.
+        levels: Least severe levels by logger; those are opened up likewise.
 
     Returns:
         The handler that was added, None if one was there.
@@ -348,16 +385,32 @@ def install_handler(
     added: logging.Handler | None = None
     if found := _handlers_of(logger):
         for handler in found:
-            make_safe(handler)
+            make_safe(handler, levels=levels)
     else:
-        added = LogwellHandler(threshold, provider)
+        added = LogwellHandler(threshold, provider, levels)
         logger.addHandler(added)
-    if threshold != logging.NOTSET and logger.getEffectiveLevel() > threshold:
-        logger.setLevel(threshold)
+    open_up(logger, threshold)
+    open_levels(levels or {})
     return added
 
 
-def make_safe(handler: logging.Handler, provider: LoggerProvider | None = None) -> None:
+def open_levels(levels: Mapping[str, str]) -> None:
+    """Have each of these loggers let pass what has at least its level."""
+    for name, level in levels.items():
+        open_up(logging.getLogger(name), max(_THRESHOLDS[level], logging.DEBUG))
+
+
+def open_up(logger: logging.Logger, threshold: int) -> None:
+    """Have a logger let pass what has at least that level; `NOTSET` leaves it as it is."""
+    if threshold != logging.NOTSET and logger.getEffectiveLevel() > threshold:
+        logger.setLevel(threshold)
+
+
+def make_safe(
+    handler: logging.Handler,
+    provider: LoggerProvider | None = None,
+    levels: Mapping[str, str] | None = None,
+) -> None:
     """Have a handler of OpenTelemetry's do what `LogwellHandler` does.
 
     Its level and filters stay.
@@ -365,11 +418,12 @@ def make_safe(handler: logging.Handler, provider: LoggerProvider | None = None) 
     Args:
         handler: The handler. One of ours, or one with an `emit` of its own, is left alone.
         provider: Where records go. Default: the global one.
+        levels: Least severe levels by logger, in place of the handler's own.
     """
     if isinstance(handler, LogwellHandler) or "emit" in vars(handler):
         return
-    safe = LogwellHandler(logger_provider=provider)
-    safe.formatter = handler.formatter
+    safe = LogwellHandler(handler.level, provider, levels)
+    safe.formatter, handler.level = handler.formatter, safe.level
     # On the object: its class is OpenTelemetry's, and other objects' of it.
     vars(handler).update(emit=safe.emit, flush=safe.flush)
 

@@ -25,7 +25,7 @@ from logwell_otel.exporter import (
     LogwellLogExporter,
     exporters,
 )
-from logwell_otel.handler import install_handler, level_of
+from logwell_otel.handler import install_handler, level_of, open_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,9 +72,18 @@ class Pipeline:
         """The handlers added to the standard library's loggers; none where some were there."""
         return [handler for _, handler in self._handlers]
 
-    def listen_to(self, logger: logging.Logger, threshold: int) -> None:
-        """Have records of `logger` from level `threshold` on go through this pipeline."""
-        if (handler := install_handler(logger, self.provider, threshold)) is not None:
+    def listen_to(
+        self, logger: logging.Logger, threshold: int, levels: Mapping[str, str] | None = None
+    ) -> None:
+        """Have records of `logger` from level `threshold` on go through this pipeline.
+
+        Args:
+            logger: The logger.
+            threshold: Number of a level.
+            levels: Further levels by the names of loggers.
+        """
+        handler = install_handler(logger, self.provider, threshold, levels)
+        if handler is not None:
             self._handlers.append((logger, handler))
 
     def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
@@ -165,8 +174,10 @@ def configure(
         made = pipeline is None
         if pipeline is None:
             pipeline = _adopted(config, options) or _new(config, options.get("service"))
-        pipeline.listen_to(target, threshold)
+        pipeline.listen_to(target, threshold, config.levels)
         _pipelines[config.identity] = pipeline
+    if config.root_level is not None:
+        open_up(logging.getLogger(), level_of(config.root_level))
     if made:
         at_exit_of_children(pipeline.shutdown)
     return pipeline

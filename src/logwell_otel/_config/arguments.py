@@ -62,6 +62,8 @@ class PipelineOptions(TypedDict, total=False):
     certificate_file: str | os.PathLike[str] | None
     client_certificate_file: str | os.PathLike[str] | None
     client_key_file: str | os.PathLike[str] | None
+    levels: Mapping[str, str | int] | str | None
+    root_level: str | None
     source_location: bool | None
     max_queue_bytes: int | None
     requests_per_minute: float | None

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from urllib.parse import unquote
 
 from logwell_otel._config.address import (
@@ -249,6 +249,16 @@ class Config:
         partial(Resolver.choice, default="debug", choices=LEVEL_SPELLINGS),
         "Least severe level that is sent: `debug` (default), `info`, `warn`, `error`,",
         "`fatal`.",
+    )
+    levels: Mapping[str, Level | Literal["off"]] = _option(
+        Resolver.levels,
+        "Least severe levels by logger, as a mapping or `httpx=warn,noisy=off`, in place of",
+        "`level` for that logger and those below it.",
+    )
+    root_level: Level | None = _option(
+        partial(Resolver.choice, default=None, choices=LEVEL_SPELLINGS),
+        "Level that the root logger is opened up to at start-up where it lets less through,",
+        "by `configure()` and without code; by default `configure()`'s, else none.",
     )
     source_location: bool = _option(
         partial(Resolver.flag, default=True),

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from logwell_otel._diagnostics import hide_keys
 from logwell_otel._wire import LEVELS, Level
 from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator
 
     from logwell_otel.errors import LogwellError
 
@@ -135,6 +136,21 @@ class Resolver:
             name, "one of " + ", ".join(map(str, dict.fromkeys(choices.values()))), _shown(value)
         )
 
+    def levels(self, name: str) -> dict[str, Level | Literal["off"]]:
+        """Levels by logger: a mapping, or `logger=level,logger=level`."""
+        value = self.raw(name)
+        if value is None:
+            return {}
+        problem = "neither a mapping nor a text"
+        try:
+            if isinstance(value, str):
+                return levels_of(_pairs(value))
+            if isinstance(value, Mapping):
+                return levels_of(value.items())
+        except ValueError as error:
+            problem = str(error)
+        raise self.error(name, "logger=level,logger=level with levels such as warn or off", problem)
+
     def path(self, name: str) -> Path | None:
         """A path, with `~` for the home directory."""
         value = self.raw(name)
@@ -224,6 +240,33 @@ def rates_of(text: str) -> dict[str, float]:
             raise ValueError(f"{level} twice")
         rates[level] = rate
     return rates
+
+
+def levels_of(pairs: Iterable[tuple[object, object]]) -> dict[str, Level | Literal["off"]]:
+    """Levels by logger.
+
+    Raises:
+        ValueError: One is none. The text says which, without quoting it: it may be a secret in
+            the wrong variable.
+    """
+    levels: dict[str, Level | Literal["off"]] = {}
+    for number, (name, value) in enumerate(pairs, 1):
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"no name of a logger in part {number}")
+        if isinstance(value, int) and not isinstance(value, bool):  # logging.WARNING
+            level: Level | Literal["off"] | None = LEVELS[min(max(value // 10 - 1, 0), 4)]
+        else:
+            level = "off" if _spelling(value) == "off" else RATE_LEVELS.get(_spelling(value))
+        if level is None:
+            raise ValueError(f"no level of {', '.join(LEVELS)}, off in part {number}")
+        levels[name.strip()] = level
+    return levels
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, value = part.partition("=")
+        yield name.strip(), value.strip()
 
 
 def as_text(value: object) -> str | None:

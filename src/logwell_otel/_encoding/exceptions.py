@@ -13,7 +13,7 @@ from typing import Final
 
 from opentelemetry.semconv.attributes import exception_attributes
 
-from logwell_otel._encoding.values import MAX_CHARACTERS, cut_middle, describe, type_name
+from logwell_otel._encoding.values import bounded, describe, type_name
 
 _TYPE: Final = exception_attributes.EXCEPTION_TYPE
 _MESSAGE: Final = exception_attributes.EXCEPTION_MESSAGE
@@ -45,7 +45,7 @@ def exception_details(
     """
     details = {_TYPE: _name_of(type(error))}
     try:
-        details[_MESSAGE] = cut_middle(str.__str__(str(error)), MAX_CHARACTERS)
+        details[_MESSAGE] = bounded(str.__str__(str(error)))
     except Exception as failure:  # noqa: BLE001 - the exception's own code may raise anything
         details[_MESSAGE] = f"<unprintable: {describe(failure)}>"
     if stacktrace:
@@ -88,14 +88,14 @@ def exc_info_details(info: object, text: object = None) -> dict[str, str]:
     else:
         details = {} if kind is None else {_TYPE: _name_of(kind)}
         if message is not None and kind is not None:
-            details[_MESSAGE] = cut_middle(message, MAX_CHARACTERS)
+            details[_MESSAGE] = bounded(message)
         if trace is not None:
             name = details.get(_TYPE, "")
             last = f"{name}: {message}" if message else name
-            details[_STACKTRACE] = cut_middle(_frames(trace) + last, MAX_CHARACTERS)
+            details[_STACKTRACE] = bounded(_frames(trace) + last)
             return details
     if type(text) is str and text.strip():
-        details[_STACKTRACE] = cut_middle(text, MAX_CHARACTERS)
+        details[_STACKTRACE] = bounded(text)
     return details
 
 
@@ -128,7 +128,7 @@ def _stacktrace(error: BaseException, trace: TracebackType | None) -> str:
         text = "".join(traceback.format_exception(type(error), error, trace))
     except Exception as failure:  # noqa: BLE001 - formatting runs the exception's own code
         text = f"{_frames(trace)}{type_name(error)} <not formatted: {describe(failure)}>"
-    return cut_middle(text, MAX_CHARACTERS)
+    return bounded(text)
 
 
 def _frames(trace: TracebackType | None) -> str:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from logwell_otel._encoding.values import (
+    MAX_CHARACTERS,
     UniqueNames,
     convert,
+    cut_middle,
     cut_utf8,
     safe_name,
     safe_str,
@@ -277,6 +279,9 @@ def _take(metadata: dict[str, Any], keys: Iterable[str], fits: Callable[[object]
 TRUNCATED: Final = "logwell.truncated"
 """Metadata of an entry that something was cut from: true."""
 
+STACK_TRACES: Final = frozenset({"exception.stacktrace", "code.stacktrace"})
+"""Attributes whose end is worth more than their middle."""
+
 RESERVED: Final = frozenset(
     {
         TRUNCATED,
@@ -302,6 +307,8 @@ def plain_metadata(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     result = UniqueNames()
     truncated = False
     for key, value in snapshot(attributes.items(), sys.maxsize):
+        if type(value) is str and len(value) > MAX_CHARACTERS and safe_name(key) in STACK_TRACES:
+            value, truncated = cut_middle(value, MAX_CHARACTERS), True  # noqa: PLW2901
         converted, cut = convert(value)
         truncated |= cut
         result.add(safe_name(key), converted)

@@ -69,17 +69,24 @@ class Mapper:
         service: Service name of every entry; None takes the resource's. A record's own
             `service.name` attribute wins over both.
         source_location: False leaves file and line out of entries altogether.
+        levels: Least severe levels by logger, or `off`.
 
     Attributes:
         severity: Function from a `LogRecord` to its `Severity`.
         resource_scope: Function from a `ReadableLogRecord` to its `ResourceScope`.
     """
 
-    def __init__(self, service: str | None = None, *, source_location: bool = True) -> None:
+    def __init__(
+        self,
+        service: str | None = None,
+        *,
+        source_location: bool = True,
+        levels: Mapping[str, str] | None = None,
+    ) -> None:
         self._source_location = source_location
         self._timestamp = Timestamps().of
         self.severity = Severities().of
-        self.resource_scope = ResourceScopes(service).of
+        self.resource_scope = ResourceScopes(service, levels).of
 
     def entry(  # noqa: C901, PLR0912 - a call costs more than most of these steps
         self,

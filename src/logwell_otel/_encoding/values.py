@@ -233,12 +233,18 @@ def cut_utf8(value: str, limit: int) -> str:
     return value[:limit].encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
 
 
-def cut_middle(value: str, limit: int) -> str:
+def bounded(value: str) -> str:
+    """Cut a text that is going to be queued to what one entry holds, by its middle."""
+    # One `…` doubles the memory that a text of ASCII takes.
+    return cut_middle(value, MAX_CHARACTERS, "..." if value.isascii() else CUT)
+
+
+def cut_middle(value: str, limit: int, mark: str = CUT) -> str:
     """Cut a text to at most `limit` bytes of UTF-8 by taking out its middle.
 
     A stack trace ends with the raising line and the error, and begins with where the program
-    came from; both are worth more than what lies between. `…` stands in its place, on a line
-    of its own where the text has lines.
+    came from; both are worth more than what lies between. `mark` stands in its place, on a
+    line of its own where the text has lines.
     """
     if len(value) * 4 <= limit or (len(value) <= limit and value.isascii()):
         return value
@@ -252,8 +258,8 @@ def cut_middle(value: str, limit: int) -> str:
     end, start = head.rfind("\n") + 1, rest.find("\n")
     # Whole lines, unless the lines are so long that much would go with them.
     if end > half // 2 and 0 <= start < half // 2:
-        return f"{head[:end]}{CUT}{rest[start:]}"
-    return f"{head}{CUT}{rest}"
+        return f"{head[:end]}{mark}{rest[start:]}"
+    return f"{head}{mark}{rest}"
 
 
 def number(value: float) -> float | str:
@@ -644,7 +650,7 @@ class AttributeConversion(Conversion):
         self._characters -= len(value)
         if len(value) > left:
             self.cut = True
-            return value[: max(left, 0)] + CUT
+            return value[: max(left, 0)] + ("..." if value.isascii() else CUT)
         return value
 
     def _integer(self, value: int) -> int | str:
@@ -665,7 +671,7 @@ class AttributeConversion(Conversion):
         name = key if type(key) is str else self._counted(_name_of(key))
         if not name:  # OpenTelemetry takes none without a name
             self.replaced += 1
-        return name or None
+        return self._string(name) if name else None
 
 
 class _MessageConversion(AttributeConversion):
