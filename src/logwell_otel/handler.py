@@ -87,8 +87,12 @@ _FIELDS: Final = frozenset(
         "threadName",
     }
 )
-# The first is the stable name, the second the one before it.
-_EVENT_NAMES: Final = ("otel.event.name", "event.name")
+# Attributes that long are taken as they are.
+_PLAIN: Final = 1024
+
+# The stable name, and the one before it.
+_EVENT: Final = "otel.event.name"
+_EARLIER_EVENT: Final = "event.name"
 
 _FILE: Final = code_attributes.CODE_FILE_PATH
 _FUNCTION: Final = code_attributes.CODE_FUNCTION_NAME
@@ -237,7 +241,9 @@ class LogwellHandler(logging.Handler):
         self._loggers[known] = logger
         return logger
 
-    def _translated(self, record: logging.LogRecord, fields: dict[str, Any]) -> LogRecord:
+    def _translated(  # noqa: C901, PLR0912 - a call costs more than most of these steps
+        self, record: logging.LogRecord, fields: dict[str, Any]
+    ) -> LogRecord:
         """Make OpenTelemetry's record of one of logging's, in one pass over it."""
         get = fields.get
         created, level = get("created"), (get("levelno"), get("levelname"))
@@ -246,16 +252,21 @@ class LogwellHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - a new one, or one that cannot be looked up
             number, text = self._severity(*level)
         body = self._message(record) if self.formatter is None else self.format(record)
-        attributes = {name: fields[name] for name in fields if name not in _FIELDS}
-        event = None
-        if attributes:
+        attributes: dict[str, Any] = {}
+        plain = True
+        for name, value in fields.items():
+            if name not in _FIELDS:
+                attributes[name] = value
+                # As most are. The rest is looked at with care, all of it together.
+                kind = type(value)
+                if not (kind is str and len(value) <= _PLAIN and type(name) is str and name):
+                    plain = plain and kind is int and type(name) is str and name != ""
+        if not plain:
             attributes, replaced = clean_attributes(attributes)
             self._counts.values_replaced += replaced
-            # Both are taken out, whichever counts.
-            for name in _EVENT_NAMES:
-                given = attributes.pop(name, None)
-                if event is None and given is not None:
-                    event = safe_str(given)
+        event = None
+        if _EVENT in attributes or _EARLIER_EVENT in attributes:
+            event = _event_of(attributes)
         if context := current_context():
             # In front, where OpenTelemetry's limit of attributes takes away first.
             attributes = {
@@ -501,6 +512,13 @@ def _total(made: Iterable[tuple[Any, int]]) -> int:
 
 def _items(values: tuple[Any, ...] | dict[str, Any]) -> Iterable[Any]:
     return values.values() if type(values) is dict else values
+
+
+def _event_of(attributes: dict[str, Any]) -> str | None:
+    """Take the event's name out of attributes, under both names, whichever counts."""
+    name, earlier = attributes.pop(_EVENT, None), attributes.pop(_EARLIER_EVENT, None)
+    given = earlier if name is None else name
+    return None if given is None else safe_str(given)
 
 
 def _name(name: object) -> str:
