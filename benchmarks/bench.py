@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 GROUPS: Final = (
     "encode",
     "stages",
+    "handler",
     "tax",
     "latency",
     "throughput",

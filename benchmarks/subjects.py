@@ -86,8 +86,7 @@ class _Pipeline:
                 self.exporter, max_queue_size=queue, max_export_batch_size=MAX_EXPORT_BATCH_SIZE
             )
             self.delivered = lambda: self.exporter.health().accepted
-            # The public method of the SDK's class, which does not wait for delivery.
-            self._hand_over = super(LogwellBatchLogRecordProcessor, ours).force_flush
+            self._hand_over = ours.hand_over
             processor: Any = ours
         else:
             self.exporter = counting(name, endpoint)

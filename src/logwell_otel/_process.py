@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import weakref
+from _thread import start_new_thread
 from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -304,10 +305,11 @@ def _is_child_of_multiprocessing() -> bool:
 
 
 class Wakeup:
-    """What one thread waits for and others set, signal handlers and finalizers among them.
+    """Wakes the one thread that waits for it. Never blocks whoever sets it.
 
-    `threading.Event` waits for ever where a signal handler sets it in the middle of its own
-    `set`: its lock is not re-entrant. Here a set is one call that nothing interrupts.
+    A lock that is held while there is nothing to do. `threading.Event.set` takes a lock of
+    its own for a moment: a signal handler or a finalizer that logs just then, on the same
+    thread, would wait for it for ever.
     """
 
     def __init__(self) -> None:
@@ -315,9 +317,10 @@ class Wakeup:
         self._lock.acquire()
 
     def set(self) -> None:
-        """Have the next or the current `wait` return."""
-        with suppress(RuntimeError):  # it is set already
-            self._lock.release()
+        """Have the thread go on, now or when it comes to wait."""
+        if self._lock.locked():
+            with suppress(RuntimeError):  # somebody else was quicker
+                self._lock.release()
 
     def clear(self) -> None:
         """Forget that it is set."""
@@ -325,10 +328,8 @@ class Wakeup:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, `timeout` seconds at most; it is not set any more then."""
-        return self._lock.acquire(timeout=-1 if timeout is None else min(timeout, _LONGEST_SLEEP))
-
-
-_LONGEST_SLEEP: Final = 86_400.0
+        longest = threading.TIMEOUT_MAX
+        return self._lock.acquire(timeout=-1 if timeout is None else min(timeout, longest))
 
 
 class Worker:
@@ -367,7 +368,9 @@ class Worker:
         # Entered again where a signal handler logs while its thread starts this one.
         self._starting = threading.RLock()
         self._wakeup = Wakeup()
-        self._stop = threading.Event()
+        self._stopping = False
+        self._about_to_start = False
+        self._not_started = False
         self._thread: threading.Thread | None = None
         self.failures = 0
 
@@ -379,7 +382,7 @@ class Worker:
     @property
     def stopping(self) -> bool:
         """True from `stop` on."""
-        return self._stop.is_set()
+        return self._stopping
 
     def is_current_thread(self) -> bool:
         """True on the thread itself, where its callbacks run."""
@@ -389,13 +392,13 @@ class Worker:
         """Start the thread if there is none. False if that is impossible."""
         if self.running:
             return True
-        if self._stop.is_set() or not self._threads:
+        if self._stopping or not self._threads:
             return False
         with self._starting:
             thread = self._thread
             if thread is not None and (thread.ident is None or thread.is_alive()):
                 return True
-            if self._stop.is_set():
+            if self.stopping:
                 return False
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             try:
@@ -414,9 +417,40 @@ class Worker:
         self._wakeup.set()
         return True
 
+    def wake_from_anywhere(self) -> bool:
+        """As `wake`, for signal handlers and finalizers as well: takes no lock of Python's.
+
+        `threading.Thread.start` takes one that all threads share, and a signal may come just
+        when its thread holds it. So another thread, made without it, starts this one: soon,
+        and not before this returns.
+
+        Returns:
+            False if there is no thread and none can be started, or none could the last time.
+        """
+        if not (self.running or self._about_to_start):
+            if self._stopping or not self._threads or self._not_started:
+                self._not_started = False  # it is tried again the next time
+                return False
+            try:
+                self._about_to_start = True
+                start_new_thread(self._start_soon, ())
+            except BaseException as error:
+                self._about_to_start = False
+                if isinstance(error, RuntimeError):
+                    return False  # as in `start`
+                raise
+        self._wakeup.set()
+        return True
+
+    def _start_soon(self) -> None:
+        try:
+            self._not_started = not self.start()
+        finally:
+            self._about_to_start = False
+
     def stop(self) -> None:
         """Have no further step begun, and the thread end. Waits for nothing."""
-        self._stop.set()
+        self._stopping = True
         self._wakeup.set()
 
     def join(self, timeout: float) -> bool:
@@ -425,7 +459,8 @@ class Worker:
         Returns:
             True if it has, or was never started; False on the thread itself.
         """
-        thread = self._thread
+        with self._starting:
+            thread = self._thread
         if thread is None:
             return True
         if thread is threading.current_thread():
@@ -434,11 +469,11 @@ class Worker:
         return not thread.is_alive()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        while not self._stopping:
             wait = self._contained(self._step)
             if wait == 0:
                 continue  # there is more to do, and waiting for an event costs as much
-            if not self._stop.is_set():
+            if not self._stopping:
                 self._wakeup.wait(wait)
         if self._finish is not None:
             self._contained(self._finish)

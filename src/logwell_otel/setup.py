@@ -21,13 +21,9 @@ from logwell_otel._otel import LoggerProvider
 from logwell_otel._process import PerProcess, at_exit_of_children
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import WithoutFrames, config_error
-from logwell_otel.exporter import (
-    DEFAULT_FLUSH_MILLIS,
-    LogwellBatchLogRecordProcessor,
-    LogwellLogExporter,
-    exporters,
-)
-from logwell_otel.handler import install_handler, level_of
+from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter, exporters
+from logwell_otel.handler import install_handler, level_of, open_up
+from logwell_otel.processor import LogwellBatchLogRecordProcessor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,9 +69,18 @@ class Pipeline:
         """The handlers added to the standard library's loggers; none where some were there."""
         return [handler for _, handler in self._handlers]
 
-    def listen_to(self, logger: logging.Logger, threshold: int) -> None:
-        """Have records of `logger` from level `threshold` on go through this pipeline."""
-        if (handler := install_handler(logger, self.provider, threshold)) is not None:
+    def listen_to(
+        self, logger: logging.Logger, threshold: int, levels: Mapping[str, str] | None = None
+    ) -> None:
+        """Have records of `logger` from level `threshold` on go through this pipeline.
+
+        Args:
+            logger: The logger.
+            threshold: Number of a level.
+            levels: Further levels by the names of loggers.
+        """
+        handler = install_handler(logger, self.provider, threshold, levels)
+        if handler is not None:
             self._handlers.append((logger, handler))
 
     def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
@@ -134,7 +139,9 @@ def configure(
     from the environment. Called again for the same server and key, it returns what the
     first call made, and adds only a handler where there is none; where
     `OTEL_LOGS_EXPORTER=logwell` or a configuration file set up the exporter, it takes that
-    one. Nothing is sent twice. Everything not given is read from the `LOGWELL_*` variables.
+    one. Nothing is sent twice. With `LOGWELL_DISABLED=true`, and in a test run (see
+    `send_in_tests`), it does nothing; what it returns can be used all the same. Everything
+    not given is read from the `LOGWELL_*` variables.
 
     Args:
         endpoint: Base URL of the server.
@@ -150,13 +157,14 @@ def configure(
         TypeError: There is no option of that name.
         LogwellError: `INVALID_CONFIG` when a setting is missing or wrong, or when `redact`
             or `before_send` come too late for an exporter that zero-code start-up made.
-        ImportError: opentelemetry-instrumentation-logging is not installed; the text says
-            how to install it.
     """
     settings = Resolver({"endpoint": endpoint, "api_key": api_key, **options})
     # An error leaves through this frame, and what shows its locals would show the key.
     del endpoint, api_key, options
-    config = Config.resolve(**settings.arguments)
+    config = Config.resolve(**settings.arguments).unless_in_tests()
+    if config.disabled:
+        exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
+        return Pipeline(exporter, LoggerProvider(), LogwellBatchLogRecordProcessor(exporter))
     if level is None:
         level = "INFO" if config.origins["level"] == "default" else config.level
     threshold = level_of(level)
@@ -167,8 +175,10 @@ def configure(
         if pipeline is None:
             with WithoutFrames():
                 pipeline = _adopted(config, settings) or _new(config, settings.argument("service"))
-        pipeline.listen_to(target, threshold)
+        pipeline.listen_to(target, threshold, config.levels)
         _pipelines[config.identity] = pipeline
+    if config.root_level is not None:
+        open_up(logging.getLogger(), level_of(config.root_level))
     if made:
         at_exit_of_children(pipeline.shutdown)
     return pipeline

@@ -110,7 +110,6 @@ def run(
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Run a program as its reader would; returns what it printed."""
-    pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
     for framework in sorted(set(_NEEDS.findall(program))):
         pytest.importorskip(framework)
     path = tmp_path / "program.py"
@@ -359,13 +358,15 @@ def test_every_reason_for_dropping_has_its_line() -> None:
 
 METRICS_PROGRAM = """
 import json, logging
+from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 import logwell_otel
 
 reader = InMemoryMetricReader()
 provider = MeterProvider([reader])
-pipeline = logwell_otel.configure(meter_provider=provider, max_queue_bytes=1 << 20)
+metrics.set_meter_provider(provider)
+pipeline = logwell_otel.configure(max_queue_bytes=1 << 20)
 logging.info("stored")
 pipeline.force_flush()
 found = {}

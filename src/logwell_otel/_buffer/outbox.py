@@ -114,6 +114,14 @@ class Outbox:
                 return 0
         return self._make_room()
 
+    def lost(self, count: int, reason: str) -> None:
+        """Count records that never came here, which a flush is to know of."""
+        memory = self._memory
+        with self._changed:
+            memory.counters.handed_over += count
+            memory.counters.dropped[reason] += count
+            memory.flushes.lost(memory.flushes.generation)
+
     def _make_room(self) -> int:
         overflow = self._overflow
         if overflow is not None:

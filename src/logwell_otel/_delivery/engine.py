@@ -15,7 +15,7 @@ from logwell_otel._delivery.isolation import Quarantine
 from logwell_otel._delivery.pacing import Pace
 from logwell_otel._delivery.response import name
 from logwell_otel._delivery.retry import Breaker
-from logwell_otel._delivery.status import LossReport, Trouble
+from logwell_otel._delivery.status import QUEUE_FULL, LossReport, Trouble
 from logwell_otel._delivery.worker import Sender
 from logwell_otel._diagnostics import Notices, count, described, entries, was
 from logwell_otel._http import HttpClient, HttpTransport, Transport
@@ -208,7 +208,14 @@ class Engine:
         if self._flusher is not None:
             self._flusher.stop(timeout)
 
-    def failed(self, count: int, error: Exception) -> None:
+    def dropped_before(self, count: int, reason: str) -> None:
+        """Records were dropped before they were handed over: a processor's queue was full."""
+        self.outbox.lost(count, reason)
+        if reason == QUEUE_FULL:
+            self._losses.queue_full(count, self.notices)
+            self.sender.wake()
+
+    def failed(self, count: int, error: BaseException) -> None:
         """A batch of `count` records could not be encoded or handed over."""
         self.outbox.put([], {"internal_error": count})
         self.notices.say(
@@ -236,8 +243,8 @@ class Engine:
         )
         self.sender.wake()
 
-    def health(self) -> Health:
-        """A snapshot."""
+    def health(self, *, queued: int = 0, queue_share: float = 0.0) -> Health:
+        """A snapshot; `queued` and `queue_share` are of the processor's queue."""
         from logwell_otel.health import Health  # noqa: PLC0415 - nobody needs it at start-up
 
         self.count_recursive()
@@ -254,6 +261,8 @@ class Engine:
             accepted=ledger.accepted,
             refused=ledger.refused,
             dropped=dict(ledger.dropped),
+            queued=queued,
+            queue_share=queue_share,
             held=held.entries,
             held_in_memory=held.entries_in_memory,
             bytes_in_memory=held.bytes_in_memory,

@@ -1,7 +1,7 @@
 """The exporter's own metrics, by OpenTelemetry's semantic conventions for SDKs.
 
-https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ . On when
-`OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is `true`, as the SDK's own are.
+https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ . On when a meter provider is
+given, or when `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is `true`, as the SDK's own are.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Metrics:
         endpoint: The server, for `server.address` and `server.port`.
         read: Returns the ledger and the number of entries held, of one moment; None when
             the exporter is gone.
-        meter_provider: Where to register; None takes the global one.
+        meter_provider: Where to register; None takes the global one, if the variable is set.
     """
 
     def __init__(
@@ -65,7 +65,8 @@ class Metrics:
             "server.port": parts.port or (443 if parts.scheme == "https" else 80),
         }
         self._duration: Histogram | None = None
-        if os.environ.get(ENABLED_BY, "").strip().lower() == "true":
+        by_variable = os.environ.get(ENABLED_BY, "").strip().lower() == "true"
+        if meter_provider is not None or by_variable:
             with contained(_no_metrics):  # logs are worth more than metrics
                 self._duration = _instruments_of(meter_provider or get_meter_provider()).add(self)
 

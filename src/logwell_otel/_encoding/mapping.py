@@ -33,7 +33,7 @@ from logwell_otel._encoding.resource import ResourceScope, ResourceScopes
 from logwell_otel._encoding.values import (
     MAX_CHARACTERS,
     MIN_SAFE_INTEGER,
-    Conversion,
+    BodyConversion,
     convert,
     convert_structure,
     from_json,
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 # Attributes to look at closely: those that fill a field of the entry, and those that have
 # a reserved name. Few records have any, and comparing with one set tells.
 _SPECIAL: Final = RESERVED.union(("service.name",), LOCATION)
-_STRUCTURES: Final = frozenset({dict, list, tuple})
 _BLANK: Final = frozenset(JS_BLANK)
 """Characters that a message may begin with and have nothing else."""
 
@@ -75,6 +74,7 @@ class Mapper:
         source_location: False leaves file and line out of entries altogether.
         redact: Takes secrets out of what resource and scope say. With it, bytes in metadata
             stay bytes, for the redactor that the entries go through next.
+        levels: Least severe levels by logger, or `off`.
 
     Attributes:
         severity: Function from a `LogRecord` to its `Severity`.
@@ -87,12 +87,13 @@ class Mapper:
         *,
         source_location: bool = True,
         redact: Callable[[LogEntry], LogEntry] | None = None,
+        levels: Mapping[str, str] | None = None,
     ) -> None:
         self._source_location = source_location
         self._raw_bytes = redact is not None
         self._timestamp = Timestamps().of
         self.severity = Severities().of
-        self.resource_scope = ResourceScopes(service, redact).of
+        self.resource_scope = ResourceScopes(service, levels, redact).of
 
     def entry(  # noqa: C901, PLR0912 - a call costs more than most of these steps
         self,
@@ -331,11 +332,14 @@ def _message(
         raw_bytes: With bytes as they are in `body`; in a text they are base64.
     """
     body = log.body
-    if type(body) in _STRUCTURES and (json := convert_structure(body)) is not None:
+    kind = type(body)
+    if (kind is dict or kind is list or kind is tuple) and (
+        json := convert_structure(body)
+    ) is not None:
         metadata["body"] = msgspec.Raw(json) if ready else from_json(json)
         return json.decode("utf-8")
     if body is not None:
-        conversion = Conversion(raw_bytes=raw_bytes)
+        conversion = BodyConversion(raw_bytes=raw_bytes)
         converted = conversion.value(body)
         if isinstance(converted, bytes):
             converted = from_json(to_json(converted))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from logwell_otel._encoding.fields import plain_metadata, service_name
 from logwell_otel._encoding.sanitize import fit
 from logwell_otel._encoding.values import cut_utf8, safe_str
-from logwell_otel._wire import LogEntry
+from logwell_otel._wire import LEVELS, LogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     from logwell_otel._otel import ReadableLogRecord
+
+T = TypeVar("T")
+
+_RANKS: Final[dict[str, int]] = {level: rank for rank, level in enumerate(LEVELS)}
 
 OWN_SCOPE: Final = "logwell_otel"
 """Our own warnings pass through the application's logging, and so come back as records:
@@ -41,6 +45,8 @@ class ResourceScope(msgspec.Struct, frozen=True):
         resource: The resource; held, so that its id stays its own.
         scope: The scope, held likewise.
         own: True for records of this package's own logger.
+        least: Place in `LEVELS` that records must have where the scope's logger has a level of
+            its own, beyond the last for none of them; else None.
         service: The service name that entries have when their record names none.
         shared: Metadata of the resource (as ready JSON) and the scope.
         rest: `shared` as JSON that follows the text of a member before it: `","name":value,…`.
@@ -49,6 +55,7 @@ class ResourceScope(msgspec.Struct, frozen=True):
     resource: Resource | None
     scope: InstrumentationScope | None
     own: bool
+    least: int | None
     service: str | None
     shared: dict[str, Any]
     rest: str
@@ -62,15 +69,20 @@ class ResourceScopes:
 
     Args:
         service: Service name of every entry; None takes the resource's.
+        levels: Least severe levels by logger, or `off`.
         redact: Takes secrets out of the metadata of an entry, None for no redaction. What
             resource and scope say goes through it once, not with every record.
     """
 
     def __init__(
-        self, service: str | None, redact: Callable[[LogEntry], LogEntry] | None = None
+        self,
+        service: str | None,
+        levels: Mapping[str, str] | None = None,
+        redact: Callable[[LogEntry], LogEntry] | None = None,
     ) -> None:
         self._redact = redact
         self._service = service_name(service)
+        self._levels = levels or {}
         self._scopes: dict[int, ResourceScope] = {}
         self._resources: dict[int, tuple[Resource | None, str | None, msgspec.Raw | None]] = {}
 
@@ -92,7 +104,12 @@ class ResourceScopes:
         own = scope is not None and scope.name == OWN_SCOPE
         members = msgspec.json.encode(shared)[1:-1].decode()
         rest = f'",{members}' if members else '"'
-        new = ResourceScope(resource, scope, own, service, shared, rest)
+        least = None
+        if self._levels and scope is not None and type(scope.name) is str:
+            level = level_of_logger(scope.name, self._levels)
+            if level is not None:
+                least = _RANKS.get(level, len(LEVELS))
+        new = ResourceScope(resource, scope, own, least, service, shared, rest)
         if len(self._scopes) >= _MAX_SCOPES:
             self._scopes = {}
         self._scopes[id(scope)] = new
@@ -142,6 +159,15 @@ class ResourceScopes:
         if self._redact is None:
             return metadata
         return self._redact(LogEntry(level="info", message="", metadata=metadata)).metadata
+
+
+def level_of_logger(name: str, levels: Mapping[str, T]) -> T | None:
+    """Return what `levels` has for a logger or the nearest one above it, None for nothing."""
+    while name not in levels:
+        name, dot, _ = name.rpartition(".")
+        if not dot:
+            return None
+    return levels[name]
 
 
 def _json(attributes: dict[str, Any], limit: int) -> msgspec.Raw:

@@ -44,6 +44,8 @@ def test_every_setting_with_its_origin() -> None:
         "client_certificate_file": (None, "default"),
         "client_key_file": (None, "default"),
         "level": ("debug", "default"),
+        "levels": (None, "default"),
+        "root_level": (None, "default"),
         "source_location": ("false", "argument"),
         "max_queue_bytes": ("33554432", "default"),
         "requests_per_minute": ("600", "default"),
