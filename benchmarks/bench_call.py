@@ -111,9 +111,9 @@ def _otel_handler(processor: Any) -> logging.Handler:
 
 
 def _our_handler(processor: Any) -> logging.Handler:
-    from logwell_otel.handler import LogwellLoggingHandler
+    from logwell_otel.handler import LogwellHandler
 
-    return LogwellLoggingHandler(logger_provider=_provider(processor))
+    return LogwellHandler(logger_provider=_provider(processor))
 
 
 def _file_handler(stack: ExitStack) -> logging.Handler:

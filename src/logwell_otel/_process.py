@@ -20,6 +20,7 @@ from _thread import start_new_thread
 from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -27,6 +28,24 @@ if TYPE_CHECKING:
     from types import FrameType
 
 T = TypeVar("T")
+
+
+class _WeakCallback:
+    """A bound method whose object is not kept alive; calling this gives it, or None.
+
+    `weakref.WeakMethod` prints an exception where it is collected together with the object, as
+    happens when the interpreter ends.
+    """
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        method: Any = callback
+        self._owner = weakref.ref(method.__self__)
+        self._function = method.__func__
+
+    def __call__(self) -> Callable[[], object] | None:
+        owner = self._owner()
+        return None if owner is None else MethodType(self._function, owner)
+
 
 # Forks.
 
@@ -36,7 +55,7 @@ _LONGEST_WAIT: Final = 5.0
 _importing = threading.RLock()
 _held = threading.local()
 _resting: weakref.WeakSet[Rests] = weakref.WeakSet()
-_in_child: list[weakref.WeakMethod[Callable[[], object]]] = []
+_in_child: list[_WeakCallback] = []
 _without_multiprocessing: list[_ExitHook] = []
 """Hooks that multiprocessing, which nobody has imported yet, has not been told of."""
 
@@ -64,7 +83,7 @@ def after_fork_in_child(callback: Callable[[], object]) -> None:
             dropped: Python would print a traceback for every fork.
     """
     _in_child[:] = [known for known in _in_child if known() is not None]
-    _in_child.append(weakref.WeakMethod(callback))
+    _in_child.append(_WeakCallback(callback))
 
 
 class PerProcess(Generic[T]):
@@ -246,7 +265,7 @@ class _ExitHook:
     """
 
     def __init__(self, callback: Callable[[], object], concerned: Callable[[], bool]) -> None:
-        self._callback = weakref.WeakMethod(callback)
+        self._callback = _WeakCallback(callback)
         self._concerned = concerned
         self._called_in: int | None = None
 
@@ -392,7 +411,8 @@ class Worker:
         """Start the thread if there is none. False if that is impossible."""
         if self.running:
             return True
-        if self._stopping or not self._threads:
+        # Once modules are torn down a thread would never come to run, and `start` waits for it.
+        if self._stopping or not self._threads or sys.is_finalizing():
             return False
         with self._starting:
             thread = self._thread
@@ -428,7 +448,7 @@ class Worker:
             False if there is no thread and none can be started, or none could the last time.
         """
         if not (self.running or self._about_to_start):
-            if self._stopping or not self._threads or self._not_started:
+            if self._stopping or not self._threads or self._not_started or sys.is_finalizing():
                 self._not_started = False  # it is tried again the next time
                 return False
             try:
