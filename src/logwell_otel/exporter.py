@@ -280,7 +280,7 @@ class LogwellLogExporter(LogRecordExporter):
     def _new_engine(self) -> Engine:
         return Engine(
             self._config,
-            self._metrics.observe,
+            self._metrics.observer,
             self._dependencies,
             self._spool,
             redactor=partial(redactor_of, self._config),

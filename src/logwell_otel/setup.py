@@ -6,13 +6,13 @@ import asyncio
 import logging
 import os
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from logwell_otel._buffer.outbox import QUEUED_SECONDS
+from logwell_otel._clock import monotonic
 from logwell_otel._config.options import Config
 from logwell_otel._config.settings import Resolver
 from logwell_otel._delivery.worker import flush_while_it_gets_on
@@ -304,9 +304,9 @@ class ZeroCodeProcessor:
 
     def force_flush(self, timeout_millis: int) -> bool:
         """Everything logged before is stored at the server."""
-        began = time.monotonic()
+        began = monotonic()
         handed_over = self._provider.force_flush(timeout_millis)
-        spent = int((time.monotonic() - began) * 1000)
+        spent = int((monotonic() - began) * 1000)
         return self._exporter.force_flush(max(0, timeout_millis - spent)) and handed_over
 
     def shutdown(self) -> None:

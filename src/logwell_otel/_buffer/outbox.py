@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel._buffer.account import Holdings, Memory
+from logwell_otel._clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -43,7 +43,7 @@ class Outbox:
         spool: Spool | None = None,
         *,
         notices: Notices | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._clock = clock
         self._memory = Memory(max_bytes)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel._buffer.spool import SpoolError
+from logwell_otel._clock import monotonic
 from logwell_otel._diagnostics import entries, was
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 
@@ -57,7 +57,7 @@ class Overflow:
         spool: Spool,
         *,
         notices: Notices,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._memory = memory
         self._spool = spool

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from logwell_otel._buffer.outbox import Outbox
+from logwell_otel._clock import monotonic, wall_clock
 from logwell_otel._delivery.common_cause import CommonCauses
 from logwell_otel._delivery.delivery import Delivery
 from logwell_otel._delivery.isolation import Quarantine
@@ -80,8 +80,8 @@ class Dependencies(msgspec.Struct, frozen=True):
         say: Writes a warning; None writes it where people see it.
     """
 
-    clock: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
+    clock: Callable[[], float] = monotonic
+    wall: Callable[[], float] = wall_clock
     rng: random.Random = msgspec.field(default_factory=random.Random)
     transport: Callable[[Config], Transport] = transport_to
     threads: bool = True
@@ -94,7 +94,7 @@ class Engine:
 
     Args:
         config: The settings.
-        observe: Called with every outcome and the seconds its request took.
+        observe: Called with every outcome and the seconds its request took; None for nobody.
         dependencies: What tests replace.
         spool: Where entries go that cannot be delivered now; None for memory only.
         redactor: Makes what takes secrets out of an entry that a warning shows in full.
@@ -103,7 +103,7 @@ class Engine:
     def __init__(
         self,
         config: Config,
-        observe: Callable[[Outcome, float], None],
+        observe: Callable[[Outcome, float], None] | None,
         dependencies: Dependencies,
         spool: Spool | None = None,
         *,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -86,10 +87,12 @@ class Metrics:
         if (read := self._read()) is not None:
             yield Observation(read[1], self._attributes)
 
-    def observe(self, outcome: Outcome, seconds: float) -> None:
-        """A request ended with `outcome` after `seconds`."""
-        if self._duration is None:
-            return
+    @property
+    def observer(self) -> Callable[[Outcome, float], None] | None:
+        """To be called with each request's outcome and seconds; None where metrics are off."""
+        return None if self._duration is None else partial(self._observe, self._duration)
+
+    def _observe(self, duration: Histogram, outcome: Outcome, seconds: float) -> None:
         attributes = self._attributes
         if outcome.error is not None:
             attributes = {**attributes, "error.type": outcome.error.code.value}
@@ -98,7 +101,7 @@ class Metrics:
         elif outcome.response is not None and outcome.response.rejected:
             # By the conventions only a full success is one.
             attributes = {**attributes, "error.type": _REJECTED}
-        self._duration.record(seconds, attributes)
+        duration.record(seconds, attributes)
 
 
 class _Instruments:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from logwell_otel._clock import monotonic, wall_clock
 from logwell_otel._delivery.response import Action, Outcome
 from logwell_otel._diagnostics import count, entries, was
 from logwell_otel._encoding.chunk import Chunk
@@ -43,8 +43,8 @@ class Trouble:
         self,
         notices: Notices,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = wall_clock,
     ) -> None:
         self._notices = notices
         self._clock = clock
@@ -145,8 +145,8 @@ class LossReport:
         outbox: Outbox,
         *,
         service: str | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = wall_clock,
     ) -> None:
         self._outbox = outbox
         self._service = service

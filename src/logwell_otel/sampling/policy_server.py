@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import random
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
 import msgspec
 
+from logwell_otel._clock import monotonic, wall_clock
 from logwell_otel._config.address import base_url, is_insecure, proxy_of, proxy_secrets
 from logwell_otel._config.secrets import BearerToken
 from logwell_otel._diagnostics import Once, Secrets, warn
@@ -95,8 +95,8 @@ class PolicyServer:
         timeout: float = 5.0,
         fetch_seconds: float = FETCH_SECONDS,
         report_seconds: float = REPORT_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = wall_clock,
         rng: Callable[[], float] = random.random,
         say: Callable[[str], None] = warn,
         _request: Request | None = None,

@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import threading
-import time
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from logwell_otel._buffer.account import Change
 from logwell_otel._buffer.spool import owner as owners
 from logwell_otel._buffer.spool import paths
 from logwell_otel._buffer.spool.errors import SpoolDiskError, SpoolError
+from logwell_otel._clock import monotonic, wall_clock
 from logwell_otel._encoding.chunk import RECOVERED, Chunk, Rows
 from logwell_otel._process import PerProcess, keep_for_ever, rest_at_forks
 
@@ -106,8 +106,8 @@ class Spool:
         max_bytes: int = 256 * 1024 * 1024,
         max_age: float = 48 * 3600.0,
         sync: str = "normal",
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = wall_clock,
+        monotonic: Callable[[], float] = monotonic,
         connect: Callable[..., sqlite3.Connection] | None = None,
     ) -> None:
         check_sqlite()
