@@ -11,7 +11,7 @@ import inspect
 import logging
 import os
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 # There is no public way to be a configurator; distros subclass this one, as it says.
 from opentelemetry.sdk._configuration import _initialize_components, _OTelSDKConfigurator
@@ -32,12 +32,19 @@ CHOSEN_BY: Final = "OTEL_PYTHON_CONFIGURATOR"
 
 
 class LogwellConfigurator(_OTelSDKConfigurator):
-    """Entry point `logwell` of the group `opentelemetry_configurator`."""
+    """Entry point `logwell` of the group `opentelemetry_configurator`.
+
+    Attributes:
+        problem: Why no logs go to Logwell, where a setting of ours was wrong.
+    """
+
+    problem: ClassVar[LogwellError | None] = None
 
     def _configure(self, **kwargs: Any) -> None:
         try:
             self._set_up(**kwargs)
         except LogwellError as error:
+            LogwellConfigurator.problem = error
             # Logs come last, so that the rest is set up. Raised, it would be two tracebacks,
             # and the end of auto-instrumentation.
             warn(f"No logs go to Logwell: {error}")

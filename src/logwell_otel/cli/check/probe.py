@@ -94,6 +94,9 @@ def observe(how: How) -> Start:
     problem: Problem | None = None
     try:
         _start(how)
+        configurator: Any = sys.modules.get("logwell_otel.configurator")
+        if configurator is not None and configurator.LogwellConfigurator.problem is not None:
+            raise configurator.LogwellConfigurator.problem
     except Exception as error:  # noqa: BLE001 - of any kind: it is what is reported
         kind, missing = type(error), getattr(error, "name", None)
         missing = missing if isinstance(error, ModuleNotFoundError) else None
