@@ -1,8 +1,7 @@
-"""Watching a project: reading what is new, rules, and what is done when one fires.
+"""Watching a project: what is new is read, given to rules, and acted on.
 
-One thread, one process. What has been read, how far each rule is and what is still to be done
-are one transaction of a SQLite file: a process that is killed goes on where it was, and no
-row counts twice.
+One thread, one process. It asks from time to time instead of following a stream: an answer
+says that nothing was missed until then, which rules about absence depend on.
 """
 
 from __future__ import annotations
@@ -10,34 +9,33 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
-import subprocess
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from logwell_otel._config.address import proxy_of, proxy_secrets
-from logwell_otel._diagnostics import Once, Secrets
-from logwell_otel._http import Answer, HttpClient, NoAnswer
+from logwell_otel._diagnostics import Once
 from logwell_otel._writer import warn
 from logwell_otel.errors import LogwellError, LogwellErrorCode, config_error
+from logwell_otel.reader.actions import Actions
 from logwell_otel.reader.client import PAGE
 from logwell_otel.reader.filters import LEVELS
 from logwell_otel.reader.rows import moment_of
 from logwell_otel.reader.rules import (
     LATE,
-    Command,
     Evaluation,
     Firing,
     Rule,
     RuleState,
-    Webhook,
     moment_at,
-    parse_rules,
     shown_duration,
+)
+from logwell_otel.reader.rules_file import load_rules
+from logwell_otel.reader.watch_state import (
+    LONGEST_BACKOFF,
+    MOST_WAITING,
+    Position,
+    WatchState,
 )
 
 if TYPE_CHECKING:
@@ -49,73 +47,13 @@ if TYPE_CHECKING:
 
     from logwell_otel.reader.client import LogwellReader
     from logwell_otel.reader.rows import LogRow
-    from logwell_otel.reader.rules import Action
-
-MOST_TRIES: Final = 12
-"""An action is tried so often, within about half an hour, and then given up."""
-
-MOST_WAITING: Final = 1_000
-"""So many actions wait at most; the oldest go first."""
 
 LONGEST_CATCH_UP: Final = 86_400.0
 """A watch that was down for longer goes on so many seconds ago."""
 
 _SLICE: Final = 300.0
 _WHOLE_LOOK_SECONDS: Final = 60.0
-_LONGEST_BACKOFF: Final = 600.0
-_WEBHOOK_SECONDS: Final = 10.0
-_COMMAND_SECONDS: Final = 60.0
 _MOST_INCIDENTS: Final = 10_000
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS position (polled REAL, newest REAL);
-CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY, time REAL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS rules (name TEXT PRIMARY KEY, fingerprint TEXT, state BLOB);
-CREATE TABLE IF NOT EXISTS actions (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    rule TEXT, action INTEGER, firing BLOB, tries INTEGER, due REAL
-);
-"""
-
-
-def load_rules(path: str | os.PathLike[str]) -> list[Rule]:
-    """The rules of a YAML file, all of it checked; JSON is YAML.
-
-    Raises:
-        LogwellError: `INVALID_CONFIG`: the file cannot be read, PyYAML is not installed
-            (`pip install 'logwell-otel[reader]'`), or something in it is wrong.
-    """
-    problem = None
-    try:
-        import yaml  # noqa: PLC0415 - an extra, for this alone
-    except ImportError:
-        problem = "a rules file needs PyYAML: pip install 'logwell-otel[reader]'"
-    else:
-        try:
-            document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            problem = f"cannot be read: {error.strerror or type(error).__name__}"
-        except UnicodeDecodeError:
-            problem = "is not text in UTF-8"
-        except yaml.YAMLError as error:
-            # Not the error's text: it quotes lines, and addresses of webhooks are secrets.
-            mark = getattr(error, "problem_mark", None)
-            where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
-            problem = f"is not YAML{where}"
-        else:
-            try:
-                return parse_rules(document)
-            except LogwellError as error:
-                problem = error.message
-    raise config_error(f"{path}: {problem}")
-
-
-class Position(NamedTuple):
-    """How far a project has been read, in seconds since 1970."""
-
-    polled: float
-    """Until then, by our clock."""
-    newest: float
-    """The newest row's time, by its sender's clock."""
 
 
 class NewRows:
@@ -278,8 +216,8 @@ class LogwellWatch:
         self._every = every
         self._say = say
         self._clock = _clock
-        self._store = _Store(Path(state))
-        self._doer = _Doer(self.rules, self._store, say, log, _rng or random.Random())  # noqa: S311 - jitter
+        self._store = WatchState(Path(state))
+        self._actions = Actions(self.rules, self._store, say, log, _rng or random.Random())  # noqa: S311 - jitter
         self._new = NewRows(reader, self.rules, self._store.seen())
         self._position = self._store.position()
         self._evaluations: list[Evaluation] = []
@@ -313,7 +251,7 @@ class LogwellWatch:
 
     def _step(self) -> float:
         now = self._clock()
-        if now >= self._next_poll or self._next_poll - now > _LONGEST_BACKOFF:
+        if now >= self._next_poll or self._next_poll - now > LONGEST_BACKOFF:
             self._next_poll = now + self._every
             try:
                 self._poll(now)
@@ -324,7 +262,7 @@ class LogwellWatch:
                 self._next_poll = now + max(self._every, min(60.0, error.retry_after or 0.0))
             else:
                 self._trouble.worked("works")
-        while (due := self._doer.do_next(self._clock())) is None:
+        while (due := self._actions.do_next(self._clock())) is None:
             if self._clock() >= self._next_poll or self._stopped.is_set():
                 return 0.0  # reading does not wait for an action that hangs
         return max(0.0, min(self._every, self._next_poll - self._clock(), due))
@@ -372,7 +310,7 @@ class LogwellWatch:
         kept = [one for one in firings if last.get(one.rule, one) is one]
         old = self._new.forget(min(position) - LATE - 1)
         dropped = self._store.keep(
-            position, self._new.seen, old, self._evaluations, self._doer.orders(kept)
+            position, self._new.seen, old, self._evaluations, self._actions.orders(kept)
         )
         if dropped:
             self._say(f"{dropped} actions were dropped: over {MOST_WAITING:,} waited.")
@@ -395,246 +333,3 @@ class LogwellWatch:
 
     def __repr__(self) -> str:
         return f"<LogwellWatch of {len(self.rules)} rules>"
-
-
-class _Order(NamedTuple):
-    """An action that is to be done."""
-
-    number: int
-    rule: str
-    action: int
-    firing: bytes
-    tries: int
-
-
-class _Store:
-    """What outlives the process. Locked while it is open: two watches would both fire.
-
-    Args:
-        path: A SQLite file, 0600.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._kept: set[str] = set()
-        problem = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Made before SQLite would, which asks the umask; its journal gets the same mode.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            path.chmod(0o600)
-            # Used by one thread at a time, though not always by the one that made it.
-            self._db = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=0.0
-            )
-            try:
-                self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-                self._db.execute("BEGIN EXCLUSIVE")
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    self._db.execute(statement)
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.close()
-                raise
-        except OSError as error:
-            problem = error.strerror or type(error).__name__
-        except sqlite3.OperationalError as error:
-            locked = "locked" in str(error)
-            problem = "another watch uses it; one process is enough" if locked else str(error)
-        except sqlite3.DatabaseError:
-            problem = "it is no state of a watch; remove it, or name another"
-        if problem is not None:
-            raise config_error(f"state: cannot use {path}: {problem}.")
-
-    def position(self) -> Position | None:
-        """How far it was read; None at the first start."""
-        row = self._db.execute("SELECT polled, newest FROM position").fetchone()
-        return None if row is None else Position(*row)
-
-    def seen(self) -> dict[str, float]:
-        """Ids and times of rows that were read."""
-        seen = dict(self._db.execute("SELECT id, time FROM seen"))
-        self._kept = set(seen)
-        return seen
-
-    def evaluations(self, rules: Iterable[Rule], begin: float) -> list[Evaluation]:
-        """The rules as far as they were; one that is new or asks another question begins."""
-        states = {}
-        for name, fingerprint, state in self._db.execute("SELECT * FROM rules"):
-            with suppress(msgspec.MsgspecError):  # of another version: it begins anew
-                states[name, fingerprint] = msgspec.json.decode(state, type=RuleState)
-        return [
-            Evaluation(rule, states.get((rule.name, rule.fingerprint)) or RuleState.begin(begin))
-            for rule in rules
-        ]
-
-    def keep(
-        self,
-        position: Position,
-        seen: dict[str, float],
-        forgotten: Iterable[str],
-        evaluations: Iterable[Evaluation],
-        orders: Iterable[tuple[str, int, bytes, float]],
-    ) -> int:
-        """Keep it all or nothing; how many actions had to be dropped."""
-        db = self._db
-        states = [
-            (one.rule.name, one.rule.fingerprint, msgspec.json.encode(one.state))
-            for one in evaluations
-        ]
-        new = [(id_, time_) for id_, time_ in seen.items() if id_ not in self._kept]
-        old = [(id_,) for id_ in forgotten]
-        db.execute("BEGIN")
-        try:
-            db.execute("DELETE FROM position")
-            db.execute("INSERT INTO position VALUES (?, ?)", position)
-            db.executemany("INSERT INTO seen VALUES (?, ?)", new)
-            db.executemany("DELETE FROM seen WHERE id = ?", old)
-            db.execute("DELETE FROM rules")
-            db.executemany("INSERT INTO rules VALUES (?, ?, ?)", states)
-            db.executemany(
-                "INSERT INTO actions (rule, action, firing, tries, due) VALUES (?, ?, ?, 0, ?)",
-                orders,
-            )
-            dropped = db.execute(
-                "DELETE FROM actions WHERE number <= (SELECT number FROM actions "
-                "ORDER BY number DESC LIMIT 1 OFFSET ?)",
-                (MOST_WAITING,),
-            ).rowcount
-            db.execute("COMMIT")
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        self._kept = set(seen)
-        return dropped
-
-    def due(self, now: float) -> _Order | float:
-        """The next action that is due, or the seconds until one is."""
-        row = self._db.execute(
-            "SELECT number, rule, action, firing, tries, due FROM actions "
-            "ORDER BY due, number LIMIT 1"
-        ).fetchone()
-        if row is None:
-            return _LONGEST_BACKOFF
-        *order, due = row
-        # A clock that was set back must not hold an action for longer than any wait is.
-        return float(due - now) if 0 < due - now <= _LONGEST_BACKOFF else _Order(*order)
-
-    def done(self, number: int) -> None:
-        """An action is done, or given up."""
-        self._db.execute("DELETE FROM actions WHERE number = ?", (number,))
-
-    def later(self, number: int, due: float) -> None:
-        """An action failed and is tried again."""
-        self._db.execute(
-            "UPDATE actions SET tries = tries + 1, due = ? WHERE number = ?", (due, number)
-        )
-
-    def close(self) -> None:
-        """Close the file, and unlock it."""
-        self._db.close()
-
-
-class _Doer:
-    """Does actions, again where they failed, and says so."""
-
-    def __init__(
-        self,
-        rules: Iterable[Rule],
-        store: _Store,
-        say: Callable[[str], object],
-        log: Callable[[str], object],
-        rng: random.Random,
-    ) -> None:
-        self._actions = {rule.name: rule.actions for rule in rules}
-        self._store = store
-        self._say = say
-        self._log = log
-        self._rng = rng
-
-    def orders(self, firings: Iterable[Firing]) -> list[tuple[str, int, bytes, float]]:
-        """The actions of firings, as they are kept."""
-        return [
-            (firing.rule, index, msgspec.json.encode(firing), 0.0)
-            for firing in firings
-            for index in range(len(self._actions[firing.rule]))
-        ]
-
-    def do_next(self, now: float) -> float | None:
-        """Do what is due; None if there was something, else the seconds until there is."""
-        order = self._store.due(now)
-        if not isinstance(order, _Order):
-            return order
-        actions = self._actions.get(order.rule, ())
-        firing = None
-        with suppress(msgspec.MsgspecError):
-            firing = msgspec.json.decode(order.firing, type=Firing)
-        if firing is None or order.action >= len(actions):
-            self._store.done(order.number)
-            self._say(
-                f"An action of the rule {order.rule!r} is dropped: it was kept by another "
-                "version, or the rule has none such any more."
-            )
-            return None
-        action = actions[order.action]
-        problem, wait = self._do(action, firing)
-        tries = order.tries + 1
-        what = f"The {action} of the rule {order.rule!r}"
-        if problem is None:
-            self._store.done(order.number)
-            if order.tries:
-                self._say(f"{what} worked at try {tries}.")
-        elif tries >= MOST_TRIES:
-            self._store.done(order.number)
-            self._say(f"{what} failed {tries} times and is given up: {problem}. {firing.text}")
-        else:
-            longest = min(_LONGEST_BACKOFF, 2.0**tries)
-            wait = max(self._rng.uniform(longest / 2, longest), min(wait, _LONGEST_BACKOFF))
-            self._store.later(order.number, now + wait)
-            if tries == 1:
-                self._say(f"{what} failed: {problem}. It is tried again for about half an hour.")
-        return None
-
-    def _do(self, action: Action, firing: Firing) -> tuple[str | None, float]:
-        """What went wrong, None if nothing did; and the seconds that somebody asked to wait."""
-        if isinstance(action, Webhook):
-            return _post(action, firing)
-        if isinstance(action, Command):
-            return _start(action, firing), 0.0
-        self._log(f"{firing.time} {firing.text}")
-        return None, 0.0
-
-
-def _post(webhook: Webhook, firing: Firing) -> tuple[str | None, float]:
-    url = webhook.url.reveal()
-    body: dict[str, Any] = {"text": firing.slack_text} if webhook.slack else firing.payload()
-    proxy = proxy_of(url)
-    client = HttpClient(
-        proxy=None if proxy is None else proxy.reveal,
-        mask=Secrets((*proxy_secrets(), *webhook.url.secrets(), *webhook.headers.secrets())).mask,
-        keep_alive=False,  # minutes lie between two
-    )
-    headers = {"Content-Type": "application/json", **webhook.headers}
-    content = msgspec.json.encode(body)
-    answer: Answer | NoAnswer = client.request("POST", url, headers, content, _WEBHOOK_SECONDS)
-    if isinstance(answer, NoAnswer):
-        return f"no answer ({answer.reason})", 0.0
-    if 200 <= answer.status < 300:
-        return None, 0.0
-    after = answer.headers.get("retry-after", "")
-    return f"it answered HTTP {answer.status}", float(after) if after.isdecimal() else 0.0
-
-
-def _start(command: Command, firing: Firing) -> str | None:
-    try:
-        status = subprocess.run(  # noqa: S603 - the user's own command, and no shell
-            command.arguments,
-            input=msgspec.json.encode(firing.payload()),
-            stdout=subprocess.DEVNULL,  # what it has to say goes to our standard error
-            timeout=_COMMAND_SECONDS,
-            check=False,
-        ).returncode
-    except subprocess.TimeoutExpired:
-        return f"it took over {_COMMAND_SECONDS:.0f} s"
-    except OSError as error:
-        return f"it cannot be started: {error.strerror or type(error).__name__}"
-    return None if status == 0 else f"exit status {status}"
