@@ -61,6 +61,7 @@ def watch(options: argparse.Namespace, terminal: Terminal) -> int:
             say=lambda text: terminal.error(f"logwell-otel: {printable(text)}"),
             log=terminal.line,
         ) as running:
+            running.step()  # from here on rows count
             number = count(len(rules), "rule")
             terminal.error(f"Watching {reader.endpoint} by {number}; the state is in {state}.")
             running.run()

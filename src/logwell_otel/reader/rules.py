@@ -310,6 +310,13 @@ class Evaluation:
         state.clock = max(state.clock, until)
         return firings
 
+    def set_back(self, now: float) -> None:
+        """Our clock was set back to `now`: nothing of the state stays in its future."""
+        state = self.state
+        state.clock, state.last_hit = min(state.clock, now), min(state.last_hit, now)
+        state.silenced_until = min(state.silenced_until, now + self.rule.silence)
+        state.hits = [hit for hit in state.hits if hit <= now]
+
     def _is_new(self, row: LogRow, first_seen: float | None) -> bool:
         state = self.state
         if row.incident_id is None or row.incident_id in state.known:

@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from logwell_otel._diagnostics import Once
+from logwell_otel._diagnostics import Once, count, was
 from logwell_otel._writer import warn
 from logwell_otel.errors import LogwellError, LogwellErrorCode, config_error
+from logwell_otel.reader import watch_state
 from logwell_otel.reader.actions import Actions
 from logwell_otel.reader.client import PAGE
 from logwell_otel.reader.filters import LEVELS
@@ -33,7 +34,6 @@ from logwell_otel.reader.rules import (
 from logwell_otel.reader.rules_file import load_rules
 from logwell_otel.reader.watch_state import (
     LONGEST_BACKOFF,
-    MOST_WAITING,
     Position,
     WatchState,
 )
@@ -281,7 +281,11 @@ class LogwellWatch:
             newest = max(newest, begin)
         if not self._evaluations:
             self._evaluations = self._store.evaluations(self.rules, begin)
+        if self._position.polled > now:
+            for one in self._evaluations:
+                one.set_back(now)
         whole = now >= self._next_whole
+        told: set[str] = set()
         since = min(begin, newest) - LATE
         while True:
             # After a time away it is read bit by bit: rows come newest first, and are held.
@@ -289,7 +293,13 @@ class LogwellWatch:
             rows = self._new.read(since, None if end == now else end, whole=whole or end < now)
             firings = evaluate(self._evaluations, rows, self._new, end)
             newest = max(newest, min(self._new.newest or newest, end))
-            self._keep(Position(end, newest), firings)
+            # A watch that was away for long tells once that something was missing, not each time.
+            kept = []
+            for firing in firings:
+                if firing.condition != "absence" or firing.rule not in told:
+                    kept.append(firing)
+                told.add(firing.rule)
+            self._keep(Position(end, newest), kept)
             if end == now:
                 break
             begin = since = end
@@ -305,15 +315,13 @@ class LogwellWatch:
 
     def _keep(self, position: Position, firings: Sequence[Firing]) -> None:
         self._position = position
-        # A watch that was away for long tells once that something was missing, not each time.
-        last = {firing.rule: firing for firing in firings if firing.condition == "absence"}
-        kept = [one for one in firings if last.get(one.rule, one) is one]
         old = self._new.forget(min(position) - LATE - 1)
         dropped = self._store.keep(
-            position, self._new.seen, old, self._evaluations, self._actions.orders(kept)
+            position, self._new.seen, old, self._evaluations, self._actions.orders(firings)
         )
         if dropped:
-            self._say(f"{dropped} actions were dropped: over {MOST_WAITING:,} waited.")
+            most = watch_state.MOST_WAITING
+            self._say(f"{count(dropped, 'action')} {was(dropped)} dropped: over {most:,} waited.")
 
     def close(self) -> None:
         """Close the state, so that another watch may go on with it."""
