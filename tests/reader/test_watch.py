@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from logwell_otel._http import Answer
 from logwell_otel.cli import main
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 from logwell_otel.reader import watch_state
@@ -317,7 +318,7 @@ def test_a_long_time_away_is_read_bit_by_bit_and_absence_told_once(world: World)
     world.start(BURST)
     world.run(10)
     (said,) = world.said
-    assert said.startswith("The watch was down for 2d")
+    assert said.startswith("Nothing was read for 2d")
 
 
 def test_absence_is_told_but_not_while_the_server_is_away(world: World, server: DevServer) -> None:
@@ -522,6 +523,51 @@ def test_what_waiting_cannot_mend_ends_it(world: World) -> None:
         world.run(10)
 
 
+def test_a_gateway_in_front_of_the_server_does_not_end_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.start(BURST)
+    world.run(10)
+    with monkeypatch.context() as gateway:
+        refused = Answer(403, {}, b"<html>")
+        gateway.setattr(world.reader._client, "request", lambda *_: refused)  # noqa: SLF001
+        world.run(60)
+    world.log(*["failed"] * 5, ago=30)
+    world.run(20)
+    assert world.hook.rules == ["burst"]
+    assert len(world.said) == 2
+    assert "answered HTTP 403" in world.said[0]
+    assert world.said[1] == "Reading works again."
+
+
+def test_a_session_that_is_over_ends_it(world: World) -> None:
+    world.start(BURST)
+    world.run(10)
+    world.reader._account = world.reader._cookie = None  # noqa: SLF001 - signed out elsewhere
+    with pytest.raises(LogwellError) as caught:
+        world.run(10)
+    assert caught.value.code is LogwellErrorCode.UNAUTHORIZED
+
+
+def test_a_disk_that_is_full_ends_it_and_nothing_is_told_twice(world: World) -> None:
+    world.start(BURST)
+    world.run(10)
+    world.log(*["failed"] * 5)
+    watch = world.watch
+    assert watch is not None
+    database = watch._store._db  # noqa: SLF001
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    world.log(*["x"] * 400)
+    with pytest.raises(LogwellError, match="The state of the watch cannot be kept") as caught:
+        world.run(10)
+    assert caught.value.code is LogwellErrorCode.INTERNAL_ERROR
+    assert world.hook.rules == []
+    world.start(BURST)
+    world.run(20)
+    assert world.hook.rules == ["burst"]
+
+
 def test_stop_ends_run(world: World) -> None:
     world.start({**BURST, "count": 1, "actions": ["log"]})
     assert world.watch is not None
@@ -606,7 +652,7 @@ def test_reading_loads_nothing_of_it() -> None:
         (["--since", "1d"], "--since and --until: expected with --test only"),
         (["--test", "--since", "tomorrow"], "--since: expected a time such as"),
         (["--test", "--since", "1h", "--until", "2h"], "--since: expected a time before --until"),
-        (["--every", "0"], "every: expected seconds over 0, got 0.0"),
+        (["--every", "0"], "every: expected seconds over 0, at most 600, got 0.0"),
         (["--state", "/proc/nowhere/at"], "state: cannot use /proc/nowhere/at: "),
     ],
     ids=str,

@@ -53,6 +53,7 @@ LONGEST_CATCH_UP: Final = 86_400.0
 
 _SLICE: Final = 300.0
 _WHOLE_LOOK_SECONDS: Final = 60.0
+_FINAL: Final = {LogwellErrorCode.UNAUTHORIZED, LogwellErrorCode.INVALID_CONFIG}
 _MOST_INCIDENTS: Final = 10_000
 
 
@@ -195,7 +196,9 @@ class LogwellWatch:
 
     Raises:
         LogwellError: `INVALID_CONFIG`: a rule is wrong, or the state cannot be used. Of `run`
-            and `step`: the reader's errors that waiting cannot mend.
+            and `step`: `UNAUTHORIZED` (the session is over and no password is given),
+            `INVALID_CONFIG` (no such project), `INTERNAL_ERROR` (the state cannot be kept),
+            and before the first look has succeeded all that waiting cannot mend.
     """
 
     def __init__(
@@ -210,8 +213,9 @@ class LogwellWatch:
         _clock: Callable[[], float] = time.time,
         _rng: random.Random | None = None,
     ) -> None:
-        if not every > 0:
-            raise config_error(f"every: expected seconds over 0, got {every!r}.")
+        if not 0 < every <= LONGEST_BACKOFF:
+            most = f"{LONGEST_BACKOFF:.0f}"
+            raise config_error(f"every: expected seconds over 0, at most {most}, got {every!r}.")
         self.rules = load_rules(rules) if isinstance(rules, (str, os.PathLike)) else [*rules]
         self._every = every
         self._say = say
@@ -256,7 +260,9 @@ class LogwellWatch:
             try:
                 self._poll(now)
             except LogwellError as error:
-                if not error.retryable:
+                # Once it has worked, a gateway's 403 of a minute must not end it.
+                begun = self._position is not None and error.code not in _FINAL
+                if not error.retryable and not begun:
                     raise
                 self._trouble.failed(f"failed: {error.message.rstrip('.')}")
                 self._next_poll = now + max(self._every, min(60.0, error.retry_after or 0.0))
@@ -274,7 +280,7 @@ class LogwellWatch:
         begin, newest = min(self._position.polled, now), self._position.newest
         if now - begin > LONGEST_CATCH_UP:
             self._say(
-                f"The watch was down for {shown_duration(now - begin)}; what came before the last "
+                f"Nothing was read for {shown_duration(now - begin)}; what came before the last "
                 f"{shown_duration(LONGEST_CATCH_UP)} is not looked at."
             )
             begin = now - LONGEST_CATCH_UP
