@@ -186,7 +186,8 @@ class Processes:
             return 0
         watch, self._watch = self._watch, None
         watch.send_signal(number)
-        watch.communicate(timeout=PATIENCE)
+        _, said = watch.communicate(timeout=PATIENCE)
+        assert said == ""
         return watch.returncode
 
     def application(self, message: str, times: int) -> None:

@@ -151,7 +151,8 @@ class WatchState:
             ).rowcount
             db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:  # Ctrl-C may come after the commit
+                db.execute("ROLLBACK")
             raise
         self._kept = set(seen)
         return dropped
