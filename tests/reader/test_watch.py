@@ -569,6 +569,33 @@ def test_a_disk_that_is_full_ends_it_and_nothing_is_told_twice(world: World) -> 
     assert world.hook.rules == ["burst"]
 
 
+def test_ctrl_c_right_after_a_commit_is_ctrl_c(world: World) -> None:
+    world.start(BURST)
+    world.run(10)
+    assert world.watch is not None
+    database = world.watch._store._db  # noqa: SLF001
+
+    class Interrupted:
+        in_transaction = False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(database, name)
+
+        def execute(self, statement: str, *values: Any) -> Any:
+            done = database.execute(statement, *values)
+            if statement == "COMMIT":
+                raise KeyboardInterrupt
+            return done
+
+    world.watch._store._db = Interrupted()  # type: ignore[assignment]  # noqa: SLF001
+    world.log(*["failed"] * 5)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(10)
+    world.start(BURST)
+    world.run(20)
+    assert world.hook.rules == ["burst"]
+
+
 def test_stop_ends_run(world: World) -> None:
     world.start({**BURST, "count": 1, "actions": ["log"]})
     assert world.watch is not None
