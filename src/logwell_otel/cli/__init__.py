@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "search": "find entries at the server",
     "tail": "show the newest entries, and follow",
     "incidents": "show errors, grouped",
+    "watch": "act when rules are met: webhooks, commands",
     "login": "sign in to read, and keep the session",
     "logout": "end that session",
 }
