@@ -164,7 +164,7 @@ def test_a_server_that_was_stopped_is_asked_for_its_health_and_sent_nothing_more
     assert bench.server.health_checks > 1
     bench.server.is_healthy = True
     bench.run(60)
-    assert len(bench.server.requests) == 2
+    assert [len(request) for request in bench.server.requests] == [10, 1, 4, 5]
     assert len(bench.server.stored) == 10
     bench.check_ledger()
 
@@ -175,7 +175,7 @@ def test_a_server_whose_health_is_kept_from_us_gets_its_entries_all_the_same() -
     bench.server.is_healthy = None
     bench.exporter.export(records(10))
     bench.run()
-    assert len(bench.server.requests) == 2
+    assert [len(request) for request in bench.server.requests] == [10, 1, 4, 5]
     assert len(bench.server.stored) == 10
 
 
@@ -191,13 +191,17 @@ def test_a_page_of_something_else_is_never_a_success() -> None:
 def test_a_time_out_grows_while_nothing_answers_and_is_the_usual_one_again_then() -> None:
     timeout = RequestTimeout(10)
     assert (timeout.seconds, timeout.overdue) == (10, False)
-    assert [(timeout.exceeded(), timeout.seconds) for _ in range(3)] == [
+    assert [(timeout.exceeded(), timeout.seconds) for _ in range(5)] == [
         (True, 60),
+        (False, 60),
+        (False, 60),
         (False, 300),
         (False, 300),
     ]
+    timeout.answered(100)
+    assert (timeout.seconds, timeout.overdue, timeout.late) == (300, True, True)
     timeout.answered(15)
-    assert (timeout.seconds, timeout.overdue) == (300, True)
+    assert (timeout.seconds, timeout.overdue, timeout.late) == (60, True, True)
     timeout.answered(9)
     assert (timeout.seconds, timeout.overdue) == (10, False)
 

@@ -261,9 +261,9 @@ class Delivery:
         if self._timeout.overdue and not self._reachable():
             return NoAnswer(SENT_BEFORE)
         self._pace.take()
-        own = chunk.suspicion is not None and (
-            chunk.suspicion.strikes > 0 or self._quarantine.is_about(chunk)
-        )
+        suspicion = chunk.suspicion
+        suspected = suspicion is not None and suspicion.strikes > 0
+        own = (suspected or self._quarantine.is_about(chunk)) and not self._timeout.late
         seconds = self._seconds_of_its_own(chunk) if own else self._timeout.seconds
         timeout = min(seconds, self.request_timeout)
         answer = self._transport.post(chunk.body(), timeout)

@@ -114,6 +114,7 @@ class RequestTimeout:
         usual: As the settings have it.
         longer: What a request gets for whose sake it is worth it.
         seconds: What the next request gets about which nothing is known.
+        late: The latest answer came, but after the usual time-out.
     """
 
     _LONGER: Final = 6.0
@@ -129,6 +130,7 @@ class RequestTimeout:
         self.longer = max(seconds, min(max(seconds * self._LONGER, self._AT_LEAST), self._AT_MOST))
         self.seconds = seconds
         self._clock = clock
+        self.late = False
         self._unanswered = 0
         self._worth_it_at = float("-inf")
 
@@ -158,7 +160,11 @@ class RequestTimeout:
     def answered(self, seconds: float) -> None:
         """A request was answered after so many seconds."""
         self._unanswered = 0
-        self.seconds = self.usual if seconds < self.usual else self.longer
+        self.late = seconds >= self.usual
+        if not self.late:
+            self.seconds = self.usual
+        elif seconds < self.longer:
+            self.seconds = self.longer
 
 
 class Breaker:
