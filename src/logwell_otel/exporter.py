@@ -25,7 +25,6 @@ from logwell_otel._wire import LEVELS, LogEntry
 from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
-    from logwell_otel._encoding.encoder import Encoded
     from collections.abc import Sequence
 
     from typing_extensions import Unpack
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from logwell_otel._buffer.account import Counters
     from logwell_otel._buffer.spool import Spool
     from logwell_otel._config.arguments import ExporterOptions, Redacts
+    from logwell_otel._encoding.encoder import Encoded
     from logwell_otel._encoding.stages import Stages
     from logwell_otel._otel import ReadableLogRecord
     from logwell_otel.health import Health
