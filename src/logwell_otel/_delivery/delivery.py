@@ -250,12 +250,20 @@ class Delivery:
     def _blames_entries(self, chunk: Chunk, outcome: Outcome) -> bool:
         """True if a failure is about what is in the request: others were accepted since it failed.
 
+        Or it failed after others were, and is being searched, until that looks like an outage.
+
         Then it is nobody else's business. A firewall that redirects one text to its own page,
         or asks to come back in a minute, must not stop what has no such text.
         """
         own = outcome.refusal in ("unauthorized", "rate_limited")
         failed = outcome.action is not Action.DONE and outcome.sent and not own
-        return failed and (self._quarantine.is_about(chunk) or self._quarantine.is_known(chunk))
+        suspicion = chunk.suspicion
+        searched = suspicion is not None and suspicion.strikes > 0
+        return failed and (
+            self._quarantine.is_about(chunk)
+            or self._quarantine.is_known(chunk)
+            or (searched and self._quarantine.in_a_row < OUTAGE)
+        )
 
     def _posted(self, chunk: Chunk) -> Answer | NoAnswer:
         if self._timeout.overdue and not self._reachable():

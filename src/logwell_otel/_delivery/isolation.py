@@ -413,10 +413,9 @@ class Quarantine:
             return False
         if self._in_a_row >= OUTAGE:
             return True
-        # A 500 is the server's word about a request; any other failure is an outage first.
+        # Whole, it would perhaps be stored a third time: by a gateway that loses each answer.
         unclear = not suspicion.strikes and self._evidence.accepted == suspicion.accepted_before
-        repeated_500 = suspicion.failures >= 2 and self._was_500(suspicion)
-        return unclear and (suspicion.unanswered > 0 or repeated_500)
+        return unclear and (suspicion.unanswered > 0 or suspicion.failures >= 2)
 
     @property
     def _telling(self) -> list[Chunk]:
@@ -432,10 +431,6 @@ class Quarantine:
             return True
         # All that were taken out are known to fail: the next one need not be.
         return self._in_a_row >= OUTAGE and not self._telling
-
-    @staticmethod
-    def _was_500(suspicion: Suspicion) -> bool:
-        return suspicion.cause == ANSWERED_500
 
     @staticmethod
     def _taken_apart(chunk: Chunk, *places: slice) -> list[Chunk]:
