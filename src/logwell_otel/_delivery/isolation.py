@@ -61,8 +61,8 @@ _REST: Final = 4.0
 OUTAGE: Final = 8
 """Failures in a row after which nobody is suspected any more: two minutes or so."""
 
-_MAX_SAMPLES: Final = 8
-# Entries taken out of chunks while nothing is accepted: each is a request more afterwards.
+_MAX_SAMPLES: Final = 100
+# Entries taken out of chunks while nothing is accepted. They are joined again afterwards.
 
 
 class Verdict(Enum):
@@ -107,7 +107,7 @@ class Quarantine:
         self._next_alone = 0.0
         self._evidence = Evidence()
         self._in_a_row = 0
-        self._silent = False
+        self._nothing_passes = False
         self._samples = 0
         self._accepted_before_failure = -1
 
@@ -151,16 +151,16 @@ class Quarantine:
     def _is_outage(self) -> bool:
         """True if nothing passes, as far as is known: then single entries ask.
 
-        Silence costs a time-out each time, and what is sent into it may be stored.
+        What is sent meanwhile may be stored with each attempt, and silence costs a time-out each.
         """
-        return self._silent or self._in_a_row >= OUTAGE
+        return self._nothing_passes or self._in_a_row >= OUTAGE
 
     # What happened.
 
     def accepted(self, chunk: Chunk) -> None:
         """The request with `chunk` was accepted."""
         self._in_a_row = self._samples = 0
-        self._silent = False
+        self._nothing_passes = False
         suspicion = chunk.suspicion
         recovered = suspicion is not None and suspicion.attempts > 0
         self._evidence = replace(
@@ -234,6 +234,7 @@ class Quarantine:
             suspicion = chunk.suspicion = Suspicion(since=self._evidence, began=self._clock())
         elif self._evidence.accepted > suspicion.accepted_before:
             suspicion.strikes += 1
+        again = suspicion.failures > 0
         if suspicion.attempts == 0:
             suspicion.first_failures += 1
             self._evidence = replace(self._evidence, first_failed=self._evidence.first_failed + 1)
@@ -242,8 +243,8 @@ class Quarantine:
         suspicion.attempts += 1
         suspicion.unanswered += timed_out
         suspicion.cause = cause
-        if timed_out and not suspicion.strikes:
-            self._silent = True
+        if not suspicion.strikes and (timed_out or again):
+            self._nothing_passes = True
         if not self.is_known(chunk):
             self._in_a_row += 1
             self._accepted_before_failure = self._evidence.accepted
@@ -424,10 +425,8 @@ class Quarantine:
 
     @property
     def _may_sample(self) -> bool:
-        if self._silent and self._samples < min(_MAX_SAMPLES, self._in_a_row):
-            return True
-        # In an outage every second try: with a probe each 30 s, all of them within ten minutes.
-        if self._samples < min(_MAX_SAMPLES, 1 + max(0, self._in_a_row - OUTAGE + 2) // 2):
+        # Another one each time, or one would be stored with each try of a long outage.
+        if self._samples < min(_MAX_SAMPLES, self._in_a_row):
             return True
         # All that were taken out are known to fail: the next one need not be.
         return self._in_a_row >= OUTAGE and not self._telling
