@@ -19,10 +19,12 @@ from logwell_otel.devserver import DevServer
 from support.bench import Bench
 from support.config import KEY
 from support.records import records
-from support.server import HttpServer, answer
+from support.server import HttpServer, Server, answer
 
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
+
+    from logwell_otel._http import Answer
 
 SLOWER = (
     "The server did not answer within 0.7 s, the time-out (LOGWELL_TIMEOUT). It gets up to 30 s "
@@ -211,3 +213,44 @@ def test_how_long_it_is_then(usual: float, longer: float) -> None:
     timeout = RequestTimeout(usual)
     assert timeout.exceeded() is (longer > usual)
     assert timeout.seconds == longer
+
+
+class LosesAnswers(Server):
+    """Stores everything, and something in front of it says for a while that it failed.
+
+    Attributes:
+        copies: How often each message was stored.
+        until: Until when, by its clock.
+    """
+
+    def __init__(self, reply: Answer | NoAnswer, seconds: float) -> None:
+        super().__init__()
+        self.copies: Counter[str] = Counter()
+        self.until = self.clock() + seconds
+        self._reply = reply
+
+    def post(self, body: bytes, timeout: float) -> Answer | NoAnswer:
+        taken = super().post(body, timeout)
+        self.copies.update(self.requests[-1])
+        return self._reply if self.clock() < self.until else taken
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [answer(504, "Gateway Time-out"), answer(502, "Bad Gateway"), NoAnswer("ReadError: reset")],
+)
+@pytest.mark.parametrize("seconds", [5, 60, 600])
+def test_a_gateway_that_loses_every_answer_gets_one_entry_at_a_time(
+    reply: Answer | NoAnswer, seconds: float
+) -> None:
+    server = LosesAnswers(reply, seconds)
+    bench = Bench(server)
+    bench.exporter.export(records(500))
+    bench.run(seconds)
+    tries = len(server.requests)
+    assert [len(request) for request in server.requests] == [100] + [1] * (tries - 1)
+    bench.run()
+    copies = Counter(server.copies.values())
+    assert copies == Counter({1: 400, 2: 101 - tries, 3: tries - 1})
+    assert len(server.requests) - tries <= 6
+    bench.check_ledger()

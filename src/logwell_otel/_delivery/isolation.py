@@ -234,7 +234,7 @@ class Quarantine:
             suspicion = chunk.suspicion = Suspicion(since=self._evidence, began=self._clock())
         elif self._evidence.accepted > suspicion.accepted_before:
             suspicion.strikes += 1
-        again = suspicion.failures > 0
+        unclear = suspicion.failures > 0 or cause != ANSWERED_500
         if suspicion.attempts == 0:
             suspicion.first_failures += 1
             self._evidence = replace(self._evidence, first_failed=self._evidence.first_failed + 1)
@@ -243,7 +243,7 @@ class Quarantine:
         suspicion.attempts += 1
         suspicion.unanswered += timed_out
         suspicion.cause = cause
-        if not suspicion.strikes and (timed_out or again):
+        if unclear and not suspicion.strikes:
             self._nothing_passes = True
         if not self.is_known(chunk):
             self._in_a_row += 1
@@ -414,9 +414,10 @@ class Quarantine:
             return False
         if self._in_a_row >= OUTAGE:
             return True
-        # Whole, it would perhaps be stored a third time: by a gateway that loses each answer.
-        unclear = not suspicion.strikes and self._evidence.accepted == suspicion.accepted_before
-        return unclear and (suspicion.unanswered > 0 or suspicion.failures >= 2)
+        # Whole, it might be stored with each try: by a gateway that loses each answer. What is
+        # answered 500 was not, and passes more often than not.
+        alike = not suspicion.strikes and self._evidence.accepted == suspicion.accepted_before
+        return alike and (suspicion.failures >= 2 or suspicion.cause != ANSWERED_500)
 
     @property
     def _telling(self) -> list[Chunk]:
