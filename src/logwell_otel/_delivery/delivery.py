@@ -435,9 +435,12 @@ class Delivery:
         else:
             # What has to wait for long is for another to wait for: it may be about this one.
             waits = outcome.action in (Action.HOLD, Action.PAUSE) or _retry_after(outcome)
-            patiently = outcome.action is not Action.SUSPECT and not (waits or outcome.timed_out)
             verdict = self._quarantine.failed(
-                chunk, outcome.cause, patiently=patiently, timed_out=outcome.timed_out
+                chunk,
+                outcome.cause,
+                patiently=outcome.action is not Action.SUSPECT and not (waits or outcome.timed_out),
+                unclear=outcome.action is Action.RETRY and not waits,
+                timed_out=outcome.timed_out,
             )
             self._causes.watch(chunk)
             if verdict is Verdict.GIVEN_UP:

@@ -6,9 +6,10 @@ front of it may refuse one entry for a text in it, with a page, a reset connecti
 silence. Only what happens to *other* requests meanwhile tells these apart, so that is what
 is counted.
 
-A chunk that was answered 500, or that failed a few times in any other way, waits here while
-others are sent. Once something else was accepted after it failed, it is sent again; failing
-then, it is bisected. An entry that fails alone is set aside when an innocent one would
+A chunk that failed waits here while others are sent, and entries of it, each alone: they say
+whether anything passes, and a gateway that loses every answer has nothing else stored again.
+Once something else was accepted after it failed, the chunk is sent again; failing then, it is
+bisected. An entry that fails alone is set aside when an innocent one would
 hardly have failed so often: with a share `p` of other requests failing at their first try,
 an innocent entry fails `n` times with probability p^n. While nothing is accepted, no
 failure counts at all; while failed requests succeed when they are sent again, so that
@@ -39,8 +40,8 @@ MAX_SUSPECTS: Final = 200
 """Suspects at a time, single entries included."""
 
 PATIENCE: Final = 3
-"""Failures of one chunk, others than 500, before other chunks are tried. A server that is down
-fails all alike: order is kept through a short outage."""
+"""Failures of one entry, others than 500, before others are tried: order is kept through a
+short outage."""
 
 MAX_SET_ASIDE: Final = 1000
 """Entries set aside at a time."""
@@ -143,7 +144,11 @@ class Quarantine:
     def full(self) -> bool:
         """True if suspects are to be tried before another chunk is suspected."""
         larger = sum(chunk.count > 1 for chunk in self._suspects)
-        most = 1 if self._is_outage else MAX_CHUNKS
+        most = MAX_CHUNKS
+        # All of one chunk may be disliked: until it looks like an outage, every third try is
+        # of another.
+        if self._in_a_row >= OUTAGE or (self._nothing_passes and self._in_a_row % 3):
+            most = 1
         many = larger >= most or len(self._suspects) >= MAX_SUSPECTS
         return many or self._trying is not None
 
@@ -199,7 +204,13 @@ class Quarantine:
         return self._in_a_row
 
     def failed(
-        self, chunk: Chunk, cause: str, *, patiently: bool = False, timed_out: bool = False
+        self,
+        chunk: Chunk,
+        cause: str,
+        *,
+        patiently: bool = False,
+        unclear: bool = False,
+        timed_out: bool = False,
     ) -> Verdict:
         """The request with `chunk` failed.
 
@@ -207,9 +218,10 @@ class Quarantine:
             chunk: The chunk. It is kept here, unless it is given up.
             cause: What became of the request, in words that follow "was".
             patiently: Try it a few times more before others are tried.
+            unclear: It may be stored all the same.
             timed_out: Its time was over before an answer came.
         """
-        suspicion = self.count_failure(chunk, cause, timed_out=timed_out)
+        suspicion = self.count_failure(chunk, cause, unclear=unclear, timed_out=timed_out)
         if chunk.count == 1:
             suspicion.alone += 1
             if self._is_unwanted(suspicion):
@@ -227,14 +239,15 @@ class Quarantine:
             suspicion.strikes or self._suspects or self._trying
         )
 
-    def count_failure(self, chunk: Chunk, cause: str, *, timed_out: bool = False) -> Suspicion:
+    def count_failure(
+        self, chunk: Chunk, cause: str, *, unclear: bool = False, timed_out: bool = False
+    ) -> Suspicion:
         """Note a failure of `chunk` without keeping it."""
         suspicion = chunk.suspicion
         if suspicion is None:
             suspicion = chunk.suspicion = Suspicion(since=self._evidence, began=self._clock())
         elif self._evidence.accepted > suspicion.accepted_before:
             suspicion.strikes += 1
-        unclear = suspicion.failures > 0 or cause != ANSWERED_500
         if suspicion.attempts == 0:
             suspicion.first_failures += 1
             self._evidence = replace(self._evidence, first_failed=self._evidence.first_failed + 1)
@@ -401,6 +414,7 @@ class Quarantine:
             parts = self._taken_apart(chunk, slice(at, at + 1), slice(0, at), slice(at + 1, None))
             if suspicion.unanswered:
                 parts[1].suspicion = replace(suspicion)  # it is the same still, but for one entry
+            _of(parts[1]).not_before = self._clock()  # the next one is of another chunk
             return parts
         # Sent whole, what nothing answered might be stored once more, and cost another time-out.
         unanswered = suspicion.unanswered and self.is_about(chunk)
@@ -414,10 +428,10 @@ class Quarantine:
             return False
         if self._in_a_row >= OUTAGE:
             return True
-        # Whole, it might be stored with each try: by a gateway that loses each answer. What is
-        # answered 500 was not, and passes more often than not.
+        # Whole, it might be stored with each try: by a gateway that loses each answer. What the
+        # server answers 500 is not, and passes the second time more often than not.
         alike = not suspicion.strikes and self._evidence.accepted == suspicion.accepted_before
-        return alike and (suspicion.failures >= 2 or suspicion.cause != ANSWERED_500)
+        return alike and (suspicion.failures >= 2 or self._nothing_passes)
 
     @property
     def _telling(self) -> list[Chunk]:
