@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from logwell_otel._buffer.account import Counters
     from logwell_otel._buffer.spool import Spool
     from logwell_otel._config.arguments import ExporterOptions, Redacts
+    from logwell_otel._encoding.encoder import Encoded
     from logwell_otel._encoding.stages import Stages
     from logwell_otel._otel import ReadableLogRecord
     from logwell_otel.health import Health
@@ -179,21 +180,22 @@ class LogwellLogExporter(LogRecordExporter):
     def _export(self, work: tuple[Sequence[ReadableLogRecord], list[bool]]) -> None:
         batch, outcome = work
         engine = self._engine
-        outcome[0] = counted = False
-        interrupt: BaseException | None = None
+        outcome[0] = False
+        encoded: Encoded | None = None
         try:
             with contained(partial(engine.failed, len(batch))):
                 encoded = self._encoder.encode(batch, room=engine.outbox.room())
                 if self._unnamed_spool is not None and batch:
                     self._name_spool(batch[0])
-                counted, interrupt = True, encoded.interrupt
                 outcome[0] = engine.hand_over(encoded)
         except BaseException:
-            if not counted:
+            if encoded is None:
                 engine.outbox.put([], {"interrupted": len(batch)})
+            else:
+                engine.hand_over(encoded)  # as far as that was not done
             raise
-        if interrupt is not None:
-            raise interrupt
+        if encoded is not None and encoded.interrupt is not None:
+            raise encoded.interrupt
 
     def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
         """Wait until all that was handed over before is stored at the server.
@@ -209,7 +211,7 @@ class LogwellLogExporter(LogRecordExporter):
             True if all is stored, or was refused by the server for good. False after the
             timeout, when some was dropped, or when called from `on_error` or `on_flush`.
         """
-        return self._engine.sender.flush(timeout_millis / 1000)
+        return self._engine.flush(timeout_millis / 1000)
 
     def shutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
         """Deliver what is held, then end. A second call does nothing.

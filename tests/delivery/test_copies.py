@@ -18,11 +18,13 @@ from logwell_otel._http import NoAnswer
 from logwell_otel.devserver import DevServer
 from support.bench import Bench
 from support.config import KEY
-from support.records import records
-from support.server import HttpServer, answer
+from support.records import messages, records
+from support.server import HttpServer, Server, answer
 
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
+
+    from logwell_otel._http import Answer
 
 SLOWER = (
     "The server did not answer within 0.7 s, the time-out (LOGWELL_TIMEOUT). It gets up to 30 s "
@@ -164,7 +166,7 @@ def test_a_server_that_was_stopped_is_asked_for_its_health_and_sent_nothing_more
     assert bench.server.health_checks > 1
     bench.server.is_healthy = True
     bench.run(60)
-    assert len(bench.server.requests) == 2
+    assert [len(request) for request in bench.server.requests] == [10, 1, 4, 5]
     assert len(bench.server.stored) == 10
     bench.check_ledger()
 
@@ -175,7 +177,7 @@ def test_a_server_whose_health_is_kept_from_us_gets_its_entries_all_the_same() -
     bench.server.is_healthy = None
     bench.exporter.export(records(10))
     bench.run()
-    assert len(bench.server.requests) == 2
+    assert [len(request) for request in bench.server.requests] == [10, 1, 4, 5]
     assert len(bench.server.stored) == 10
 
 
@@ -191,13 +193,17 @@ def test_a_page_of_something_else_is_never_a_success() -> None:
 def test_a_time_out_grows_while_nothing_answers_and_is_the_usual_one_again_then() -> None:
     timeout = RequestTimeout(10)
     assert (timeout.seconds, timeout.overdue) == (10, False)
-    assert [(timeout.exceeded(), timeout.seconds) for _ in range(3)] == [
+    assert [(timeout.exceeded(), timeout.seconds) for _ in range(5)] == [
         (True, 60),
+        (False, 60),
+        (False, 60),
         (False, 300),
         (False, 300),
     ]
+    timeout.answered(100)
+    assert (timeout.seconds, timeout.overdue, timeout.late) == (300, True, True)
     timeout.answered(15)
-    assert (timeout.seconds, timeout.overdue) == (300, True)
+    assert (timeout.seconds, timeout.overdue, timeout.late) == (60, True, True)
     timeout.answered(9)
     assert (timeout.seconds, timeout.overdue) == (10, False)
 
@@ -207,3 +213,48 @@ def test_how_long_it_is_then(usual: float, longer: float) -> None:
     timeout = RequestTimeout(usual)
     assert timeout.exceeded() is (longer > usual)
     assert timeout.seconds == longer
+
+
+class LosesAnswers(Server):
+    """Stores everything, and something in front of it says for a while that it failed.
+
+    Attributes:
+        copies: How often each message was stored.
+        until: Until when, by its clock.
+    """
+
+    def __init__(self, reply: Answer | NoAnswer, seconds: float) -> None:
+        super().__init__()
+        self.copies: Counter[str] = Counter()
+        self.until = self.clock() + seconds
+        self._reply = reply
+
+    def post(self, body: bytes, timeout: float) -> Answer | NoAnswer:
+        taken = super().post(body, timeout)
+        self.copies.update(self.requests[-1])
+        return self._reply if self.clock() < self.until else taken
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [answer(504, "Gateway Time-out"), answer(502, "Bad Gateway"), NoAnswer("ReadError: reset")],
+)
+@pytest.mark.parametrize("seconds", [5, 60, 600])
+def test_a_gateway_that_loses_every_answer_gets_one_entry_at_a_time(
+    reply: Answer | NoAnswer, seconds: float
+) -> None:
+    server = LosesAnswers(reply, seconds)
+    bench = Bench(server)
+    bench.exporter.export(records(500))
+    bench.run(seconds)
+    tries = len(server.requests)
+    sizes = [len(request) for request in server.requests]
+    assert sizes[:7] == [100, 1, 1, 100, 1, 1, 100][:tries]
+    assert sizes[7:] == [1] * (tries - 7)
+    bench.run()
+    assert sorted(server.copies) == sorted(messages(500))
+    thrice = [text for text, copies in server.copies.items() if copies > 2]
+    assert len(thrice) <= sizes.count(1)
+    assert max(server.copies.values()) <= 3
+    assert len(server.requests) - tries <= 8
+    bench.check_ledger()

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.sdk._logs import LoggerProvider
 
 from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter
+from logwell_otel._process import losses
 from logwell_otel.devserver import DevServer
 from support.bench import Bench
 from support.records import messages, records
@@ -157,3 +158,39 @@ def test_a_callback_that_flushes_is_told_no_and_does_not_deadlock(receiver: DevS
     assert receiver.wait_for(2)
     exporter.shutdown()
     assert results[0] is False
+
+
+def test_a_flush_reports_what_was_lost_before_it_became_an_entry_and_the_next_does_not() -> None:
+    bench = Bench()
+    bench.exporter.export(records(10))
+    losses.get().count += 1  # as the handler counts what is logged while a record is handled
+    assert not bench.exporter.force_flush()
+    assert bench.exporter.health().dropped == {"recursive": 1}
+    assert bench.exporter.force_flush()
+    bench.check_ledger()
+
+
+def test_what_the_application_leaves_out_is_no_loss() -> None:
+    bench = Bench(before_send=lambda _: None)
+    bench.exporter.export(records(10))
+    assert bench.exporter.force_flush()
+    assert bench.exporter.health().dropped == {"before_send": 10}
+
+
+def test_a_record_is_held_whose_export_an_exit_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    put, interrupted = bench.engine.outbox.put, iter([True])
+
+    def interrupts(*taken: Any) -> int:
+        if next(interrupted, False):
+            raise SystemExit(0)  # by a signal handler, at the lock
+        count: int = put(*taken)
+        return count
+
+    monkeypatch.setattr(bench.engine.outbox, "put", interrupts)
+    with pytest.raises(SystemExit):
+        bench.exporter.export(records(10))
+    health = bench.exporter.health()
+    assert (health.handed_over, health.held) == (10, 10)
+    assert bench.exporter.force_flush()
+    assert bench.server.stored == messages(10)

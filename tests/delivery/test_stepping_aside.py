@@ -110,6 +110,28 @@ def test_what_comes_later_does_not_wait_for_an_entry_that_is_set_aside() -> None
     assert len(tries) < 40, "more and more seldom"
 
 
+@pytest.mark.parametrize("reply", REFUSALS.values(), ids=REFUSALS)
+def test_a_chunk_of_which_nothing_passes_does_not_hold_up_others(reply: Reply) -> None:
+    bench = Bench()
+    bench.server.always = firewall(reply)
+    bench.exporter.export([record(f"{LINE} {number}") for number in range(100)])
+    bench.exporter.export(records(1000))
+    bench.run(300)
+    assert sorted(bench.server.stored) == sorted(messages(1000))
+    bench.check_ledger()
+
+
+def test_what_comes_later_takes_turns_with_what_is_being_searched() -> None:
+    bench = Bench(requests_per_minute=6)
+    bench.server.always = firewall(answer(403, PAGE))
+    bench.exporter.export([record(LINE), *records(99), record(f"{LINE} 2"), *records(99, 99)])
+    bench.run(60)
+    bench.exporter.export(records(1, 1000))
+    bench.run(30)
+    assert "message 1000" in bench.server.stored
+    assert len(bench.server.stored) < 198, "the search goes on"
+
+
 def test_it_is_delivered_when_the_firewall_learns() -> None:
     bench = Bench()
     bench.server.always = firewall(answer(403, PAGE))

@@ -52,6 +52,7 @@ class Process:
         databases: Connections of SQLite; called to close them as a kill would.
         signals: Handlers to run on its main task.
         no_threads: True while it can start no thread.
+        losses: By process id of the operating system, what the exporter counts once a process.
     """
 
     def __init__(self, name: str, monotonic_offset: float = 0.0) -> None:
@@ -63,6 +64,7 @@ class Process:
         self.signals: deque[Callable[[], object]] = deque()
         self.armed: list[Armed] = []
         self.no_threads = False
+        self.losses: dict[int, object] = {}
         self.main: Task | None = None
 
     def arm(self, points: int, action: Callable[[], object], *, on_main: bool = False) -> None:

@@ -283,6 +283,8 @@ class Network:
             if after is not None and after.kind == "unclear" and stored:
                 for record in stored:
                     record.unclear += 1
+                # Those that it refused are among what is taken as stored.
+                self.accepted[process.name] += len(entries) - len(stored)
                 sleep(back)
                 return LOST_ANSWERS[after.answer], f" ({after.answer}: the answer was lost)"
             sleep(back)

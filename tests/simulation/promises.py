@@ -17,7 +17,10 @@ before it. A minute does where one entry in a hundred is disliked; it takes as l
 fifth is, and nothing is accepted for a while."""
 
 SEARCH_REQUESTS: Final = 12
-"""What finding an entry costs that something swallows without an answer: a time-out each."""
+"""What finding an entry costs: a time-out each, if something swallows it without an answer."""
+
+FEW_REQUESTS: Final = 600.0
+"""A minute. With fewer it is the rate limit that finding entries takes its time for."""
 
 EXPORT_SECONDS: Final = 0.05
 FULL_SECONDS: Final = 5.3
@@ -123,11 +126,15 @@ class Promises:
 
     @property
     def _wait_seconds(self) -> float:
-        plan = self._world.plan
-        if not any(one.kind == "silent" for one in self._for_ever):
-            return WAIT_SECONDS
-        hopeless = sum(self.hopeless(record) for record in self._world.records.values())
-        return WAIT_SECONDS + hopeless * SEARCH_REQUESTS * plan.timeout
+        world, plan = self._world, self._world.plan
+        requests = SEARCH_REQUESTS * sum(map(self.hopeless, world.records.values()))
+        wait = WAIT_SECONDS
+        if any(one.kind == "silent" for one in self._for_ever):
+            wait += requests * plan.timeout
+        if plan.per_minute < FEW_REQUESTS:
+            # A process that met the limit early has a small share of it for many minutes.
+            wait += requests * (60.0 / plan.per_minute) * len(world.apps)
+        return wait
 
     def _justified(self, app: App, reason: str) -> float:
         """How many records may have been dropped for a reason: the table of them."""
@@ -143,6 +150,8 @@ class Promises:
             "queue_overflow": self.export_seconds(app) == FULL_SECONDS,
             # Logged by a signal handler in the middle of what it would have to wait for.
             "recursive": "signal" in happens,
+            # Before it was an entry, by a handler that exits.
+            "interrupted": "sigterm" in happens,
             "spool_expired": "clock" in happens or world.machine.now >= world.plan.max_age,
         }
         return math.inf if given.get(reason) else 0
@@ -156,7 +165,9 @@ class Promises:
         if self._for_ever or now <= settled_since:
             return math.inf
         return sum(
-            not record.settled and any(trouble.stops(record) for trouble in world.plan.troubles)
+            # Logged by a signal handler while it ends, or something is in its way.
+            record.at >= app.shutdown_at
+            or (not record.settled and any(one.stops(record) for one in world.plan.troubles))
             for record in app.handed
         )
 

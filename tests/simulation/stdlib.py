@@ -249,6 +249,20 @@ def _alone_in_child() -> None:
         machine.alone()
 
 
+def _divide_losses() -> None:
+    """Give each simulated process its own count of what never reached an exporter."""
+    module: Any = sys.modules["logwell_otel._process"]
+
+    def get() -> Any:
+        machine = running()
+        if machine is None:
+            return module.Losses()
+        losses = machine.current.process.losses
+        return losses.setdefault(os.getpid(), module.Losses())  # a child of a fork has none
+
+    module.losses.get = get
+
+
 # All of it in place.
 
 
@@ -284,6 +298,7 @@ def import_exporter() -> bool:
                 and not module.name.endswith("__main__")
             ):
                 importlib.import_module(module.name)
+        _divide_losses()
         _imported.append(package)
     finally:
         sys.modules.update(real)

@@ -8,7 +8,7 @@ from logwell_otel._buffer.account import Holdings, Memory
 from logwell_otel._clock import monotonic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable
 
     from logwell_otel._buffer.overflow import Overflow
     from logwell_otel._buffer.spool import Spool
@@ -21,6 +21,9 @@ acknowledged it."""
 
 QUEUED_SECONDS: Final = 0.5
 """What a processor may take before that, so that a `kill -9` costs a second at most."""
+
+INTENDED: Final = frozenset({"level", "sampled", "before_send"})
+"""Reasons for which settings and the application's own code leave a record out: no loss."""
 
 _LONGEST_WAIT: Final = 5.0
 """Seconds that a full memory waits for a disk that hangs; then it drops the oldest."""
@@ -77,18 +80,21 @@ class Outbox:
 
     def put(
         self,
-        chunks: Iterable[Chunk],
-        left_out: Mapping[str, int] | None = None,
+        chunks: list[Chunk],
+        left_out: dict[str, int] | None = None,
         *,
         although_closed: bool = False,
     ) -> int:
         """Take `chunks`; small ones join the last waiting chunk.
 
-        Waits for no disk, unless the memory is full.
+        Waits for no disk, unless the memory is full. Both collections are emptied as they
+        are counted: after an interruption, such as an exit in a signal handler, another
+        call takes what is left in them.
 
         Args:
             chunks: Oldest first.
-            left_out: Records that became no entry, by reason.
+            left_out: Records that became no entry, by reason; a flush reports those that
+                nobody wanted to lose.
             although_closed: Take them while what is held is still being delivered, and
                 although the memory is full.
 
@@ -98,10 +104,14 @@ class Outbox:
         """
         memory = self._memory
         with self._changed:
-            for reason, count in (left_out or {}).items():
+            while left_out:
+                reason, count = left_out.popitem()
                 memory.counters.handed_over += count
                 memory.counters.dropped[reason] += count
-            for chunk in chunks:
+                if reason not in INTENDED:
+                    memory.flushes.lost(memory.flushes.generation)
+            while chunks:
+                chunk = chunks.pop(0)
                 memory.counters.handed_over += chunk.count
                 if self._given_up or (self._closed and not although_closed):
                     memory.counters.dropped["shutdown"] += chunk.count

@@ -113,7 +113,8 @@ class Delivery:
         self._limited_at = float("-inf")
         self._limits = Limits(outbox, clock=clock)
         self._suspecting = False
-        self._timeout = RequestTimeout(config.timeout)
+        self._others_first = False
+        self._timeout = RequestTimeout(config.timeout, clock)
         self._unreachable = 0
         self._uncounted = False
         self.request_timeout = math.inf
@@ -168,8 +169,10 @@ class Delivery:
         if wait > 0:
             return wait
         if suspect is not None:
+            self._others_first = True
             chunk = suspect.take()
         else:
+            self._others_first = False
             chunk = self._limits.next_part() or self._outbox.take()
             if chunk is None:
                 return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
@@ -197,6 +200,10 @@ class Delivery:
         if not self._suspecting:
             return None
         idle = not self._waiting
+        # In turns, or what is logged now would wait until all that is disliked is found, at a
+        # pace of a few requests a minute for ten minutes and more.
+        if self._others_first and not idle and not self._quarantine.full:
+            return None
         turn, probe_in = self._quarantine.turn(idle=idle), self._causes.turn()
         probes = probe_in is not None and (probe_in == 0.0 or idle)
         if probe_in is not None and probes and (turn is None or probe_in < turn[1]):
@@ -244,31 +251,56 @@ class Delivery:
     def _blames_entries(self, chunk: Chunk, outcome: Outcome) -> bool:
         """True if a failure is about what is in the request: others were accepted since it failed.
 
+        Or it failed after others were, and is being searched, until that looks like an outage.
+
         Then it is nobody else's business. A firewall that redirects one text to its own page,
         or asks to come back in a minute, must not stop what has no such text.
         """
         own = outcome.refusal in ("unauthorized", "rate_limited")
         failed = outcome.action is not Action.DONE and outcome.sent and not own
-        return failed and (self._quarantine.is_about(chunk) or self._quarantine.is_known(chunk))
+        suspicion = chunk.suspicion
+        searched = suspicion is not None and suspicion.strikes > 0
+        return failed and (
+            self._quarantine.is_about(chunk)
+            or self._quarantine.is_known(chunk)
+            or (searched and self._quarantine.in_a_row < OUTAGE)
+        )
 
     def _posted(self, chunk: Chunk) -> Answer | NoAnswer:
         if self._timeout.overdue and not self._reachable():
             return NoAnswer(SENT_BEFORE)
         self._pace.take()
-        timeout = min(self._timeout.seconds, self.request_timeout)
+        suspicion = chunk.suspicion
+        suspected = suspicion is not None and suspicion.strikes > 0
+        own = (suspected or self._quarantine.is_about(chunk)) and not self._timeout.late
+        seconds = self._seconds_of_its_own(chunk) if own else self._timeout.seconds
+        timeout = min(seconds, self.request_timeout)
         answer = self._transport.post(chunk.body(), timeout)
-        if (
-            isinstance(answer, NoAnswer)
-            and answer.timed_out
-            and timeout == self._timeout.seconds
-            and self._timeout.exceeded()
-        ):
-            self._notices.say(
-                f"The server did not answer within {timeout:g} s, the time-out (LOGWELL_TIMEOUT). "
-                f"It gets up to {self._timeout.seconds:g} s now: what it may have stored already "
-                "would be stored once more with each attempt."
-            )
+        if isinstance(answer, NoAnswer) and answer.timed_out and timeout == seconds:
+            if not own:
+                self._exceeded()
+            elif seconds > self._timeout.usual:
+                self._timeout.in_vain()
         return answer
+
+    def _seconds_of_its_own(self, chunk: Chunk) -> float:
+        """What a request gets while others are answered.
+
+        A longer time-out once, since the server may be slow with this one only.
+        """
+        suspicion = chunk.suspicion
+        first = suspicion is not None and suspicion.unanswered == 1 and not suspicion.strikes
+        return self._timeout.longer if first and self._timeout.worth_it else self._timeout.usual
+
+    def _exceeded(self) -> None:
+        before = self._timeout.seconds
+        if self._timeout.exceeded():
+            self._notices.say(
+                f"The server did not answer within {before:g} s, the time-out (LOGWELL_TIMEOUT). "
+                f"It gets up to {self._timeout.seconds:g} s now: what it may have stored already "
+                "would be stored once more with each attempt.",
+                about="time-out exceeded",
+            )
 
     def _reachable(self) -> bool:
         """Whether anything answers, after a request that nothing answered.
@@ -400,13 +432,18 @@ class Delivery:
         self._suspecting = True
         self._outbox.spill()
         if chunk in self._causes:
-            self._quarantine.count_failure(chunk, outcome.cause)
+            self._quarantine.count_failure(chunk, outcome.cause, timed_out=outcome.timed_out)
             self._causes.failed(chunk, outcome.cause)
         else:
             # What has to wait for long is for another to wait for: it may be about this one.
             waits = outcome.action in (Action.HOLD, Action.PAUSE) or _retry_after(outcome)
-            patiently = outcome.action is not Action.SUSPECT and not waits
-            verdict = self._quarantine.failed(chunk, outcome.cause, patiently=patiently)
+            verdict = self._quarantine.failed(
+                chunk,
+                outcome.cause,
+                patiently=outcome.action is not Action.SUSPECT and not (waits or outcome.timed_out),
+                unclear=outcome.action is Action.RETRY and not waits,
+                timed_out=outcome.timed_out,
+            )
             self._causes.watch(chunk)
             if verdict is Verdict.GIVEN_UP:
                 self._give_up(chunk, "poison")

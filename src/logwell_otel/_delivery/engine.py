@@ -170,12 +170,13 @@ class Engine:
         self.count_recursive()
         for reason, warning in encoded.warnings.items():
             self.notices.say(warning, about=reason)
+        chunks = bool(encoded.chunks)
         lost = self.outbox.put(encoded.chunks, encoded.dropped)
         if lost:
             self._losses.overflow(lost, self.notices)
-        if encoded.chunks or encoded.warnings:
+        if chunks or encoded.warnings:
             self.sender.wake()
-        if encoded.chunks and self._flusher is not None and not self._flusher.wake():
+        if chunks and self._flusher is not None and not self._flusher.wake():
             self._flusher.tick()
         return not lost
 
@@ -185,6 +186,11 @@ class Engine:
         new, self._recursive = lost - self._recursive, lost
         if new:
             self.outbox.put([], {"recursive": new})
+
+    def flush(self, timeout: float) -> bool:
+        """Deliver what was handed over before now; True if none of it was lost."""
+        self.count_recursive()
+        return self.sender.flush(timeout)
 
     def shutdown(self, timeout: float) -> None:
         """Deliver what is held within `timeout` seconds; leave the rest to the spool."""

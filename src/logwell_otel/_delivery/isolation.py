@@ -6,9 +6,10 @@ front of it may refuse one entry for a text in it, with a page, a reset connecti
 silence. Only what happens to *other* requests meanwhile tells these apart, so that is what
 is counted.
 
-A chunk that was answered 500, or that failed a few times in any other way, waits here while
-others are sent. Once something else was accepted after it failed, it is sent again; failing
-then, it is bisected. An entry that fails alone is set aside when an innocent one would
+A chunk that failed waits here while others are sent, and entries of it, each alone: they say
+whether anything passes, and a gateway that loses every answer has nothing else stored again.
+Once something else was accepted after it failed, the chunk is sent again; failing then, it is
+bisected. An entry that fails alone is set aside when an innocent one would
 hardly have failed so often: with a share `p` of other requests failing at their first try,
 an innocent entry fails `n` times with probability p^n. While nothing is accepted, no
 failure counts at all; while failed requests succeed when they are sent again, so that
@@ -39,8 +40,8 @@ MAX_SUSPECTS: Final = 200
 """Suspects at a time, single entries included."""
 
 PATIENCE: Final = 3
-"""Failures of one chunk, others than 500, before other chunks are tried. A server that is down
-fails all alike: order is kept through a short outage."""
+"""Failures of one entry, others than 500, before others are tried: order is kept through a
+short outage."""
 
 MAX_SET_ASIDE: Final = 1000
 """Entries set aside at a time."""
@@ -55,12 +56,14 @@ _FIRST_DELAY: Final = 0.2
 _LONGEST_DELAY: Final = 30.0
 _LONGEST_DELAY_SET_ASIDE: Final = 600.0
 _LEAST_TRIES: Final = 10
+_REST: Final = 4.0
+# Of the time that a try of an entry set aside took: how long no other is tried.
 
 OUTAGE: Final = 8
 """Failures in a row after which nobody is suspected any more: two minutes or so."""
 
-_MAX_SAMPLES: Final = 8
-# Entries taken out of chunks while nothing is accepted: each is a request more afterwards.
+_MAX_SAMPLES: Final = 100
+# Entries taken out of chunks while nothing is accepted. They are joined again afterwards.
 
 
 class Verdict(Enum):
@@ -101,9 +104,11 @@ class Quarantine:
         self._suspects: list[Chunk] = []
         self._set_aside: dict[Chunk, None] = {}
         self._next_try = 0.0
+        self._released_at = 0.0
         self._next_alone = 0.0
         self._evidence = Evidence()
         self._in_a_row = 0
+        self._nothing_passes = False
         self._samples = 0
         self._accepted_before_failure = -1
 
@@ -139,14 +144,28 @@ class Quarantine:
     def full(self) -> bool:
         """True if suspects are to be tried before another chunk is suspected."""
         larger = sum(chunk.count > 1 for chunk in self._suspects)
-        most = 1 if self._in_a_row >= OUTAGE else MAX_CHUNKS
-        return larger >= most or len(self._suspects) >= MAX_SUSPECTS
+        most = MAX_CHUNKS
+        # All of one chunk may be disliked: until it looks like an outage, every third try is
+        # of another.
+        if self._in_a_row >= OUTAGE or (self._nothing_passes and self._in_a_row % 3):
+            most = 1
+        many = larger >= most or len(self._suspects) >= MAX_SUSPECTS
+        return many or self._trying is not None
+
+    @property
+    def _is_outage(self) -> bool:
+        """True if nothing passes, as far as is known: then single entries ask.
+
+        What is sent meanwhile may be stored with each attempt, and silence costs a time-out each.
+        """
+        return self._nothing_passes or self._in_a_row >= OUTAGE
 
     # What happened.
 
     def accepted(self, chunk: Chunk) -> None:
         """The request with `chunk` was accepted."""
         self._in_a_row = self._samples = 0
+        self._nothing_passes = False
         suspicion = chunk.suspicion
         recovered = suspicion is not None and suspicion.attempts > 0
         self._evidence = replace(
@@ -184,15 +203,25 @@ class Quarantine:
         """Failures since the last accepted request, those of known entries left out."""
         return self._in_a_row
 
-    def failed(self, chunk: Chunk, cause: str, *, patiently: bool = False) -> Verdict:
+    def failed(
+        self,
+        chunk: Chunk,
+        cause: str,
+        *,
+        patiently: bool = False,
+        unclear: bool = False,
+        timed_out: bool = False,
+    ) -> Verdict:
         """The request with `chunk` failed.
 
         Args:
             chunk: The chunk. It is kept here, unless it is given up.
             cause: What became of the request, in words that follow "was".
             patiently: Try it a few times more before others are tried.
+            unclear: It may be stored all the same.
+            timed_out: Its time was over before an answer came.
         """
-        suspicion = self.count_failure(chunk, cause)
+        suspicion = self.count_failure(chunk, cause, unclear=unclear, timed_out=timed_out)
         if chunk.count == 1:
             suspicion.alone += 1
             if self._is_unwanted(suspicion):
@@ -210,7 +239,9 @@ class Quarantine:
             suspicion.strikes or self._suspects or self._trying
         )
 
-    def count_failure(self, chunk: Chunk, cause: str) -> Suspicion:
+    def count_failure(
+        self, chunk: Chunk, cause: str, *, unclear: bool = False, timed_out: bool = False
+    ) -> Suspicion:
         """Note a failure of `chunk` without keeping it."""
         suspicion = chunk.suspicion
         if suspicion is None:
@@ -223,7 +254,10 @@ class Quarantine:
         suspicion.accepted_before = self._evidence.accepted
         suspicion.failures += 1
         suspicion.attempts += 1
+        suspicion.unanswered += timed_out
         suspicion.cause = cause
+        if unclear and not suspicion.strikes:
+            self._nothing_passes = True
         if not self.is_known(chunk):
             self._in_a_row += 1
             self._accepted_before_failure = self._evidence.accepted
@@ -256,6 +290,9 @@ class Quarantine:
             longest * self._rng.uniform(0.5, 1.0), max(_LONGEST_DELAY, self._lifetime - age)
         )
         suspicion.not_before = self._clock() + delay
+        # A request that nothing answers takes its whole time-out from all others.
+        took = self._clock() - self._released_at
+        self._next_try = max(self._next_try, self._clock() + _REST * took)
         self._set_aside[chunk] = None
         return Verdict.SET_ASIDE
 
@@ -289,7 +326,7 @@ class Quarantine:
             return None
         now = self._clock()
         eligible = self._suspects
-        if self._in_a_row >= OUTAGE:
+        if self._is_outage:
             # A single entry says best whether anything passes, and costs least.
             singles = self._telling
             untried = [chunk for chunk in singles if _of(chunk).attempts == 0]
@@ -337,6 +374,7 @@ class Quarantine:
 
     def release(self, chunk: Chunk) -> None:
         """`chunk` is being sent, or is gone."""
+        self._released_at = self._clock()
         if chunk is self._trying:
             self._trying = None
         elif chunk in self._set_aside:
@@ -373,8 +411,14 @@ class Quarantine:
         if self._wants_sample(suspicion):
             self._samples += 1
             at = self._rng.randrange(chunk.count)
-            return self._taken_apart(chunk, slice(at, at + 1), slice(0, at), slice(at + 1, None))
-        if suspicion.attempts > 0 and suspicion.strikes > 0:
+            parts = self._taken_apart(chunk, slice(at, at + 1), slice(0, at), slice(at + 1, None))
+            if suspicion.unanswered:
+                parts[1].suspicion = replace(suspicion)  # it is the same still, but for one entry
+            _of(parts[1]).not_before = self._clock()  # the next one is of another chunk
+            return parts
+        # Sent whole, what nothing answered might be stored once more, and cost another time-out.
+        unanswered = suspicion.unanswered and self.is_about(chunk)
+        if suspicion.attempts > 0 and (suspicion.strikes > 0 or unanswered):
             middle = chunk.count // 2
             return self._taken_apart(chunk, slice(0, middle), slice(middle, None))
         return None  # a half that may well be innocent is sent whole first
@@ -384,9 +428,10 @@ class Quarantine:
             return False
         if self._in_a_row >= OUTAGE:
             return True
-        # A 500 is the server's word about a request; any other failure is an outage first.
-        unclear = not suspicion.strikes and self._evidence.accepted == suspicion.accepted_before
-        return unclear and suspicion.failures >= 2 and self._was_500(suspicion)
+        # Whole, it might be stored with each try: by a gateway that loses each answer. What the
+        # server answers 500 is not, and passes the second time more often than not.
+        alike = not suspicion.strikes and self._evidence.accepted == suspicion.accepted_before
+        return alike and (suspicion.failures >= 2 or self._nothing_passes)
 
     @property
     def _telling(self) -> list[Chunk]:
@@ -395,15 +440,11 @@ class Quarantine:
 
     @property
     def _may_sample(self) -> bool:
-        # In an outage every second try: with a probe each 30 s, all of them within ten minutes.
-        if self._samples < min(_MAX_SAMPLES, 1 + max(0, self._in_a_row - OUTAGE + 2) // 2):
+        # Another one each time, or one would be stored with each try of a long outage.
+        if self._samples < min(_MAX_SAMPLES, self._in_a_row):
             return True
         # All that were taken out are known to fail: the next one need not be.
         return self._in_a_row >= OUTAGE and not self._telling
-
-    @staticmethod
-    def _was_500(suspicion: Suspicion) -> bool:
-        return suspicion.cause == ANSWERED_500
 
     @staticmethod
     def _taken_apart(chunk: Chunk, *places: slice) -> list[Chunk]:

@@ -59,6 +59,7 @@ class Outcome(NamedTuple):
         refusal: The server's own code for a refusal, such as `unauthorized`.
         cause: What became of the request, in words that follow "was".
         sent: False if the request never went out, which says nothing about its entries.
+        timed_out: It went out, and its time was over before an answer came.
     """
 
     action: Action
@@ -69,6 +70,7 @@ class Outcome(NamedTuple):
     refusal: str | None = None
     cause: str = ""
     sent: bool = True
+    timed_out: bool = False
 
 
 class _Refusal(msgspec.Struct):
@@ -139,7 +141,8 @@ def outcome_of(
     sent = isinstance(answer, Answer) or not (
         answer.cause == "process" or answer.reason.startswith(_NOT_SENT)
     )
-    return outcome._replace(cause=_cause(answer, mask), sent=sent)
+    timed_out = isinstance(answer, NoAnswer) and answer.timed_out
+    return outcome._replace(cause=_cause(answer, mask), sent=sent, timed_out=timed_out)
 
 
 def _meaning(

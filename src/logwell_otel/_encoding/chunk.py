@@ -57,6 +57,7 @@ class Suspicion(msgspec.Struct):
         strikes: Failures that something else's success followed.
         failures: Failures, those of the chunk it was a part of included.
         attempts: Failures of just this chunk.
+        unanswered: Failures of which each request's time was over before an answer came.
         alone: Failures as a single entry.
         first_failures: First tries that failed with it, as a part of larger chunks too.
         accepted_before: Requests accepted before its latest failure.
@@ -70,6 +71,7 @@ class Suspicion(msgspec.Struct):
     strikes: int = 0
     failures: int = 0
     attempts: int = 0
+    unanswered: int = 0
     alone: int = 0
     first_failures: int = 0
     accepted_before: int = 0
@@ -84,6 +86,7 @@ class Suspicion(msgspec.Struct):
         return Suspicion(
             strikes=self.strikes,
             failures=self.failures,
+            unanswered=self.unanswered,
             first_failures=self.first_failures,
             accepted_before=self.accepted_before,
             since=self.since,
