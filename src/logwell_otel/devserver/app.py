@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from . import answers
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .faults import Faults
     from .journal import Journal
+    from .page import Page
     from .store import Entry, Store
 
 INGEST_PATH = "/v1/ingest"
@@ -35,6 +36,7 @@ _SMALL_NUMBER = re.compile("[1-9][0-9]{0,5}")
 _INDEX = """\
 Logwell development server: for developing and testing, not for production.
 
+GET  /                                  the page, in a browser
 POST /v1/ingest                         takes entries (needs the key)
 GET  /api/health                        health
 GET  /api/logs?limit=&level=&search=    what was stored, newest first
@@ -47,6 +49,7 @@ def create_app(
     session_routes: Sequence[Route],
     faults: Faults,
     journal: Journal,
+    page: Page,
     *,
     with_control: bool,
 ) -> ASGIApp:
@@ -58,11 +61,12 @@ def create_app(
         session_routes: What signed-in users read.
         faults: The switches.
         journal: Where requests are noted.
+        page: What a browser shows.
         with_control: Whether `/_control` is there.
     """
 
-    async def index(_: Request) -> Response:
-        return PlainTextResponse(_INDEX)
+    async def index(request: Request) -> Response:
+        return page.index(request, _INDEX)
 
     routes = [
         Route("/", index, methods=["GET"]),
@@ -71,6 +75,7 @@ def create_app(
         Route("/api/logs", _LogsRoute(store).get, methods=["GET"]),
     ]
     routes += session_routes
+    routes += page.routes()
     if with_control:
         routes += control_routes(faults, journal)
     app = Starlette(routes=routes)

@@ -21,6 +21,7 @@ from .app import create_app
 from .faults import Faults
 from .ingest import KEY_FORMAT, Ingest, RateLimit
 from .journal import Journal
+from .page import Page
 from .reading import Reading
 from .session import Sessions
 from .store import Store
@@ -139,12 +140,20 @@ class DevServer:
         sessions = Sessions(username, self.password, clock)
         reading = Reading(self._store, sessions)
         self._streams = Streams(self._store, reading, speed=stream_speed)
+        self._page = Page(
+            self._store,
+            self.faults,
+            self._journal,
+            limit,
+            switchable=control or is_loopback(host),
+        )
         self._app = create_app(
             ingest,
             self._store,
             [*sessions.routes(), *self._streams.routes(), *reading.routes()],
             self.faults,
             self._journal,
+            self._page,
             with_control=control,
         )
         self._run: _Run | None = None
@@ -190,6 +199,7 @@ class DevServer:
         if run is not None:
             # Any change of the switches releases what hangs.
             self.faults.apply(self.faults.settings)
+            self._page.end_streams()
             run.stop()
 
     def close(self) -> None:
