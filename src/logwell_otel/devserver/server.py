@@ -80,6 +80,7 @@ class DevServer:
         clock: The rate limit's clock: seconds that never go backwards.
         db: SQLite file to store entries in, made where it is missing; None keeps them in
             memory.
+        max_bytes: What stored entries may take there; beyond it the oldest go. None for no end.
         control: Whether the fault switches and the journal are offered to other processes,
             at `/_control`.
         username: Who signs in to read: three or more of `A-Z a-z 0-9 _ .`.
@@ -110,6 +111,7 @@ class DevServer:
         requests_per_minute: int | None = 600,
         clock: Callable[[], float] = time.monotonic,
         db: str | Path | None = None,
+        max_bytes: int | None = None,
         control: bool = True,
         username: str = "admin",
         password: str | None = None,
@@ -126,7 +128,7 @@ class DevServer:
         self._port = port
         self._journal = Journal(keep=journal)
         self._connections = _Connections()
-        self._store = Store(db)
+        self._store = Store(db, max_bytes=max_bytes)
         ingest = Ingest(
             self._store,
             self.key,

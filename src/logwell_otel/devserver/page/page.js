@@ -361,6 +361,7 @@ function fillRow(parts, item, place, total) {
   parts.item = item;
   element.id = `row-${item.id}`;
   element.dataset.level = item.level;
+  element.classList.toggle("group", Boolean(item.rows));
   parts.time.textContent = clock(item.time);
   parts.level.textContent = item.level;
   const row = item.title || item;
@@ -453,7 +454,7 @@ function countBuckets(width) {
   for (const row of shown) if (row.time < oldest && row.time > newestTime - DAY) oldest = row.time;
   const most = Math.max(20, Math.floor(width / 7));
   const step = STEPS.find((candidate) => (newestTime - oldest) / candidate < most - 1) || DAY / 24;
-  const start = Math.min(Math.floor(oldest / step), Math.floor(newestTime / step) - most + 1) * step;
+  const start = Math.min(Math.floor(oldest / step), Math.floor(newestTime / step) - 39) * step;
   const size = Math.floor((newestTime - start) / step) + 1;
   const counts = LEVELS.map(() => new Uint32Array(size));
   let outside = 0;
@@ -583,7 +584,13 @@ function step(by) {
 
 function nextError(by) {
   const all = items();
-  const start = current() >= 0 ? current() : by > 0 ? (follow ? -1 : Math.ceil($("list").scrollTop / ROW) - 1) : all.length;
+  let start = current();
+  if (start < 0 && follow) { // nothing is marked: the newest one first
+    by = -1;
+    start = all.length;
+  } else if (start < 0) {
+    start = Math.ceil($("list").scrollTop / ROW) - 1;
+  }
   for (let i = 1; i <= all.length; i++) {
     const place = (((start + by * i) % all.length) + all.length) % all.length;
     if (all[place].level === "error" || all[place].level === "fatal") return move(place);
@@ -656,8 +663,9 @@ function showEntry(panel, row) {
   const exception = exceptionOf(attributes);
   if (exception) parts.push(exception);
   const trace = typeof attributes.trace_id === "string" ? attributes.trace_id : null;
-  if (trace) parts.push(together("Trace", "trace", trace, row));
-  if (row.requestId) parts.push(together("Request", "request", row.requestId, row));
+  const ofTrace = trace ? find("trace", trace) : null;
+  if (trace) parts.push(together("Trace", "trace", trace, row, ofTrace));
+  if (row.requestId) parts.push(together("Request", "request", row.requestId, row, find("request", row.requestId), ofTrace));
   const resource = isObject(attributes.resource) ? flat(attributes.resource).map(([key, value]) => [`resource.${key}`, value]) : [];
   if (isObject(attributes.resource)) delete attributes.resource;
   const scope = flat(attributes).filter(([key]) => key.startsWith("otel.scope."));
@@ -714,15 +722,22 @@ function exceptionOf(attributes) {
   return box;
 }
 
-// All entries of a trace or request, those that have left this page included, over time.
-function together(name, kind, id, row) {
+// All entries of a trace or request, those that have left this page included.
+function find(kind, id) {
+  return fetch(`/page/entries?${new URLSearchParams({ [kind]: id })}`)
+    .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(`status ${answer.status}`))))
+    .then((found) => found.map((one) => prepare(one, 0)));
+}
+
+// Them over time, unless `other` has shown the same ones already.
+function together(name, kind, id, row, entries, other = null) {
   const heading = make("h3", {}, `${name} `, make("button", { type: "button", title: "Only these entries", click: () => addWhere(`${kind}_id`, id) }, visible(id).slice(0, 40)));
   const section = make("section", {}, heading);
-  fetch(`/page/entries?${new URLSearchParams({ [kind]: id })}`)
-    .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(`status ${answer.status}`))))
-    .then((found) => {
-      found.forEach((one) => prepare(one, 0));
-      if (found.length) section.append(...waterfall(found, row));
+  Promise.all([entries, other])
+    .then(([found, before]) => {
+      const ids = (list) => list.map((one) => one.id).join();
+      if (before && ids(before) === ids(found)) section.append(make("p", { class: "note" }, "The same entries as the trace."));
+      else if (found.length) section.append(...waterfall(found, row));
     })
     .catch((error) => section.append(make("p", { class: "note" }, `The server did not say which entries belong to it: ${error.message}`)));
   return section;
@@ -781,7 +796,7 @@ function showGroup(panel, one) {
   panel.replaceChildren(
     make("div", { class: "panel-head" }, make("h2", { "data-level": one.level }, make("span", { class: "level" }, one.level), make("span", { class: "time" }, `${day(one.time)} ${clock(one.time)}`)), closeButton()),
     make("p", { class: "message" }, visible(one.title.message)),
-    together(one.kind === "request" ? "Request" : "Trace", one.kind, one.name, null));
+    together(one.kind === "request" ? "Request" : "Trace", one.kind, one.name, null, find(one.kind, one.name)));
 }
 
 // ---------------------------------------------------------------- copying
@@ -1124,7 +1139,7 @@ function setUp() {
   $("faults-clear").addEventListener("click", () => sendFaults({ method: "DELETE" }));
   const list = $("list");
   list.addEventListener("scroll", () => {
-    follow = list.scrollTop + list.clientHeight >= items().length * ROW - 2;
+    follow = list.scrollTop + list.clientHeight >= list.scrollHeight - ROW / 2; // as drawn: more may have come
     changed();
   }, { passive: true });
   new ResizeObserver(changed).observe(list);
@@ -1135,7 +1150,6 @@ function setUp() {
   readUrl();
   applyFilter();
   showTheme();
-  list.focus();
   connect(remembered("sessionStorage", "cleared") || "");
 }
 
