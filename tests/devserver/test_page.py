@@ -1,4 +1,4 @@
-"""The page's routes: what a browser is given, without one. What it does with it: test_page_browser."""
+"""The page's routes. What a browser makes of what they give: test_page_browser.py."""
 
 from __future__ import annotations
 

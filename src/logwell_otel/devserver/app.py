@@ -49,8 +49,8 @@ def create_app(
     session_routes: Sequence[Route],
     faults: Faults,
     journal: Journal,
-    page: Page,
     *,
+    page: Page,
     with_control: bool,
 ) -> ASGIApp:
     """Puts the server together.

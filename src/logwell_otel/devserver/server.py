@@ -155,7 +155,7 @@ class DevServer:
             [*sessions.routes(), *self._streams.routes(), *reading.routes()],
             self.faults,
             self._journal,
-            self._page,
+            page=self._page,
             with_control=control,
         )
         self._run: _Run | None = None
