@@ -934,6 +934,17 @@ const OUTCOMES = {
 };
 
 let faults = null;
+let sending = 0; // requests that set switches
+let sentUntil = 0; // until then what the stream says may be older than what was set
+let told = 0;
+
+// What is set here counts until the stream has caught up: else its older news would undo it.
+function hearFaults(settings) {
+  clearTimeout(told);
+  const wait = sending ? 1500 : sentUntil - performance.now();
+  if (wait > 0) told = setTimeout(() => hearFaults(settings), wait);
+  else showFaults(settings);
+}
 
 function showState(state) {
   const lost = Object.values(state.refused).reduce((sum, count) => sum + count, 0);
@@ -952,7 +963,7 @@ function showState(state) {
   $("limit-meter").value = state.left || 0;
   $("faults").hidden = !state.switchable;
   $("faults-locked").hidden = state.switchable;
-  showFaults(state.faults);
+  hearFaults(state.faults);
 }
 
 function fillTable(list, pairs, none) {
@@ -992,14 +1003,19 @@ async function setFaults() {
 }
 
 async function sendFaults(request) {
+  sending += 1;
+  let content = null;
   try {
     const answer = await fetch("/page/faults", request);
-    const content = await answer.json();
-    if (answer.ok) showFaults(content);
-    else toast(content.message);
+    content = await answer.json();
+    if (!answer.ok) throw new Error(content.message);
   } catch (error) {
+    content = null;
     toast(`The switch was not set: ${error.message}`);
   }
+  sending -= 1;
+  sentUntil = performance.now() + 1500;
+  if (content && !sending) showFaults(content);
 }
 
 function toggleServer() {
