@@ -553,8 +553,11 @@ function choose(item) {
 function reveal(place) {
   const list = $("list");
   const top = place * ROW;
-  if (top < list.scrollTop) list.scrollTop = top;
-  else if (top + ROW > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW - list.clientHeight;
+  const below = top + ROW - list.scrollTop - list.clientHeight;
+  const far = Math.max(list.scrollTop - top, below) > 2 * ROW; // with some of what was before
+  if (far) list.scrollTop = top - list.clientHeight / 3;
+  else if (top < list.scrollTop) list.scrollTop = top;
+  else if (below > 0) list.scrollTop += below;
   follow = place === items().length - 1;
 }
 
