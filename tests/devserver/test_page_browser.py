@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 import time
+from datetime import datetime, timedelta, timezone
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -415,6 +416,51 @@ def test_faults_are_switched_and_seen(server: DevServer, open_page: Callable[...
         send(server, entry("refused"))
     page.locator("#refusals dt", has_text="429 rate limit").wait_for()
     assert page.locator("#refused").inner_text() == "1"
+
+
+def test_a_stretch_of_the_histogram(server: DevServer, open_page: Callable[..., Page]) -> None:
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    for minutes in range(8, 0, -1):
+        time_ = (now - timedelta(minutes=minutes)).isoformat()
+        send(server, {**entry(f"{minutes} minutes ago", "warn"), "timestamp": time_})
+    page = open_page()
+    until(page, "buckets !== null && rows.length === 8 && buckets.size > 20")
+    label = page.locator("#histogram").get_attribute("aria-label")
+    assert label is not None
+    assert "8 entries" in label
+    box = page.locator("#histogram").bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.5, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 2, middle)
+    page.mouse.up()
+    until(page, "filter.from !== null")
+    wait_for(page, [f"{minutes} minutes ago" for minutes in (4, 3, 2, 1)])
+    assert "from=" in page.url
+    assert "to=" in page.url
+    page.reload()
+    wait_for(page, [f"{minutes} minutes ago" for minutes in (4, 3, 2, 1)])
+    page.keyboard.press("Escape")
+    until(page, "shown.length === 8")
+
+
+def test_theme_and_editor_are_remembered(server: DevServer, open_page: Callable[..., Page]) -> None:
+    send(server, *SHOP)
+    page = open_page(color_scheme="dark")
+    wait_for(page, ALL)
+    theme = "document.documentElement.dataset.theme"
+    assert page.evaluate(theme) == "dark"
+    page.keyboard.press("d")
+    assert page.evaluate(theme) == "light"
+    page.keyboard.press("s")
+    page.get_by_label("Editor").select_option("pycharm")
+    page.reload()
+    wait_for(page, ALL)
+    assert page.evaluate(theme) == "light"
+    page.locator(".row", has_text="payment failed").click()
+    link = page.locator("#detail .source a").get_attribute("href")
+    assert link == "pycharm://open?file=%2Fsrv%2Fshop%2Fmy%20pay.py&line=44"
 
 
 def test_a_server_that_was_away(server: DevServer, open_page: Callable[..., Page]) -> None:

@@ -332,7 +332,7 @@ function draw() {
   }
   if (chosen && all.includes(chosen)) list.setAttribute("aria-activedescendant", `row-${chosen.id}`);
   else list.removeAttribute("aria-activedescendant");
-  $("newest").hidden = follow || !all.length;
+  $("newest").hidden = follow || list.scrollHeight <= list.clientHeight;
   drawEmpty(all.length);
   drawCounts();
   soon();
@@ -960,6 +960,7 @@ function showState(state) {
   fillTable($("answers"), [...Object.entries(state.byStatus).map(([status, count]) => [word(status), count]),
     ...(state.unanswered ? [["unanswered", state.unanswered]] : [])], "none yet");
   fillTable($("refusals"), Object.entries(state.refused).map(([why, count]) => [word(why), count]), "none");
+  $("kept").textContent = `${plural(state.kept, "entry")} kept; of these the newest are on this page.`;
   $("limit-text").textContent = state.limit === null ? "There is none." : `${plural(state.left, "request")} left of ${number(state.limit)} a minute.`;
   $("limit-meter").hidden = state.limit === null;
   $("limit-meter").max = state.limit || 1;
