@@ -21,6 +21,7 @@ DEFAULTS = {
     "api_key": None,
     "requests_per_minute": 600,
     "db": None,
+    "max_bytes": 256 << 20,
     "faults": False,
     "quiet": False,
     "colour": False,
@@ -49,10 +50,16 @@ def test_arguments_reach_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(devserver, "serve", note)
     given = ["--host", "::1", "--port", "1", "--api-key", "k", "--requests-per-minute", "9"]
-    assert main(["serve", *given, "--db", "x.db", "--faults", "--quiet"]) == 7
+    given += ["--db", "x.db", "--max-mib", "3"]
+    assert main(["serve", *given, "--faults", "--quiet"]) == 7
     assert main(["serve"]) == 7
-    asked = ("::1", 1, "k", 9, "x.db", True, True, False)
-    assert seen == [dict(zip(DEFAULTS, asked, strict=True)), DEFAULTS]
+    assert main(["serve", "--max-mib", "0"]) == 7
+    asked = ("::1", 1, "k", 9, "x.db", 3 << 20, True, True, False)
+    assert seen == [
+        dict(zip(DEFAULTS, asked, strict=True)),
+        DEFAULTS,
+        {**DEFAULTS, "max_bytes": None},
+    ]
 
 
 def test_the_key_from_a_variable_or_a_file(
@@ -110,6 +117,15 @@ def test_wrong_ports(port: str, capsys: pytest.CaptureFixture[str]) -> None:
         main(["serve", "--port", port])
     assert ended.value.code == 2
     assert f"argument --port: must be 0 to 65,535, got {port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", ["-1", "1.5", "1GB", ""])
+def test_wrong_sizes(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--max-mib", size])
+    assert ended.value.code == 2
+    wanted = f"argument --max-mib: must be a whole number of MiB, got {size}"
+    assert wanted in capsys.readouterr().err
 
 
 def test_what_is_said_without_the_extra() -> None:

@@ -84,6 +84,7 @@ def test_the_journal(receiver: DevServer, client: httpx.Client) -> None:
         "outcome": "answered",
         "status": 200,
         "stored": 2,
+        "refused": 2,
     }
     assert (second["number"], second["status"], second["messages"]) == (2, 400, [])
 

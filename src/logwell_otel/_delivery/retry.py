@@ -126,7 +126,7 @@ class RequestTimeout:
     # entry: that so many are swallowed by chance is rare.
     _IN_VAIN: Final = 600.0
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:
         self.usual = seconds
         self.longer = max(seconds, min(max(seconds * self._LONGER, self._AT_LEAST), self._AT_MOST))
         self.seconds = seconds

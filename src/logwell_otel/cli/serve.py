@@ -45,6 +45,14 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="rate limit (default: %(default)s)",
     )
     add("--db", metavar="PATH", help="SQLite file to store in (default: memory)")
+    add(
+        "--max-mib",
+        type=_size,
+        default=256,
+        metavar="N",
+        help="what stored entries may take, the oldest go beyond it; 0 for no end "
+        "(default: %(default)s)",
+    )
     add("--faults", action="store_true", help="offer switches for misbehaving at /_control")
     add("--quiet", action="store_true", help="do not print entries")
     parser.set_defaults(run=run)
@@ -76,10 +84,17 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         api_key=key,
         requests_per_minute=options.requests_per_minute,
         db=options.db,
+        max_bytes=options.max_mib << 20 or None,
         faults=options.faults,
         quiet=options.quiet,
         colour=wants_colour(sys.stdout, os.environ),
     )
+
+
+def _size(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"must be a whole number of MiB, got {text}")
+    return int(text)
 
 
 def _port(text: str) -> int:

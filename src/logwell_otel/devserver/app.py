@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from . import answers
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from .faults import Faults
     from .journal import Journal
+    from .page import Page
     from .store import Entry, Store
 
 INGEST_PATH = "/v1/ingest"
@@ -51,6 +52,7 @@ _SMALL_NUMBER = re.compile("[1-9][0-9]{0,5}")
 _INDEX = """\
 Logwell development server: for developing and testing, not for production.
 
+GET  /                                  the page, in a browser
 POST /v1/ingest                         takes entries (needs the key)
 GET  /api/health                        health
 GET  /api/logs?limit=&level=&search=    what was stored, newest first
@@ -65,6 +67,7 @@ def create_app(
     journal: Journal,
     *,
     host: str,
+    page: Page,
     with_control: bool,
 ) -> ASGIApp:
     """Puts the server together.
@@ -76,11 +79,12 @@ def create_app(
         faults: The switches.
         journal: Where requests are noted.
         host: Name or address that it listens on.
+        page: What a browser shows.
         with_control: Whether `/_control` is there.
     """
 
-    async def index(_: Request) -> Response:
-        return PlainTextResponse(_INDEX)
+    async def index(request: Request) -> Response:
+        return page.index(request, _INDEX)
 
     routes = [
         Route("/", index, methods=["GET"]),
@@ -89,6 +93,7 @@ def create_app(
         Route("/api/logs", _LogsRoute(store).get, methods=["GET"]),
     ]
     routes += session_routes
+    routes += page.routes()
     if with_control:
         routes += control_routes(faults, journal)
     app = Starlette(routes=routes)

@@ -206,8 +206,8 @@ class Faults:
             self._generation += 1
 
 
-def control_routes(faults: Faults, journal: Journal) -> list[Route]:
-    """`/_control`: the fault switches and the journal, for tests in another process."""
+def faults_routes(path: str, faults: Faults) -> list[Route]:
+    """The fault switches: to be read, set and cleared."""
 
     async def get_faults(_: Request) -> Response:
         return _json(faults.settings)
@@ -224,6 +224,16 @@ def control_routes(faults: Faults, journal: Journal) -> list[Route]:
         faults.clear()
         return _json(faults.settings)
 
+    return [
+        Route(path, get_faults, methods=["GET"]),
+        Route(path, put_faults, methods=["PUT"]),
+        Route(path, delete_faults, methods=["DELETE"]),
+    ]
+
+
+def control_routes(faults: Faults, journal: Journal) -> list[Route]:
+    """`/_control`: the fault switches and the journal, for tests in another process."""
+
     async def get_requests(_: Request) -> Response:
         return _json(JournalPage(journal.counts(), journal.requests()))
 
@@ -232,9 +242,7 @@ def control_routes(faults: Faults, journal: Journal) -> list[Route]:
         return Response(status_code=204)
 
     return [
-        Route("/_control/faults", get_faults, methods=["GET"]),
-        Route("/_control/faults", put_faults, methods=["PUT"]),
-        Route("/_control/faults", delete_faults, methods=["DELETE"]),
+        *faults_routes("/_control/faults", faults),
         Route("/_control/requests", get_requests, methods=["GET"]),
         Route("/_control/requests", delete_requests, methods=["DELETE"]),
     ]

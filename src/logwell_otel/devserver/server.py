@@ -21,6 +21,7 @@ from .app import create_app
 from .faults import Faults
 from .ingest import KEY_FORMAT, Ingest, RateLimit
 from .journal import Journal
+from .page import Page
 from .reading import Reading
 from .session import Sessions
 from .store import Store
@@ -79,6 +80,7 @@ class DevServer:
         clock: The rate limit's clock: seconds that never go backwards.
         db: SQLite file to store entries in, made where it is missing; None keeps them in
             memory.
+        max_bytes: What stored entries may take there; beyond it the oldest go. None for no end.
         control: Whether the fault switches and the journal are offered to other processes,
             at `/_control`.
         username: Who signs in to read: three or more of `A-Z a-z 0-9 _ .`.
@@ -109,6 +111,7 @@ class DevServer:
         requests_per_minute: int | None = 600,
         clock: Callable[[], float] = time.monotonic,
         db: str | Path | None = None,
+        max_bytes: int | None = None,
         control: bool = True,
         username: str = "admin",
         password: str | None = None,
@@ -126,7 +129,7 @@ class DevServer:
         self._port = port
         self._journal = Journal(keep=journal)
         self._connections = _Connections()
-        self._store = Store(db)
+        self._store = Store(db, max_bytes=max_bytes)
         ingest = Ingest(
             self._store,
             self.key,
@@ -140,6 +143,13 @@ class DevServer:
         sessions = Sessions(username, self.password, clock)
         reading = Reading(self._store, sessions)
         self._streams = Streams(self._store, reading, speed=stream_speed)
+        self._page = Page(
+            self._store,
+            self.faults,
+            self._journal,
+            limit,
+            switchable=control or is_loopback(host),
+        )
         self._app = create_app(
             ingest,
             self._store,
@@ -147,6 +157,7 @@ class DevServer:
             self.faults,
             self._journal,
             host=host,
+            page=self._page,
             with_control=control,
         )
         self._run: _Run | None = None
@@ -192,6 +203,7 @@ class DevServer:
         if run is not None:
             # Any change of the switches releases what hangs.
             self.faults.apply(self.faults.settings)
+            self._page.end_streams()
             run.stop()
 
     def close(self) -> None:
