@@ -15,6 +15,7 @@ import re
 import resource
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import IO, Any, Final
@@ -186,8 +187,31 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def call_times(subject: subjects.Subject, seconds: float, rate: int) -> list[float]:
-    """Wall clock seconds of each logging call, `rate` of them a second."""
+def call_times(
+    subject: subjects.Subject, seconds: float, rate: int, computing: bool = False
+) -> list[float]:
+    """Wall clock seconds of each logging call, `rate` of them a second.
+
+    With `computing` beside a thread that does nothing but compute.
+    """
+    if not computing:
+        return _call_times(subject, seconds, rate)
+    done = threading.Event()
+    thread = threading.Thread(target=_compute, args=(done,), daemon=True)
+    thread.start()
+    try:
+        return _call_times(subject, seconds, rate)
+    finally:
+        done.set()
+        thread.join()
+
+
+def _compute(done: threading.Event) -> None:
+    while not done.is_set():
+        sum(number * number for number in range(1_000))
+
+
+def _call_times(subject: subjects.Subject, seconds: float, rate: int) -> list[float]:
     taken: list[float] = []
     clock, log = time.perf_counter, subject.log
     began = clock()

@@ -1,6 +1,6 @@
 """asyncio: each task has a context of its own, and flushing does not stop the event loop.
 
-pip install 'logwell-otel[logging]'
+pip install logwell-otel
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… LOGWELL_SERVICE=shop
 python asyncio_tasks.py
 """

@@ -1,6 +1,6 @@
 """AWS Lambda and the like: a function is frozen when it returns, so it flushes before it does.
 
-pip install --target package 'logwell-otel[logging]' && cp aws_lambda.py package/
+pip install --target package logwell-otel && cp aws_lambda.py package/
 (cd package && zip -r ../function.zip .)
 # variables: LOGWELL_ENDPOINT, LOGWELL_API_KEY, LOGWELL_SERVICE; handler: aws_lambda.handler
 """

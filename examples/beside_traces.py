@@ -1,6 +1,6 @@
 """Traces to one backend over OTLP, logs to Logwell, each entry with its trace and span id.
 
-pip install 'logwell-otel[logging]' opentelemetry-exporter-otlp-proto-http
+pip install logwell-otel opentelemetry-exporter-otlp-proto-http
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… OTEL_SERVICE_NAME=shop
 OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 python beside_traces.py
 """

@@ -1,6 +1,6 @@
 """Celery: records carry the task's id and name, and a worker process that ends sends its last.
 
-pip install 'logwell-otel[logging]' celery
+pip install logwell-otel celery
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… LOGWELL_SERVICE=shop
 celery -A celery_app worker --loglevel INFO --max-tasks-per-child 100
 """

@@ -1,6 +1,6 @@
 """A service in a container: SIGTERM ends Python without its exit handlers, two lines help.
 
-pip install 'logwell-otel[logging]'
+pip install logwell-otel
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… LOGWELL_SERVICE=shop
 exec python container.py
 """

@@ -1,6 +1,6 @@
 """FastAPI: one record a request, with route, duration, trace and exception, beside your own.
 
-pip install 'logwell-otel[logging]' fastapi uvicorn opentelemetry-instrumentation-fastapi
+pip install logwell-otel fastapi uvicorn opentelemetry-instrumentation-fastapi
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… LOGWELL_SERVICE=shop
 uvicorn fastapi_app:app
 """

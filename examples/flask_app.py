@@ -1,6 +1,6 @@
 """Flask under gunicorn: set up once in the master, each worker has a sender of its own.
 
-pip install 'logwell-otel[logging]' flask gunicorn opentelemetry-instrumentation-flask
+pip install logwell-otel flask gunicorn opentelemetry-instrumentation-flask
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… LOGWELL_SERVICE=shop
 gunicorn --preload --workers 2 flask_app:app
 """

@@ -1,6 +1,6 @@
 """loguru: one sink, and bound values become metadata.
 
-pip install 'logwell-otel[logging]' loguru
+pip install logwell-otel loguru
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… LOGWELL_SERVICE=shop
 python loguru_app.py
 """

@@ -1,6 +1,6 @@
 """A pool of processes: what the children log arrives, whatever way they are started.
 
-pip install 'logwell-otel[logging]'
+pip install logwell-otel
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… LOGWELL_SERVICE=shop
 python multiprocessing_pool.py
 """

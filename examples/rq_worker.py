@@ -1,6 +1,6 @@
 """RQ: records carry the job's id, and are sent before the job's process ends.
 
-pip install 'logwell-otel[logging]' rq
+pip install logwell-otel rq
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… LOGWELL_SERVICE=shop
 rq worker --worker-class rq_worker.LoggedWorker
 """

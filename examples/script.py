@@ -1,6 +1,6 @@
 """A plain script: what the standard library's logging logs goes to Logwell, and the console.
 
-pip install 'logwell-otel[logging]'
+pip install logwell-otel
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… LOGWELL_SERVICE=shop
 python script.py
 """

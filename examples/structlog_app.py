@@ -1,6 +1,6 @@
 """structlog: events and bound values go to Logwell as message and metadata.
 
-pip install 'logwell-otel[logging]' structlog
+pip install logwell-otel structlog
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… LOGWELL_SERVICE=shop
 python structlog_app.py
 """

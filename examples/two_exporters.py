@@ -1,6 +1,6 @@
 """The same logs to two places: Logwell and an OpenTelemetry Collector, say while you move.
 
-pip install 'logwell-otel[logging]' opentelemetry-exporter-otlp-proto-http
+pip install logwell-otel opentelemetry-exporter-otlp-proto-http
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… OTEL_SERVICE_NAME=shop
 OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 python two_exporters.py
 """

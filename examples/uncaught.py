@@ -1,6 +1,6 @@
 """Uncaught exceptions, on the main thread and on others, as records with their stack trace.
 
-pip install 'logwell-otel[logging]'
+pip install logwell-otel
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… LOGWELL_SERVICE=shop
 python uncaught.py
 """

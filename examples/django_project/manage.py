@@ -1,6 +1,6 @@
 """Django: logging, request logs and traces are set up in `orders/apps.py`.
 
-pip install 'logwell-otel[logging]' django gunicorn opentelemetry-instrumentation-django
+pip install logwell-otel django gunicorn opentelemetry-instrumentation-django
 export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… LOGWELL_SERVICE=shop
 gunicorn orders.wsgi
 """

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from logwell_otel._wire import LogEntry
     from logwell_otel.context import ContextLogRecordProcessor, log_context, set_global_context
     from logwell_otel.errors import LogwellError, LogwellErrorCode
-    from logwell_otel.exporter import LogwellBatchLogRecordProcessor, LogwellLogExporter
+    from logwell_otel.exporter import LogwellLogExporter
     from logwell_otel.health import Health
+    from logwell_otel.processor import LogwellBatchLogRecordProcessor
     from logwell_otel.setup import Pipeline, configure
     from logwell_otel.uncaught import capture_uncaught
 
@@ -38,7 +39,7 @@ _MODULES = {
     "ContextLogRecordProcessor": "context",
     "Health": "health",
     "LogEntry": "_wire",
-    "LogwellBatchLogRecordProcessor": "exporter",
+    "LogwellBatchLogRecordProcessor": "processor",
     "LogwellError": "errors",
     "LogwellErrorCode": "errors",
     "LogwellLogExporter": "exporter",

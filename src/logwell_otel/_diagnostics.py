@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import threading
-import time
 from collections import deque
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import quote
 
+from logwell_otel._clock import monotonic
 from logwell_otel._writer import LOGGER_NAME, warn
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Notices:
         on_error: ErrorCallback | None = None,
         on_flush: FlushCallback | None = None,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         say: Callable[[str], None] | None = None,
     ) -> None:
         self._on_error = on_error

@@ -10,7 +10,6 @@ import codecs
 import errno
 import logging
 import platform
-import time
 import zlib
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -21,6 +20,7 @@ from urllib.parse import quote, unquote, urlsplit
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.version import __version__ as sdk_version
 
+from logwell_otel._clock import monotonic
 from logwell_otel._network import Backend, Deadline, TlsFiles, TlsSettings
 from logwell_otel._otel import SUPPRESS_INSTRUMENTATION
 from logwell_otel._process import not_forking, stands_in_the_way
@@ -111,7 +111,7 @@ class HttpClient:
         mask: Callable[[str], str] = str,
         keep_alive: bool = True,
         max_answer_bytes: int = _MAX_ANSWER_BYTES,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._proxy = proxy
         self._tls = TlsSettings(tls or TlsFiles())

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import selectors
 import socket
-import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from logwell_otel._clock import monotonic
 
 if TYPE_CHECKING:
     import ssl
@@ -46,7 +47,7 @@ class Deadline:
         clock: Monotonic clock, in seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._seconds = 0.0
         self._at = float("inf")

@@ -18,7 +18,11 @@ from opentelemetry.sdk._logs.export import (
     LogRecordExportResult,
 )
 
+AUTO_INSTRUMENTATION = "opentelemetry.instrumentation.auto_instrumentation._load"
+"""The logger that says which configurators were loaded."""
+
 __all__ = [
+    "AUTO_INSTRUMENTATION",
     "SUPPRESS_INSTRUMENTATION",
     "BatchLogRecordProcessor",
     "LogRecord",

@@ -16,16 +16,36 @@ import signal
 import sys
 import threading
 import weakref
+from _thread import start_new_thread
 from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
 T = TypeVar("T")
+
+
+class _WeakCallback:
+    """A bound method whose object is not kept alive; calling this gives it, or None.
+
+    `weakref.WeakMethod` prints an exception where it is collected together with the object, as
+    happens when the interpreter ends.
+    """
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        method: Any = callback
+        self._owner = weakref.ref(method.__self__)
+        self._function = method.__func__
+
+    def __call__(self) -> Callable[[], object] | None:
+        owner = self._owner()
+        return None if owner is None else MethodType(self._function, owner)
+
 
 # Forks.
 
@@ -34,7 +54,8 @@ _LONGEST_WAIT: Final = 5.0
 
 _importing = threading.RLock()
 _held = threading.local()
-_in_child: list[weakref.WeakMethod[Callable[[], object]]] = []
+_resting: weakref.WeakSet[Rests] = weakref.WeakSet()
+_in_child: list[_WeakCallback] = []
 _without_multiprocessing: list[_ExitHook] = []
 """Hooks that multiprocessing, which nobody has imported yet, has not been told of."""
 
@@ -62,7 +83,7 @@ def after_fork_in_child(callback: Callable[[], object]) -> None:
             dropped: Python would print a traceback for every fork.
     """
     _in_child[:] = [known for known in _in_child if known() is not None]
-    _in_child.append(weakref.WeakMethod(callback))
+    _in_child.append(_WeakCallback(callback))
 
 
 class PerProcess(Generic[T]):
@@ -104,11 +125,40 @@ class PerProcess(Generic[T]):
         return found
 
 
+class Rests(Protocol):
+    """What `rest_at_forks` takes."""
+
+    def rest(self) -> bool:
+        """Called before each fork; True if `resume` is to be called after it."""
+
+    def resume(self) -> None:
+        """Called after the fork, in the parent only."""
+
+
+def rest_at_forks(thing: Rests) -> None:
+    """Have `thing` let go of what cannot be carried through a fork. It is not kept alive."""
+    _resting.add(thing)
+
+
+def keep_for_ever(thing: object) -> None:
+    """Have a parent's `thing` not finalised in this child, not at its end either.
+
+    To close a database would end the parent's locks, and may meet descriptors that are files
+    of the child's own by now.
+    """
+    import ctypes  # noqa: PLC0415 - in such a child only
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
 def _before_fork() -> None:
     _held.by_us = _importing.acquire(timeout=_LONGEST_WAIT)
+    _held.resting = [thing for thing in list(_resting) if thing.rest()]
 
 
 def _after_fork_in_parent() -> None:
+    for thing in _held.resting:
+        thing.resume()
     if _held.by_us:
         _importing.release()
 
@@ -215,7 +265,7 @@ class _ExitHook:
     """
 
     def __init__(self, callback: Callable[[], object], concerned: Callable[[], bool]) -> None:
-        self._callback = weakref.WeakMethod(callback)
+        self._callback = _WeakCallback(callback)
         self._concerned = concerned
         self._called_in: int | None = None
 
@@ -274,10 +324,11 @@ def _is_child_of_multiprocessing() -> bool:
 
 
 class Wakeup:
-    """What one thread waits for and others set, signal handlers and finalizers among them.
+    """Wakes the one thread that waits for it. Never blocks whoever sets it.
 
-    `threading.Event` waits for ever where a signal handler sets it in the middle of its own
-    `set`: its lock is not re-entrant. Here a set is one call that nothing interrupts.
+    A lock that is held while there is nothing to do. `threading.Event.set` takes a lock of
+    its own for a moment: a signal handler or a finalizer that logs just then, on the same
+    thread, would wait for it for ever.
     """
 
     def __init__(self) -> None:
@@ -285,9 +336,10 @@ class Wakeup:
         self._lock.acquire()
 
     def set(self) -> None:
-        """Have the next or the current `wait` return."""
-        with suppress(RuntimeError):  # it is set already
-            self._lock.release()
+        """Have the thread go on, now or when it comes to wait."""
+        if self._lock.locked():
+            with suppress(RuntimeError):  # somebody else was quicker
+                self._lock.release()
 
     def clear(self) -> None:
         """Forget that it is set."""
@@ -295,10 +347,8 @@ class Wakeup:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, `timeout` seconds at most; it is not set any more then."""
-        return self._lock.acquire(timeout=-1 if timeout is None else min(timeout, _LONGEST_SLEEP))
-
-
-_LONGEST_SLEEP: Final = 86_400.0
+        longest = threading.TIMEOUT_MAX
+        return self._lock.acquire(timeout=-1 if timeout is None else min(timeout, longest))
 
 
 class Worker:
@@ -337,7 +387,9 @@ class Worker:
         # Entered again where a signal handler logs while its thread starts this one.
         self._starting = threading.RLock()
         self._wakeup = Wakeup()
-        self._stop = threading.Event()
+        self._stopping = False
+        self._about_to_start = False
+        self._not_started = False
         self._thread: threading.Thread | None = None
         self.failures = 0
 
@@ -349,7 +401,7 @@ class Worker:
     @property
     def stopping(self) -> bool:
         """True from `stop` on."""
-        return self._stop.is_set()
+        return self._stopping
 
     def is_current_thread(self) -> bool:
         """True on the thread itself, where its callbacks run."""
@@ -359,13 +411,14 @@ class Worker:
         """Start the thread if there is none. False if that is impossible."""
         if self.running:
             return True
-        if self._stop.is_set() or not self._threads:
+        # Once modules are torn down a thread would never come to run, and `start` waits for it.
+        if self._stopping or not self._threads or sys.is_finalizing():
             return False
         with self._starting:
             thread = self._thread
             if thread is not None and (thread.ident is None or thread.is_alive()):
                 return True
-            if self._stop.is_set():
+            if self.stopping:
                 return False
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             try:
@@ -384,9 +437,40 @@ class Worker:
         self._wakeup.set()
         return True
 
+    def wake_from_anywhere(self) -> bool:
+        """As `wake`, for signal handlers and finalizers as well: takes no lock of Python's.
+
+        `threading.Thread.start` takes one that all threads share, and a signal may come just
+        when its thread holds it. So another thread, made without it, starts this one: soon,
+        and not before this returns.
+
+        Returns:
+            False if there is no thread and none can be started, or none could the last time.
+        """
+        if not (self.running or self._about_to_start):
+            if self._stopping or not self._threads or self._not_started or sys.is_finalizing():
+                self._not_started = False  # it is tried again the next time
+                return False
+            try:
+                self._about_to_start = True
+                start_new_thread(self._start_soon, ())
+            except BaseException as error:
+                self._about_to_start = False
+                if isinstance(error, RuntimeError):
+                    return False  # as in `start`
+                raise
+        self._wakeup.set()
+        return True
+
+    def _start_soon(self) -> None:
+        try:
+            self._not_started = not self.start()
+        finally:
+            self._about_to_start = False
+
     def stop(self) -> None:
         """Have no further step begun, and the thread end. Waits for nothing."""
-        self._stop.set()
+        self._stopping = True
         self._wakeup.set()
 
     def join(self, timeout: float) -> bool:
@@ -395,7 +479,8 @@ class Worker:
         Returns:
             True if it has, or was never started; False on the thread itself.
         """
-        thread = self._thread
+        with self._starting:
+            thread = self._thread
         if thread is None:
             return True
         if thread is threading.current_thread():
@@ -404,11 +489,11 @@ class Worker:
         return not thread.is_alive()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        while not self._stopping:
             wait = self._contained(self._step)
             if wait == 0:
                 continue  # there is more to do, and waiting for an event costs as much
-            if not self._stop.is_set():
+            if not self._stopping:
                 self._wakeup.wait(wait)
         if self._finish is not None:
             self._contained(self._finish)

@@ -95,14 +95,14 @@ class Writer:
         )
         if not logger.filter(record):
             return
-        handlers = [*_handlers_of(logger)] or [*filter(None, [logging.lastResort])]
+        handlers = [*handlers_of(logger)] or [*filter(None, [logging.lastResort])]
         for handler in handlers:
             if record.levelno >= handler.level:
                 self._hand_to(handler, record, wait=wait)
         listening = [each for each in handlers if not isinstance(each, logging.NullHandler)]
         # With zero-code instrumentation the only handler is OpenTelemetry's, which turns the
         # line into a record; ours are never exported by us, so it also goes to stderr.
-        if listening and all(map(_is_opentelemetry, listening)):
+        if listening and all(map(is_opentelemetry, listening)):
             self._to_stream(sys.stderr, f"{LOGGER_NAME}: {text}\n", wait=wait)
 
     def _hand_to(self, handler: logging.Handler, record: logging.LogRecord, *, wait: bool) -> None:
@@ -118,7 +118,7 @@ class Writer:
             return
         if (descriptor := _descriptor(stream)) is not None:
             self._wait_for(descriptor, wait=wait)
-        elif not wait and not _is_opentelemetry(handler):
+        elif not wait and not is_opentelemetry(handler):
             # Nobody knows how long it takes, and there is no thread to find out.
             self._to_stream(sys.stderr, f"{LOGGER_NAME}: {record.getMessage()}\n", wait=False)
             return
@@ -189,15 +189,21 @@ def _descriptor(stream: Any) -> int | None:
     return descriptor if isinstance(descriptor, int) and descriptor >= 0 else None
 
 
-def _handlers_of(logger: logging.Logger) -> Iterator[logging.Handler]:
+def handlers_of(logger: logging.Logger) -> Iterator[logging.Handler]:
+    """The handlers that records of `logger` reach."""
     current: logging.Logger | None = logger
     while current is not None:
         yield from current.handlers
         current = current.parent if current.propagate else None
 
 
-def _is_opentelemetry(handler: logging.Handler) -> bool:
+def is_opentelemetry(handler: logging.Handler) -> bool:
+    """True for a handler that hands records to OpenTelemetry: its own two, and ours.
+
+    By name: importing them to ask would take packages that need not be there.
+    """
     return any(
-        base.__module__.startswith("opentelemetry.") and base.__name__ == "LoggingHandler"
+        (base.__module__.startswith("opentelemetry.") and base.__name__ == "LoggingHandler")
+        or (base.__module__ == "logwell_otel.handler" and base.__name__ == "LogwellHandler")
         for base in type(handler).__mro__
     )

@@ -74,9 +74,12 @@ def set_global_context(attributes: Mapping[str, object] | None = None, /, **name
 
 
 def current_context() -> dict[str, Any]:
-    """Return the attributes that a record emitted here and now gets, as a new dict."""
+    """Return the attributes that a record emitted here and now gets; not to be changed."""
+    blocks = _blocks.get()
+    if not blocks:
+        return _global
     merged = dict(_global)
-    for block in _blocks.get():
+    for block in blocks:
         merged.update(block.attributes)
     return merged
 

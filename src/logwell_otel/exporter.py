@@ -1,17 +1,19 @@
-"""OpenTelemetry's contract: the log exporter, and the batch processor that belongs to it.
+"""OpenTelemetry's contract: the log exporter.
 
 Start here: `export()` is the way of a record from OpenTelemetry to what delivers it.
 """
 
 from __future__ import annotations
 
-import time
 import weakref
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from logwell_otel._config.options import Config, options_in_help, service_from_environment
+from logwell_otel._config.settings import Resolver
 from logwell_otel._delivery.engine import Dependencies, Engine, tls_files
 from logwell_otel._delivery.metrics import Metrics
 from logwell_otel._diagnostics import contained
@@ -19,13 +21,13 @@ from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._http import requests_problem
 from logwell_otel._network import tls_context, usual_tls_problem
-from logwell_otel._otel import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
+from logwell_otel._otel import LogRecordExporter, LogRecordExportResult
 from logwell_otel._process import PerProcess, Uninterrupted, losses
 from logwell_otel._wire import LEVELS, LogEntry
 from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from typing_extensions import Unpack
 
@@ -38,9 +40,27 @@ if TYPE_CHECKING:
     from logwell_otel.sampling import Sampler
 
 DEFAULT_FLUSH_MILLIS: Final = 30_000
+_DISABLED: Final = (
+    "nothing is sent: LOGWELL_DISABLED or OTEL_SDK_DISABLED is set, or this is a test run"
+)
 
 # All there are in this process: zero-code start-up may have made one that `configure` looks for.
 _exporters: Final[weakref.WeakSet[LogwellLogExporter]] = weakref.WeakSet()
+
+
+class Queue(Protocol):
+    """The queue of a processor in front of an exporter."""
+
+    @property
+    def queued(self) -> int:
+        """Records in it."""
+
+    @property
+    def queue_share(self) -> float:
+        """Share of it in use, 0 to 1."""
+
+    def report(self) -> None:
+        """Have the exporter's account say what it has dropped by now."""
 
 
 def exporters(endpoint: str | None = None) -> list[LogwellLogExporter]:
@@ -80,7 +100,12 @@ class LogwellLogExporter(LogRecordExporter):
         _dependencies: Dependencies | None = None,
         **options: Unpack[ExporterOptions],
     ) -> None:
-        config = Config.resolve(endpoint=endpoint, api_key=api_key, **options)
+        settings = Resolver({"endpoint": endpoint, "api_key": api_key, **options})
+        # An error leaves through this frame, and what shows its locals would show the key.
+        del endpoint, api_key, options
+        config = Config.resolve(**settings.arguments)
+        if _dependencies is None:
+            config = config.unless_in_tests()
         self._begin(config, _dependencies or Dependencies())
 
     @classmethod
@@ -95,19 +120,27 @@ class LogwellLogExporter(LogRecordExporter):
         self._config = config
         self._dependencies = dependencies
         self._stages = stages_of(config)
+        self._mapper = Mapper(
+            config.service,
+            source_location=config.source_location,
+            levels=config.levels,
+            redact=self._stages.redact if self._stages and self._stages.redacts else None,
+        )
         self._encoder = Encoder(
-            Mapper(config.service, source_location=config.source_location),
+            self._mapper,
             minimum_rank=[*LEVELS].index(config.level),
             stages=self._stages,
         )
         self._closed = False
         # A signal handler that logs may interrupt an export, on its own thread.
         self._exports = Uninterrupted(self._export, self._drop)
+        self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
         this = weakref.ref(self)
         self._metrics = Metrics(
             config.endpoint, lambda: _counts(this()), meter_provider=config.meter_provider
         )
         self._spool = open_spool(config, dependencies)
+        self._unnamed_spool = self._spool if config.service is None else None
         # At the fork, so that a child has it when OpenTelemetry's processor restarts there.
         self._engines = PerProcess(self._new_engine, remake=self._new_engine_in_child, at_fork=True)
         self._engines.get()
@@ -129,6 +162,8 @@ class LogwellLogExporter(LogRecordExporter):
             SUCCESS when every entry is stored or held for later; FAILURE when any was
             dropped, and after `shutdown`.
         """
+        if self._config.disabled:
+            return LogRecordExportResult.SUCCESS
         outcome = [True]
         self._exports((batch, outcome))
         if outcome[0] and not self._closed:
@@ -149,6 +184,8 @@ class LogwellLogExporter(LogRecordExporter):
         try:
             with contained(partial(engine.failed, len(batch))):
                 encoded = self._encoder.encode(batch, room=engine.outbox.room())
+                if self._unnamed_spool is not None and batch:
+                    self._name_spool(batch[0])
                 counted, interrupt = True, encoded.interrupt
                 outcome[0] = engine.hand_over(encoded)
         except BaseException:
@@ -202,18 +239,48 @@ class LogwellLogExporter(LogRecordExporter):
         return self._config.identity
 
     @property
+    def levels(self) -> Mapping[str, str]:
+        """Least severe levels by logger, `off` for none at all."""
+        return self._config.levels
+
+    @property
+    def root_level(self) -> str | None:
+        """Level that start-up opens the root logger up to, None for none."""
+        return self._config.root_level
+
+    @property
     def closed(self) -> bool:
         """True from `shutdown` on."""
         return self._closed
 
     def health(self) -> Health:
         """How delivery is going."""
-        return self._engine.health()
+        queues = list(self._queues)
+        for queue in queues:
+            queue.report()
+        health = self._engine.health(
+            queued=sum(queue.queued for queue in queues),
+            queue_share=max((queue.queue_share for queue in queues), default=0.0),
+        )
+        return replace(health, reasons=(_DISABLED,)) if self._config.disabled else health
+
+    def _follow(self, queue: Queue) -> None:
+        """Have `health()` tell of a processor's queue as well."""
+        self._queues.add(queue)
+
+    def _name_spool(self, record: ReadableLogRecord) -> None:
+        """The spool is that of the service which the entries bear: of the first one's resource."""
+        spool, self._unnamed_spool = self._unnamed_spool, None
+        service = None
+        with suppress(Exception):  # a resource that cannot be read, whose entries bear none either
+            service = self._mapper.resource_scope(record).service
+        if spool is not None and service is not None:
+            spool.name_after(service)
 
     def _new_engine(self) -> Engine:
         return Engine(
             self._config,
-            self._metrics.observe,
+            self._metrics.observer,
             self._dependencies,
             self._spool,
             redactor=partial(redactor_of, self._config),
@@ -232,62 +299,20 @@ class LogwellLogExporter(LogRecordExporter):
         return self._engines.get()
 
     def __repr__(self) -> str:
-        return f"<LogwellLogExporter to {self._config.endpoint}: {self._engine!r}>"
+        # Of one whose construction failed there is nothing to say, and it is shown all the same.
+        config, engines = getattr(self, "_config", None), getattr(self, "_engines", None)
+        if config is None or engines is None:
+            return "<LogwellLogExporter, not constructed>"
+        return f"<LogwellLogExporter to {config.endpoint}: {engines.get()!r}>"
 
 
 def _counts(exporter: LogwellLogExporter | None) -> tuple[Counters, int] | None:
     if exporter is None:
         return None
+    for queue in list(exporter._queues):  # noqa: SLF001 - our own class
+        queue.report()
     held = exporter._engine.outbox.holdings()  # noqa: SLF001 - our own class
     return held.counters, held.entries
-
-
-class LogwellBatchLogRecordProcessor(BatchLogRecordProcessor):
-    """OpenTelemetry's batch processor, with a `force_flush` that reaches the server.
-
-    OpenTelemetry's own never passes a flush on to the exporter, so that with it
-    `provider.force_flush()` means that the exporter has the records. With this one it
-    means that the server has them. `shutdown` drains with either.
-
-    Args:
-        exporter: The exporter.
-        schedule_delay_millis: As OpenTelemetry's: `OTEL_BLRP_SCHEDULE_DELAY`.
-        max_export_batch_size: `OTEL_BLRP_MAX_EXPORT_BATCH_SIZE`.
-        export_timeout_millis: `OTEL_BLRP_EXPORT_TIMEOUT`.
-        max_queue_size: `OTEL_BLRP_MAX_QUEUE_SIZE`.
-    """
-
-    def __init__(
-        self,
-        exporter: LogwellLogExporter,
-        schedule_delay_millis: float | None = None,
-        max_export_batch_size: int | None = None,
-        export_timeout_millis: float | None = None,
-        max_queue_size: int | None = None,
-    ) -> None:
-        super().__init__(
-            exporter,
-            schedule_delay_millis=schedule_delay_millis,
-            max_export_batch_size=max_export_batch_size,
-            export_timeout_millis=export_timeout_millis,
-            max_queue_size=max_queue_size,
-        )
-        self._logwell_exporter = exporter
-
-    def force_flush(self, timeout_millis: int | None = DEFAULT_FLUSH_MILLIS) -> bool:
-        """Wait until all records emitted before are stored at the server.
-
-        Args:
-            timeout_millis: Milliseconds to wait at most; None waits 30 s.
-
-        Returns:
-            True if they are, or were refused by the server for good.
-        """
-        timeout = DEFAULT_FLUSH_MILLIS if timeout_millis is None else timeout_millis
-        began = time.monotonic()
-        handed_over = super().force_flush(timeout)
-        spent = int((time.monotonic() - began) * 1000)
-        return self._logwell_exporter.force_flush(max(0, timeout - spent)) and handed_over
 
 
 # The parts that only some settings ask for, made of those settings. What they import is most
@@ -340,7 +365,7 @@ def open_spool(config: Config, dependencies: Dependencies) -> Spool | None:
         return Spool(
             config.spool_dir,
             endpoint=config.endpoint,
-            service=config.service or service_from_environment(),
+            service=config.service,
             project=lambda: project_name(config.api_key.reveal()),
             max_bytes=config.spool_max_bytes,
             max_age=config.spool_max_age,
@@ -380,7 +405,9 @@ def redactor_of(config: Config) -> Redacts:
         return config.redact
     from logwell_otel.redaction import Redactor  # noqa: PLC0415
 
-    return Redactor(extra_keys=config.redact_keys, allow=config.redact_allow)
+    return Redactor(
+        extra_keys=config.redact_keys, allow=config.redact_allow, also=config.redact_also
+    )
 
 
 def _sampler_of(config: Config, redactor: Redacts | None) -> Sampler:
@@ -407,6 +434,7 @@ def _follow_server(sampler: Sampler, url: str, config: Config, redactor: Redacts
         team_id=config.sampling_team_id,  # type: ignore[arg-type] # checked with the URL
         bearer=config.sampling_token,
         redactor=_Texts(redactor or Redactor()),
+        allow_zero=config.sampling_allow_zero,
     )
     sampler.follow(server)
 

@@ -1,77 +1,163 @@
 """The standard library's logging -> OpenTelemetry, where a logging call never raises.
 
-Built on OpenTelemetry's own handler, whose mapping it keeps. That one (1.45) lets a bad
-%-format, an attribute whose `__str__` raises, a list that contains itself and an
-exception whose text cannot be had raise out of `logger.info()` into the application.
+One pass over a record and one translation, through OpenTelemetry's API alone. What it yields
+is what OpenTelemetry's own handler yields, but for the differences that docs/context.md
+names. That one (1.45) lets a bad %-format, an attribute whose `__str__` raises, a list that
+contains itself and an exception whose text cannot be had raise out of `logger.info()` into
+the application.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
+import re
+import sys
+import threading
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from opentelemetry._logs import Logger, LoggerProvider, LogRecord, NoOpLogger, get_logger_provider
+from opentelemetry._logs import (
+    Logger,
+    LogRecord,
+    NoOpLogger,
+    SeverityNumber,
+    get_logger,
+    get_logger_provider,
+)
+from opentelemetry.semconv.attributes import code_attributes
 
-from logwell_otel._diagnostics import LOGGER_NAME
-from logwell_otel._encoding.exceptions import exception_details, is_recorded
-from logwell_otel._encoding.values import clean_attributes, clean_value, describe
+from logwell_otel._encoding.exceptions import exc_info_details
+from logwell_otel._encoding.resource import level_of_logger
+from logwell_otel._encoding.values import (
+    MAX_CHARACTERS,
+    Digits,
+    bounded,
+    clean_attributes,
+    clean_value,
+    describe,
+    safe_str,
+    showable,
+    shown,
+)
 from logwell_otel._process import Uninterrupted, is_interruption, losses
-from logwell_otel.context import add_context
+from logwell_otel._writer import LOGGER_NAME, handlers_of, is_opentelemetry
+from logwell_otel.context import current_context
 from logwell_otel.errors import config_error
 
-try:
-    from opentelemetry.instrumentation.logging.handler import LoggingHandler
-except ImportError as error:
-    raise ImportError(
-        "logwell_otel.handler needs OpenTelemetry's logging handler, which "
-        "opentelemetry-instrumentation-logging has had since 0.61b0 (OpenTelemetry 1.40): "
-        "pip install 'opentelemetry-instrumentation-logging>=0.61b0'"
-    ) from error
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-_MAX_SHOWN_ARGUMENTS = 200
+    from opentelemetry._logs import LoggerProvider
+
+_MAX_SHOWN_ARGUMENTS: Final = 200
+_MAX_NAME: Final = 1024
+# One for each named logger; a program that makes names up does not fill the memory.
+_MAX_LOGGERS: Final = 2048
+_MAX_SEVERITIES: Final = 64
+# Texts up to here are not measured: in UTF-8 they take no more than an entry has room for.
+_SHORT: Final = MAX_CHARACTERS // 4
+
+# What logging itself puts into a record: https://docs.python.org/3/library/logging.html#logrecord-attributes
+_FIELDS: Final = frozenset(
+    {
+        "args",
+        "asctime",
+        "created",
+        "exc_info",
+        "exc_text",
+        "filename",
+        "funcName",
+        "getMessage",
+        "levelname",
+        "levelno",
+        "lineno",
+        "message",
+        "module",
+        "msecs",
+        "msg",
+        "name",
+        "pathname",
+        "process",
+        "processName",
+        "relativeCreated",
+        "stack_info",
+        "taskName",
+        "thread",
+        "threadName",
+    }
+)
+# Attributes that long are taken as they are.
+_PLAIN: Final = 1024
+
+# The stable name, and the one before it.
+_EVENT: Final = "otel.event.name"
+_EARLIER_EVENT: Final = "event.name"
+
+_FILE: Final = code_attributes.CODE_FILE_PATH
+_FUNCTION: Final = code_attributes.CODE_FUNCTION_NAME
+_LINE: Final = code_attributes.CODE_LINE_NUMBER
+_STACK: Final = code_attributes.CODE_STACKTRACE
+
+# Seconds since 1970, in the years that the server's database has.
+_FIRST: Final = -62_135_596_800.0
+_LAST: Final = 253_402_300_800.0
+
+# As OpenTelemetry's handler has them.
+_TEXTS: Final = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+
+# From which of logging's levels on a record has at least that level: below DEBUG it is debug.
+_THRESHOLDS: Final = {
+    "debug": logging.NOTSET,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.CRITICAL,
+    "off": sys.maxsize,
+}
+
+# %d, %5.2f, %(name)s: what a text in the place of a number cannot be formatted by.
+_NUMBER_FORMAT: Final = re.compile(r"%(\([^)]*\))?[-#0 +]*\d*(?:\.\d+)?[hlL]?[diuoxXeEfFgG]")
 
 # One for all handlers: what one of them logs by accident, the others must not pick up.
 _emitting: ContextVar[bool] = ContextVar("logwell_otel_handler_emitting", default=False)
 
 
-class LogwellLoggingHandler(LoggingHandler):
+class LogwellHandler(logging.Handler):
     """Hands records of the standard library's logging to OpenTelemetry, and never raises.
 
-    Differs from OpenTelemetry's handler in that
-
-    - whatever a record is made of, the logging call returns; what is wrong with it is
-      replaced, counted in `counts` and said in the record. KeyboardInterrupt, SystemExit
-      and other exceptions that are not `Exception` pass;
-    - the source location is always added (`code.file.path`, `code.line.number`,
-      `code.function.name`);
-    - attributes of `log_context` and `set_global_context` are added;
-    - an exception has its type with the module and its whole text, and its stack trace
-      stands in `exception.stacktrace` alone, not in the body of a formatted message too.
-      Where the request log has recorded the exception, its stack trace is not repeated.
+    Whatever a record is made of, the logging call returns; what is wrong with it is
+    replaced, counted in `counts` and said in the record. KeyboardInterrupt, SystemExit
+    and other exceptions that are not `Exception` pass.
 
     Args:
         level: Records below it are left out. Default: none.
         logger_provider: Where records go. Default: the global one, also when it is set
             only later.
+        levels: Least severe levels by logger, in place of `level` for that logger and those
+            below it: `{"httpx": "warn", "noisy": "off"}`. Default: none.
     """
 
     def __init__(
-        self, level: int = logging.NOTSET, logger_provider: LoggerProvider | None = None
+        self,
+        level: int = logging.NOTSET,
+        logger_provider: LoggerProvider | None = None,
+        levels: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__(level)
+        self._provider = logger_provider
+        # Numbers of logging's levels, of the handler's own under the name of all loggers.
+        self._thresholds = {name: _THRESHOLDS[level] for name, level in (levels or {}).items()}
+        self._threshold = self.level
+        if self._thresholds:
+            # logging itself asks for this one before the handler is called.
+            self.level = min(self.level, *self._thresholds.values())
         self._counts = HandlerCounts()
         self._uninterrupted = Uninterrupted(self._emit, self._drop)
-        provider = get_logger_provider() if logger_provider is None else logger_provider
-        super().__init__(
-            level=level,
-            logger_provider=_SafeProvider(provider, self._counts),
-            log_code_attributes=True,
-        )
+        # None for those whose records go nowhere.
+        self._loggers: dict[str, Logger | None] = {}
+        self._severities: dict[tuple[int, str], tuple[SeverityNumber | None, str]] = {}
 
     @property
     def counts(self) -> HandlerCounts:
@@ -92,17 +178,41 @@ class LogwellLoggingHandler(LoggingHandler):
     def _emit(self, record: logging.LogRecord) -> None:
         token = _emitting.set(True)
         try:
-            super().emit(self._prepared(record))
+            # Another thread may be formatting the same record, which adds to it.
+            fields = record.__dict__.copy()
+            name = fields.get("name")
+            if self._thresholds and self._left_out(name, fields.get("levelno")):
+                return
+            try:
+                logger = self._loggers[name]  # type: ignore[index]
+            except Exception:  # noqa: BLE001 - a new one, or one that cannot be looked up
+                logger = self._logger(name)
+            if logger is not None:
+                logger.emit(self._translated(record, fields))
         except Exception:  # noqa: BLE001 - logging never raises into the application
             self._counts.records_lost += 1
             self._report(record)
         finally:
             _emitting.reset(token)
 
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Hand over a record that the handler's filters let pass.
+
+        Without logging's lock, which `emit` does not need: threads do not wait for one another.
+        """
+        if not self.filters:
+            self.emit(record)
+            return True
+        passed: Any = self.filter(record)
+        if passed:
+            # Since Python 3.12 a filter may give another record.
+            self.emit(record if passed is True else passed)
+        return passed
+
     def format(self, record: logging.LogRecord) -> str:
         """Return the body of a record; called when a formatter is set."""
         try:
-            return super().format(record)
+            return super().format(_without_exception(record))
         except Exception:  # noqa: BLE001 - a formatter is the application's code
             before = self.counts
             message = self._message(record)
@@ -112,28 +222,104 @@ class LogwellLoggingHandler(LoggingHandler):
 
     def flush(self) -> None:
         """Ask the provider to flush, without waiting for it."""
+        provider = get_logger_provider() if self._provider is None else self._provider
+        flush = getattr(provider, "force_flush", None)
+        if not callable(flush):
+            return
         try:
-            super().flush()
+            # Under logging's lock, which a processor that logs would wait for.
+            threading.Thread(target=flush, name="logwell-otel-flush").start()
         except RuntimeError:
-            # OpenTelemetry's starts a thread, which Python 3.12 refuses at exit, where
-            # logging.shutdown() calls this. The provider has its own exit handler.
+            # Python 3.12 starts none any more at exit, where logging.shutdown() calls this.
+            # The provider has its own exit handler.
             return
 
-    def _prepared(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Return a copy of the record in which nothing is left that raises."""
-        if self.formatter is None:
-            # A plain record: one of a class of its own may format its message itself, again.
-            safe = logging.LogRecord.__new__(logging.LogRecord)
-            safe.__dict__.update(record.__dict__)
-            safe.msg, safe.args = self._message(record), None
+    def _left_out(self, name: object, level: object) -> bool:
+        known = name if type(name) is str else _name(name)
+        threshold = level_of_logger(known, self._thresholds)
+        number = _whole(level)
+        return number is not None and number < (self._threshold if threshold is None else threshold)
+
+    def _logger(self, name: object) -> Logger | None:
+        """Find the logger of OpenTelemetry's for one of logging's."""
+        known = name if type(name) is str else _name(name)
+        made = get_logger(known, logger_provider=self._provider)
+        logger = None if isinstance(made, NoOpLogger) else made
+        if len(self._loggers) >= _MAX_LOGGERS:
+            self._loggers = {}
+        self._loggers[known] = logger
+        return logger
+
+    def _translated(  # noqa: C901, PLR0912 - a call costs more than most of these steps
+        self, record: logging.LogRecord, fields: dict[str, Any]
+    ) -> LogRecord:
+        """Make OpenTelemetry's record of one of logging's, in one pass over it."""
+        get = fields.get
+        created, level = get("created"), (get("levelno"), get("levelname"))
+        try:
+            number, text = self._severities[level]  # type: ignore[index]
+        except Exception:  # noqa: BLE001 - a new one, or one that cannot be looked up
+            number, text = self._severity(*level)
+        body = self._message(record) if self.formatter is None else self.format(record)
+        attributes: dict[str, Any] = {}
+        plain = True
+        for name, value in fields.items():
+            if name not in _FIELDS:
+                attributes[name] = value
+                # As most are. The rest is looked at with care, all of it together.
+                kind = type(value)
+                if not (kind is str and len(value) <= _PLAIN and type(name) is str and name):
+                    plain = plain and kind is int and type(name) is str and name != ""
+        if not plain:
+            attributes, replaced = clean_attributes(attributes)
+            self._counts.values_replaced += replaced
+        event = None
+        if _EVENT in attributes or _EARLIER_EVENT in attributes:
+            event = _event_of(attributes)
+        if context := current_context():
+            # In front, where OpenTelemetry's limit of attributes takes away first.
+            attributes = {
+                **{name: context[name] for name in context if name not in attributes},
+                **attributes,
+            }
+        path, line, function = get("pathname"), get("lineno"), get("funcName")
+        if type(path) is str and path:
+            attributes[_FILE] = path
+        if type(function) is str and function:
+            attributes[_FUNCTION] = function
+        if type(line) is not int:
+            line = _whole(line)
+        if line is not None and line > 0:
+            attributes[_LINE] = line
+        if (info := get("exc_info")) is not None or get("exc_text") is not None:
+            attributes.update(exc_info_details(info, get("exc_text")))
+        if type(stack := get("stack_info")) is str and stack:
+            attributes[_STACK] = bounded(stack)
+        return LogRecord(
+            timestamp=int(created * 1e9)
+            if type(created) is float and _FIRST <= created < _LAST
+            else _nanoseconds(created),
+            severity_text=text,
+            severity_number=number,
+            body=body if len(body) <= _SHORT else bounded(body),
+            attributes=attributes,
+            event_name=event,
+        )
+
+    def _severity(self, levelno: object, levelname: object) -> tuple[SeverityNumber | None, str]:
+        number = _whole(levelno)
+        if type(levelname) is str and levelname:
+            text = levelname
+        elif levelname is None or type(levelname) is str:
+            text = "" if number is None else safe_str(logging.getLevelName(number), _MAX_NAME)
         else:
-            safe = copy.copy(record)
-        error = _exception_of(record)
-        safe.exc_info = safe.exc_text = None
-        if error is not None:
-            for name, text in exception_details(error, stacktrace=not is_recorded(error)).items():
-                setattr(safe, name, text)
-        return safe
+            text = safe_str(levelname, _MAX_NAME)
+        found = (severity_number(number), _TEXTS.get(text, text))
+        if type(levelno) is int and type(levelname) is str:
+            if len(self._severities) >= _MAX_SEVERITIES:
+                self._severities = {}
+            self._severities[levelno, levelname] = found
+        return found
 
     def _report(self, record: logging.LogRecord) -> None:
         try:
@@ -144,22 +330,35 @@ class LogwellLoggingHandler(LoggingHandler):
 
     def _message(self, record: logging.LogRecord) -> str:
         try:
-            return record.getMessage()
+            message = record.getMessage()
+            return message if type(message) is str else str.__str__(message)
         except Exception:  # noqa: BLE001 - formatting runs the arguments' own code
-            return self._repaired_message(record)
+            fields = record.__dict__
+            return self._repaired_message(fields.get("msg", ""), fields.get("args"))
 
-    def _repaired_message(self, record: logging.LogRecord) -> str:
+    def _repaired_message(self, template: object, arguments: object) -> str:
         """Return the message with what cannot be had replaced, unformatted if need be."""
-        template, replaced = clean_value(record.msg)
-        arguments, more = clean_value(record.args)
+        plain, replaced = shown(template)
+        text = str(plain)
+        reason = ""
+        # What has a text stays what it is, so that %d finds a number; what does not even work
+        # a second time is not asked a third.
+        for safe in (showable, shown):
+            try:
+                values, more = _each(arguments, safe)
+                template = text
+                if any(type(value) is Digits for value in _items(values)):
+                    template = _NUMBER_FORMAT.sub(r"%\1s", text)
+                message = str.__str__(template % values) if values else text
+            except Exception as error:  # noqa: BLE001 - a format may ask for what no value has
+                reason = reason or describe(error)
+            else:
+                self._counts.values_replaced += replaced + more
+                return message
+        plain, more = shown(arguments)
         self._counts.values_replaced += replaced + more
-        text = str(template)
-        try:
-            return text % arguments if arguments else text
-        except Exception as error:  # noqa: BLE001 - a format may ask for what no value has
-            self._counts.messages_unformatted += 1
-            shown = repr(arguments)[:_MAX_SHOWN_ARGUMENTS]
-            return f"{text} [not formatted: {describe(error)}; arguments: {shown}]"
+        self._counts.messages_unformatted += 1
+        return f"{text} [not formatted: {reason}; arguments: {repr(plain)[:_MAX_SHOWN_ARGUMENTS]}]"
 
 
 @dataclass
@@ -185,7 +384,10 @@ class HandlerCounts:
 
 
 def install_handler(
-    logger: logging.Logger, provider: LoggerProvider, threshold: int
+    logger: logging.Logger,
+    provider: LoggerProvider,
+    threshold: int,
+    levels: Mapping[str, str] | None = None,
 ) -> logging.Handler | None:
     """Have records of `logger` reach `provider` once.
 
@@ -195,6 +397,7 @@ def install_handler(
             does, as under zero-code start-up, is made safe.
         threshold: Least severe level that passes. The logger is opened up to it if it lets
             less through. With `NOTSET` the logger's own level decides.
+        levels: Least severe levels by logger; those are opened up likewise.
 
     Returns:
         The handler that was added, None if one was there.
@@ -202,28 +405,45 @@ def install_handler(
     added: logging.Handler | None = None
     if found := _handlers_of(logger):
         for handler in found:
-            make_safe(handler)
+            make_safe(handler, levels=levels)
     else:
-        added = LogwellLoggingHandler(threshold, provider)
+        added = LogwellHandler(threshold, provider, levels)
         logger.addHandler(added)
-    if threshold != logging.NOTSET and logger.getEffectiveLevel() > threshold:
-        logger.setLevel(threshold)
+    open_up(logger, threshold)
+    open_levels(levels or {})
     return added
 
 
-def make_safe(handler: LoggingHandler, provider: LoggerProvider | None = None) -> None:
-    """Have a handler of OpenTelemetry's do what `LogwellLoggingHandler` does.
+def open_levels(levels: Mapping[str, str]) -> None:
+    """Have each of these loggers let pass what has at least its level."""
+    for name, level in levels.items():
+        open_up(logging.getLogger(name), max(_THRESHOLDS[level], logging.DEBUG))
+
+
+def open_up(logger: logging.Logger, threshold: int) -> None:
+    """Have a logger let pass what has at least that level; `NOTSET` leaves it as it is."""
+    if threshold != logging.NOTSET and logger.getEffectiveLevel() > threshold:
+        logger.setLevel(threshold)
+
+
+def make_safe(
+    handler: logging.Handler,
+    provider: LoggerProvider | None = None,
+    levels: Mapping[str, str] | None = None,
+) -> None:
+    """Have a handler of OpenTelemetry's do what `LogwellHandler` does.
 
     Its level and filters stay.
 
     Args:
         handler: The handler. One of ours, or one with an `emit` of its own, is left alone.
         provider: Where records go. Default: the global one.
+        levels: Least severe levels by logger, in place of the handler's own.
     """
-    if isinstance(handler, LogwellLoggingHandler) or "emit" in vars(handler):
+    if isinstance(handler, LogwellHandler) or "emit" in vars(handler):
         return
-    safe = LogwellLoggingHandler(logger_provider=provider)
-    safe.formatter = handler.formatter
+    safe = LogwellHandler(handler.level, provider, levels)
+    safe.formatter, handler.level = handler.formatter, safe.level
     # On the object: its class is OpenTelemetry's, and other objects' of it.
     vars(handler).update(emit=safe.emit, flush=safe.flush)
 
@@ -242,67 +462,98 @@ def level_of(level: int | str) -> int:
     raise config_error(f"level: expected the name or number of a logging level, got {level!r}.")
 
 
-def _handlers_of(logger: logging.Logger) -> list[LoggingHandler]:
-    """OpenTelemetry's handlers that records of `logger` reach, ours among them."""
-    found: list[LoggingHandler] = []
-    current: logging.Logger | None = logger
-    while current is not None:
-        found += [handler for handler in current.handlers if isinstance(handler, LoggingHandler)]
-        current = current.parent if current.propagate else None
-    return found
+def severity_number(level: int | None) -> SeverityNumber | None:
+    """Return OpenTelemetry's number for one of logging's levels.
 
+    As OpenTelemetry's own handler, but for the levels below DEBUG, which that one leaves
+    without a number: they are its TRACE.
 
-def _exception_of(record: logging.LogRecord) -> BaseException | None:
-    # Records that other libraries make or unpickle hold more than logging itself puts in.
-    info: Any = record.exc_info
-    candidate = info[1] if isinstance(info, tuple) and len(info) == 3 else info
-    return candidate if isinstance(candidate, BaseException) else None
-
-
-class _SafeProvider(LoggerProvider):
-    """Stands between OpenTelemetry's handler and the real provider.
-
-    The one place where a translated record can be made safe through public interfaces
-    alone; and attributes whose names the standard library's records use themselves
-    (`name`, `module`, `process`) pass only here.
+    Args:
+        level: 10 is DEBUG, 50 CRITICAL. None gives None.
     """
-
-    def __init__(self, provider: LoggerProvider, counts: HandlerCounts) -> None:
-        self._provider = provider
-        self._counts = counts
-
-    def get_logger(
-        self,
-        name: str,
-        version: str | None = None,
-        schema_url: str | None = None,
-        attributes: Mapping[str, Any] | None = None,
-    ) -> Logger:
-        logger = self._provider.get_logger(name, version, schema_url, attributes)
-        return logger if isinstance(logger, NoOpLogger) else _SafeLogger(name, logger, self._counts)
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        flush = getattr(self._provider, "force_flush", None)
-        return True if flush is None else bool(flush(timeout_millis))
+    if level is None:
+        return None
+    if level <= 0:
+        return SeverityNumber.UNSPECIFIED
+    tens, ones = divmod(min(level, 59), 10)
+    if tens == 0:
+        ones -= 5  # 5 is what most libraries call TRACE
+    return SeverityNumber(1 + 4 * tens + min(max(ones, 0), 3))
 
 
-class _SafeLogger(Logger):
-    def __init__(self, name: str, logger: Logger, counts: HandlerCounts) -> None:
-        super().__init__(name)
-        self._logger = logger
-        self._counts = counts
+def _handlers_of(logger: logging.Logger) -> list[logging.Handler]:
+    """The handlers that take records of `logger` to OpenTelemetry, ours among them."""
+    return [handler for handler in handlers_of(logger) if is_opentelemetry(handler)]
 
-    def emit(self, record: LogRecord | None = None, **fields: Any) -> None:
-        if record is None:
-            self._logger.emit(**fields)
-            return
-        record.attributes, replaced = clean_attributes(record.attributes or {})
-        add_context(record)
-        record.body, more = clean_value(record.body)
-        self._counts.values_replaced += replaced + more
-        self._logger.emit(record)
 
-    def enabled(self, **question: Any) -> bool:
-        # Not in the interface before OpenTelemetry 1.45; there, every logger is.
-        ask = getattr(self._logger, "enabled", None)
-        return True if ask is None else bool(ask(**question))
+def _without_exception(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a record of which a formatter makes the message alone: the rest are attributes."""
+    fields = record.__dict__
+    if not any(fields.get(name) is not None for name in ("exc_info", "exc_text", "stack_info")):
+        return record
+    alone = copy.copy(record)
+    alone.exc_info = alone.exc_text = alone.stack_info = None
+    return alone
+
+
+def _each(
+    arguments: object, safe: Callable[[object], tuple[Any, int]]
+) -> tuple[tuple[Any, ...] | dict[str, Any], int]:
+    """Make each of a record's arguments safe; a list, of a record that was JSON, is a tuple."""
+    kind = type(arguments)
+    if arguments is None:
+        return (), 0
+    if kind is dict:
+        pairs = {name: safe(value) for name, value in cast("Any", arguments).items()}
+        return {name: value for name, (value, _) in pairs.items()}, _total(pairs.values())
+    if issubclass(kind, tuple):
+        made = [safe(value) for value in tuple.__getitem__(cast("Any", arguments), slice(None))]
+    elif kind is list:
+        made = [safe(value) for value in cast("Any", arguments)]
+    else:
+        made = [safe(arguments)]
+    return tuple(value for value, _ in made), _total(made)
+
+
+def _total(made: Iterable[tuple[Any, int]]) -> int:
+    return sum(replaced for _, replaced in made)
+
+
+def _items(values: tuple[Any, ...] | dict[str, Any]) -> Iterable[Any]:
+    return values.values() if type(values) is dict else values
+
+
+def _event_of(attributes: dict[str, Any]) -> str | None:
+    """Take the event's name out of attributes, under both names, whichever counts."""
+    name, earlier = attributes.pop(_EVENT, None), attributes.pop(_EARLIER_EVENT, None)
+    given = earlier if name is None else name
+    return None if given is None else safe_str(given)
+
+
+def _name(name: object) -> str:
+    """Return the name of a logger that has none, or one that is no text."""
+    return "unknown" if name is None else safe_str(name, _MAX_NAME) or "unknown"
+
+
+def _whole(value: object) -> int | None:
+    """Return a whole number that a field holds in some form, None for anything else."""
+    if type(value) is int or value is None or type(value) is bool:
+        return value if type(value) is int else None
+    plain, _ = clean_value(value)
+    if type(plain) is str:
+        named = logging.getLevelName(plain.strip().upper())
+        plain = named if type(named) is int else plain
+    try:
+        return int(float(plain))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _nanoseconds(seconds: object) -> int | None:
+    """Return a time since 1970, None for what is none: the time of observation counts."""
+    plain, _ = clean_value(seconds)
+    try:
+        number = float(plain)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return int(number * 1e9) if _FIRST <= number < _LAST and type(plain) is not bool else None

@@ -24,11 +24,14 @@ class Health:
         status: `healthy`; `degraded`: entries arrive late or some were lost of late;
             `unhealthy`: entries do not arrive.
         reasons: Why it is not healthy, in words.
-        handed_over: Records given to the exporter since the process started.
+        handed_over: Records given to the exporter since the process started, and those for
+            which the queue of `LogwellBatchLogRecordProcessor` had no room.
         recovered: Entries found in the spool, left there by an earlier process.
         accepted: Entries the server stored.
         refused: Entries the server refused for good.
         dropped: Entries and records dropped, by reason.
+        queued: Records in the queues of `LogwellBatchLogRecordProcessor`, not handed over yet.
+        queue_share: Share of that queue in use, 0 to 1.
         held: Entries held in memory and on disk.
         held_in_memory: Entries held in memory.
         bytes_in_memory: Bytes that those take.
@@ -52,6 +55,8 @@ class Health:
     accepted: int
     refused: int
     dropped: Mapping[str, int]
+    queued: int
+    queue_share: float
     held: int
     held_in_memory: int
     bytes_in_memory: int

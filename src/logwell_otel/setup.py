@@ -6,26 +6,24 @@ import asyncio
 import logging
 import os
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
+from logwell_otel._buffer.outbox import QUEUED_SECONDS
+from logwell_otel._clock import monotonic
 from logwell_otel._config.options import Config
+from logwell_otel._config.settings import Resolver
 from logwell_otel._delivery.worker import flush_while_it_gets_on
 from logwell_otel._diagnostics import warn
 from logwell_otel._otel import LoggerProvider
 from logwell_otel._process import PerProcess, at_exit_of_children
 from logwell_otel.context import ContextLogRecordProcessor
-from logwell_otel.errors import config_error
-from logwell_otel.exporter import (
-    DEFAULT_FLUSH_MILLIS,
-    LogwellBatchLogRecordProcessor,
-    LogwellLogExporter,
-    exporters,
-)
-from logwell_otel.handler import install_handler, level_of
+from logwell_otel.errors import WithoutFrames, config_error
+from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter, exporters
+from logwell_otel.handler import install_handler, level_of, open_up
+from logwell_otel.processor import LogwellBatchLogRecordProcessor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,9 +69,18 @@ class Pipeline:
         """The handlers added to the standard library's loggers; none where some were there."""
         return [handler for _, handler in self._handlers]
 
-    def listen_to(self, logger: logging.Logger, threshold: int) -> None:
-        """Have records of `logger` from level `threshold` on go through this pipeline."""
-        if (handler := install_handler(logger, self.provider, threshold)) is not None:
+    def listen_to(
+        self, logger: logging.Logger, threshold: int, levels: Mapping[str, str] | None = None
+    ) -> None:
+        """Have records of `logger` from level `threshold` on go through this pipeline.
+
+        Args:
+            logger: The logger.
+            threshold: Number of a level.
+            levels: Further levels by the names of loggers.
+        """
+        handler = install_handler(logger, self.provider, threshold, levels)
+        if handler is not None:
             self._handlers.append((logger, handler))
 
     def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
@@ -132,7 +139,9 @@ def configure(
     from the environment. Called again for the same server and key, it returns what the
     first call made, and adds only a handler where there is none; where
     `OTEL_LOGS_EXPORTER=logwell` or a configuration file set up the exporter, it takes that
-    one. Nothing is sent twice. Everything not given is read from the `LOGWELL_*` variables.
+    one. Nothing is sent twice. With `LOGWELL_DISABLED=true`, and in a test run (see
+    `send_in_tests`), it does nothing; what it returns can be used all the same. Everything
+    not given is read from the `LOGWELL_*` variables.
 
     Args:
         endpoint: Base URL of the server.
@@ -148,10 +157,14 @@ def configure(
         TypeError: There is no option of that name.
         LogwellError: `INVALID_CONFIG` when a setting is missing or wrong, or when `redact`
             or `before_send` come too late for an exporter that zero-code start-up made.
-        ImportError: opentelemetry-instrumentation-logging is not installed; the text says
-            how to install it.
     """
-    config = Config.resolve(endpoint=endpoint, api_key=api_key, **options)
+    settings = Resolver({"endpoint": endpoint, "api_key": api_key, **options})
+    # An error leaves through this frame, and what shows its locals would show the key.
+    del endpoint, api_key, options
+    config = Config.resolve(**settings.arguments).unless_in_tests()
+    if config.disabled:
+        exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
+        return Pipeline(exporter, LoggerProvider(), LogwellBatchLogRecordProcessor(exporter))
     if level is None:
         level = "INFO" if config.origins["level"] == "default" else config.level
     threshold = level_of(level)
@@ -160,9 +173,12 @@ def configure(
         pipeline = _pipelines.get(config.identity)
         made = pipeline is None
         if pipeline is None:
-            pipeline = _adopted(config, options) or _new(config, options.get("service"))
-        pipeline.listen_to(target, threshold)
+            with WithoutFrames():
+                pipeline = _adopted(config, settings) or _new(config, settings.argument("service"))
+        pipeline.listen_to(target, threshold, config.levels)
         _pipelines[config.identity] = pipeline
+    if config.root_level is not None:
+        open_up(logging.getLogger(), level_of(config.root_level))
     if made:
         at_exit_of_children(pipeline.shutdown)
     return pipeline
@@ -174,12 +190,16 @@ def pipelines(endpoint: str) -> list[Pipeline]:
         return [pipeline for (server, _), pipeline in _pipelines.items() if server == endpoint]
 
 
-def _adopted(config: Config, options: PipelineOptions) -> Pipeline | None:
+def _adopted(config: Config, settings: Resolver) -> Pipeline | None:
     provider = get_logger_provider()
     exporter = zero_code_exporter(config.identity)
     if exporter is None or not isinstance(provider, LoggerProvider):
         return None
-    given = {name: value for name, value in options.items() if name != "api_key_file"}
+    given = {
+        name: value
+        for name, value in settings.arguments.items()
+        if name not in ("endpoint", "api_key", "api_key_file")
+    }
     if (warning := ignored_arguments(given)) is not None:
         warn(warning)
     return Pipeline(exporter, provider, ZeroCodeProcessor(provider, exporter))
@@ -188,7 +208,7 @@ def _adopted(config: Config, options: PipelineOptions) -> Pipeline | None:
 def _new(config: Config, service: str | None) -> Pipeline:
     exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
     provider = _provider(service)
-    processor = _processor(exporter)
+    processor = _processor(exporter, config)
     provider.add_log_record_processor(processor)
     return Pipeline(exporter, provider, processor)
 
@@ -203,12 +223,27 @@ def _provider(service: str | None) -> LoggerProvider:
     return made
 
 
-def _processor(exporter: LogwellLogExporter) -> LogwellBatchLogRecordProcessor:
+def _processor(exporter: LogwellLogExporter, config: Config) -> LogwellBatchLogRecordProcessor:
     queue = None if os.environ.get("OTEL_BLRP_MAX_QUEUE_SIZE") else MAX_QUEUE_SIZE
     batch = None if os.environ.get("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE") else MAX_EXPORT_BATCH_SIZE
     return LogwellBatchLogRecordProcessor(
-        exporter, max_queue_size=queue, max_export_batch_size=batch
+        exporter,
+        schedule_delay_millis=_schedule_delay(config),
+        max_queue_size=queue,
+        max_export_batch_size=batch,
     )
+
+
+def _schedule_delay(config: Config) -> float | None:
+    """Milliseconds; with a spool so few that a second from the logging call all is on disk."""
+    if config.spool_dir is None:
+        return None
+    longest = QUEUED_SECONDS * 1000
+    given = os.environ.get("OTEL_BLRP_SCHEDULE_DELAY", "").strip() or longest
+    try:
+        return min(longest, float(given))
+    except ValueError:
+        return None  # the processor says what is wrong with it
 
 
 # `configure()` in a program that zero-code start-up has already set up.
@@ -219,7 +254,7 @@ def _processor(exporter: LogwellLogExporter) -> LogwellBatchLogRecordProcessor:
 
 
 _SET_UP_BY_FILE: Final = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
-_PRIVACY: Final = ("redact", "redact_keys", "before_send")
+_PRIVACY: Final = ("redact", "redact_keys", "redact_also", "before_send")
 
 
 def zero_code_exporter(identity: tuple[str, int]) -> LogwellLogExporter | None:
@@ -269,9 +304,9 @@ class ZeroCodeProcessor:
 
     def force_flush(self, timeout_millis: int) -> bool:
         """Everything logged before is stored at the server."""
-        began = time.monotonic()
+        began = monotonic()
         handed_over = self._provider.force_flush(timeout_millis)
-        spent = int((time.monotonic() - began) * 1000)
+        spent = int((monotonic() - began) * 1000)
         return self._exporter.force_flush(max(0, timeout_millis - spent)) and handed_over
 
     def shutdown(self) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._clock import monotonic
 from logwell_otel.exporter import exporters
 from logwell_otel.setup import pipelines
 
@@ -139,14 +139,14 @@ class LogwellTestServer:
             AssertionError: There is none; it shows those that come closest, and how they differ.
         """
         wanted = _Wanted(message, level, service, attributes)
-        until = time.monotonic() + self._timeout
+        until = monotonic() + self._timeout
         while True:
             self._flush()
             entries = self._server.entries(self._skipped)
             for entry in entries:
                 if not wanted.differences(entry):
                     return entry
-            left = until - time.monotonic()
+            left = until - monotonic()
             if left <= 0:
                 break
             self._server.wait_for(self._skipped + len(entries) + 1, min(left, 0.05))

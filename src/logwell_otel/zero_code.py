@@ -31,15 +31,21 @@ def after_instrumentation() -> None:
 
 
 def make_root_safe() -> None:
-    """Make every handler of OpenTelemetry's on the root logger safe."""
-    try:
-        from opentelemetry.instrumentation.logging.handler import (  # noqa: PLC0415 - an extra
-            LoggingHandler,
-        )
-    except ImportError:
-        return  # OpenTelemetry 1.39 has another one, which docs/platforms.md speaks of
-    from logwell_otel.handler import make_safe  # noqa: PLC0415 - only then
+    """Make every handler of OpenTelemetry's on the root logger safe, and open the loggers up.
 
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, LoggingHandler):
-            make_safe(handler)
+    By the settings of the exporters that there are: `levels` and `root_level`.
+    """
+    from logwell_otel._writer import is_opentelemetry  # noqa: PLC0415 - only then
+    from logwell_otel.exporter import exporters  # noqa: PLC0415
+    from logwell_otel.handler import level_of, make_safe, open_levels, open_up  # noqa: PLC0415
+
+    root = logging.getLogger()
+    levels: dict[str, str] = {}
+    for exporter in exporters():
+        levels.update(exporter.levels)
+        if exporter.root_level is not None:
+            open_up(root, level_of(exporter.root_level))
+    for handler in root.handlers:
+        if is_opentelemetry(handler):
+            make_safe(handler, levels=levels)
+    open_levels(levels)

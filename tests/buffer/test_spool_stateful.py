@@ -114,6 +114,13 @@ class Spools(RuleBasedStateMachine):
             assert process.outbox.settle(taken, accepted=taken.count)
 
     @rule(who=st.integers(0, 1))
+    def bury(self, who: int) -> None:
+        process = self.processes[who]
+        if process.in_flight:
+            taken = process.in_flight.pop(0)
+            assert process.outbox.settle(taken, dropped="poison", dead_letter=taken)
+
+    @rule(who=st.integers(0, 1))
     def put_back(self, who: int) -> None:
         process = self.processes[who]
         process.outbox.put_back(process.in_flight)

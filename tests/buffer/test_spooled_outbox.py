@@ -7,6 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.sdk.resources import Resource
 
 from logwell_otel import LogwellError, LogwellErrorCode
 from logwell_otel._buffer.outbox import Outbox
@@ -62,12 +63,12 @@ def test_after_a_failure_everything_is_on_disk_at_the_flushers_next_look(
     bench.check_ledger()
 
 
-def test_what_is_unacknowledged_for_a_second_is_on_disk(bench: Bench, tmp_path: Path) -> None:
+def test_what_is_unacknowledged_for_half_a_second_is_on_disk(bench: Bench, tmp_path: Path) -> None:
     bench.exporter.export(records(5))
-    bench.clock.sleep(0.5)
+    bench.clock.sleep(0.1)
     bench.keep()
     assert on_disk(tmp_path) == 0
-    bench.clock.sleep(0.3)
+    bench.clock.sleep(0.1)
     bench.exporter.export(records(5, 5))
     bench.keep()
     assert on_disk(tmp_path) == 10
@@ -202,6 +203,34 @@ def test_a_directory_that_cannot_be_used_is_said_at_construction(tmp_path: Path)
         Bench(spool_dir=str(tmp_path / "file"))
     assert raised.value.code is LogwellErrorCode.INVALID_CONFIG
     assert "spool_dir" in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("option", "attributes", "service"),
+    [
+        (None, {"service.name": "till"}, "till"),
+        ("own", {"service.name": "till"}, "own"),
+        (None, {}, "unknown_service"),
+        (None, {"service.name": 7}, "unknown_service"),
+    ],
+)
+def test_the_database_is_that_of_the_service_which_the_entries_bear(
+    option: str | None,
+    attributes: dict[str, Any],
+    service: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where only the resource names it, it was `unknown_service`, and shared with others."""
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
+    bench = Bench(spool_dir=str(tmp_path), service=option)
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export([record("first", resource=Resource(attributes))])
+    bench.exporter.export(records(1))  # of another one: too late
+    bench.run(1)
+    (pool,) = list_spools(tmp_path)
+    assert (pool.service, pool.entries) == (service, 2)
+    bench.exporter.shutdown()
 
 
 def test_the_key_is_never_written(bench: Bench, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
-from logwell_otel import LogwellLogExporter
+from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter
 
 if TYPE_CHECKING:
     from logwell_otel.devserver import DevServer, DevServerProcess
@@ -32,7 +32,9 @@ class Pipeline:
         receiver: DevServer | DevServerProcess,
         *,
         batch_size: int = 512,
-        processor: type[BatchLogRecordProcessor] = BatchLogRecordProcessor,
+        processor: type[
+            BatchLogRecordProcessor | LogwellBatchLogRecordProcessor
+        ] = BatchLogRecordProcessor,
         **options: Any,
     ) -> None:
         self.exporter = LogwellLogExporter(receiver.url, receiver.key, **options)

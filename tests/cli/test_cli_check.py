@@ -78,9 +78,11 @@ Settings
   sampling_team_id         -                       default
   sampling_token           -                       default
   sampling_token_file      -                       default
+  sampling_allow_zero      false                   default
   redact                   false                   default
   redact_keys              -                       default
   redact_allow             -                       default
+  redact_also              -                       default
   proxy                    -                       default
 
   ok       Settings             complete and well-formed

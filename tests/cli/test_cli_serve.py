@@ -62,6 +62,34 @@ def test_arguments_reach_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_the_key_from_a_variable_or_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[object] = []
+
+    def note(*, api_key: object, **_: Any) -> int:
+        seen.append(api_key)
+        return 0
+
+    monkeypatch.setattr(devserver, "serve", note)
+    keys = [f"lw_{letter * 32}" for letter in "abcd"]
+    file = tmp_path / "key"
+    file.write_text(f"{keys[0]}\n")
+    assert main(["serve", "--api-key-file", str(file)]) == 0
+    monkeypatch.setenv("LOGWELL_SERVE_API_KEY_FILE", str(file))
+    assert main(["serve"]) == 0
+    monkeypatch.setenv("LOGWELL_SERVE_API_KEY", keys[1])
+    assert main(["serve"]) == 0
+    assert main(["serve", "--api-key-file", str(file)]) == 0
+    assert main(["serve", "--api-key", keys[2]]) == 0
+    assert seen == [keys[0], keys[0], keys[1], keys[0], keys[2]]
+    monkeypatch.setenv("LOGWELL_SERVE_API_KEY", "lw_short")
+    assert main(["serve"]) == 2
+    said = capsys.readouterr().err
+    assert "LOGWELL_SERVE_API_KEY" in said
+    assert "lw_short" not in said
+
+
 def test_entries_are_coloured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     class Tty(io.StringIO):
         def isatty(self) -> bool:

@@ -86,7 +86,15 @@ def test_bounds(name: str) -> None:
 
 def test_every_number_has_bounds() -> None:
     numbers = {name for name in ROWS if isinstance(getattr(resolve(), name, None), (int, float))}
-    flags, without_default = {"source_location", "sampling", "redact"}, {"requests_per_hour"}
+    flags = {
+        "source_location",
+        "sampling",
+        "sampling_allow_zero",
+        "redact",
+        "disabled",
+        "send_in_tests",
+    }
+    without_default = {"requests_per_hour"}
     assert set(RANGES) == numbers - flags | without_default | {"sampling_team_id"}
 
 

@@ -22,7 +22,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from logwell_otel import LogwellError, LogwellErrorCode
 from logwell_otel import _diagnostics as notices
 from logwell_otel._diagnostics import Notices, warn
-from logwell_otel.handler import LogwellLoggingHandler
+from logwell_otel.handler import LogwellHandler
 from support.bench import Bench
 from support.clock import Clock
 from support.records import records
@@ -242,7 +242,7 @@ WARNING = "the server is down"
 ON_STDERR = "logwell_otel: the server is down\n"
 
 
-@pytest.fixture(params=[LoggingHandler, LogwellLoggingHandler])
+@pytest.fixture(params=[LoggingHandler, LogwellHandler])
 def otel_handler(request: pytest.FixtureRequest) -> logging.Handler:
     handler: logging.Handler = request.param(logger_provider=LoggerProvider())
     return handler

@@ -103,16 +103,20 @@ def test_what_a_slow_server_has_not_taken_is_on_disk_while_shutdown_goes_on(
 def test_a_shutdown_from_a_callback_ends_both_threads(tmp_path: Path) -> None:
     with DevServer() as receiver:
         before = threading.enumerate()
+        seen = threading.Event()  # or they may have ended before they were looked at
+
+        def end(_: int) -> None:
+            assert seen.wait(10)
+            exporter.shutdown()
+
         exporter = LogwellLogExporter(
-            receiver.url,
-            receiver.key,
-            spool_dir=tmp_path / "spool",
-            on_flush=lambda _: exporter.shutdown(),
+            receiver.url, receiver.key, spool_dir=tmp_path / "spool", on_flush=end
         )
         exporter.export(records(1))
         started = [thread for thread in threading.enumerate() if thread not in before]
         mine = [thread for thread in started if thread.name.startswith("Logwell")]
         assert len(mine) == 2
+        seen.set()
         for thread in mine:
             thread.join(5.0)
         assert not any(thread.is_alive() for thread in mine)

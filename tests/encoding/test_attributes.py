@@ -92,7 +92,7 @@ def _frozen(value: Any) -> Any:
         (bytearray(b"ab"), b"ab"),
         (memoryview(b"ab"), b"ab"),
         (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
-        (datetime(2026, 1, 2, tzinfo=timezone.utc), "2026-01-02 00:00:00+00:00"),
+        (datetime(2026, 1, 2, tzinfo=timezone.utc), "2026-01-02T00:00:00+00:00"),
         ({1: {2: "x"}}, {"1": {"2": "x"}}),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from logwell_otel._encoding.fields import Severities, severity_of
 from logwell_otel._otel import LogRecord, SeverityNumber
 from logwell_otel._wire import LEVELS
-from support.entries import emitted, entry, own_metadata, record
+from support.entries import Application, emitted, entry, own_metadata, record
 
 NUMBERS = {
     "debug": range(1, 9),
@@ -58,8 +59,16 @@ def test_each_of_the_24_numbers(level: str, number: int) -> None:
         ("emergency", "fatal", "emergency"),
         ("panic", "fatal", "panic"),
         ("  error ", "error", None),
-        ("audit", "info", "audit"),
-        ("a\0b", "info", "a\ufffdb"),
+        ("\x1b[31mERROR\x1b[0m", "error", None),
+        ("\x1b[1;35mSPAM\x1b[0m", "debug", "SPAM"),
+        ("FINER", "debug", "FINER"),
+        ("W", "warn", "W"),
+        ("SUCCESS", "info", "SUCCESS"),
+        ("DPANIC", "fatal", "DPANIC"),
+        ("Level 25", "info", "Level 25"),
+        ("Level 35", "warn", "Level 35"),
+        ("Level 60", "fatal", "Level 60"),
+        ("Level -1", "debug", "Level -1"),
         ("", "info", None),
         ("  ", "info", None),
         (None, "info", None),
@@ -72,6 +81,29 @@ def test_the_text_decides_without_a_number(
     found = emitted(severity_text=text, severity_number=number)
     assert found["level"] == level
     assert own_metadata(found) == ({} if kept is None else {"severity_text": kept})
+
+
+@pytest.mark.parametrize(("text", "kept"), [("audit", "audit"), ("a\0b", "a\ufffdb")])
+def test_a_name_that_nobody_knows(text: str, kept: str) -> None:
+    found = emitted(severity_text=text)
+    assert (found["level"], own_metadata(found)) == ("info", {"severity_text": kept})
+    # OpenTelemetry's logging handler gives this number to levels below DEBUG, and to no others.
+    found = emitted(severity_text=text, severity_number=SeverityNumber.UNSPECIFIED)
+    assert (found["level"], own_metadata(found)) == ("debug", {"severity_text": kept})
+
+
+@pytest.mark.parametrize("level", [1, 5, 7, 9])
+@pytest.mark.parametrize("name", ["SPAM", "SQL", "\x1b[34mNOISE\x1b[0m"])
+def test_a_level_of_ones_own_below_debug_through_opentelemetrys_handler(
+    level: int, name: str
+) -> None:
+    application = Application()
+    record = logging.LogRecord("x", level, __file__, 1, "hello", None, None)
+    record.levelname = name
+    with application.logging() as logger:
+        logger.handle(record)
+    [found] = application.entries()
+    assert found["level"] == "debug"
 
 
 @pytest.mark.parametrize(

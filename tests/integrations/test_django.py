@@ -134,11 +134,10 @@ def test_the_django_middleware_alone_does_nothing(path: str) -> None:
 
 
 def test_an_exception_is_in_djangos_own_record_once() -> None:
-    pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
-    from logwell_otel.handler import LogwellLoggingHandler
+    from logwell_otel.handler import LogwellHandler
 
     recorder = Recorder()
-    handler = LogwellLoggingHandler(logger_provider=provider_with(recorder))
+    handler = LogwellHandler(logger_provider=provider_with(recorder))
     requests = logging.getLogger("django.request")
     requests.setLevel(logging.NOTSET)
     requests.addHandler(handler)

@@ -109,13 +109,12 @@ def test_behind_a_server_that_keeps_the_prefix() -> None:
 
 
 def test_an_exception_in_an_endpoint_is_one_record_however_many_log_it() -> None:
-    pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
-    from logwell_otel.handler import LogwellLoggingHandler
+    from logwell_otel.handler import LogwellHandler
 
     recorder = Recorder()
     app = fastapi_app(recorder)
     server = logging.Logger("uvicorn.error")
-    server.addHandler(LogwellLoggingHandler(logger_provider=provider_with(recorder)))
+    server.addHandler(LogwellHandler(logger_provider=provider_with(recorder)))
     with pytest.raises(ValueError, match="boom") as caught:
         call(app, "/fail/now")
     server.error("Exception in ASGI application", exc_info=caught.value)

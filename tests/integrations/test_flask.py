@@ -89,12 +89,11 @@ def test_mounted_below_a_prefix() -> None:
 
 
 def test_an_exception_flask_answers_itself_is_in_flasks_own_record_once() -> None:
-    pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
-    from logwell_otel.handler import LogwellLoggingHandler
+    from logwell_otel.handler import LogwellHandler
 
     recorder = Recorder()
     app = flask_app(recorder)
-    app.logger.handlers = [LogwellLoggingHandler(logger_provider=provider_with(recorder))]
+    app.logger.handlers = [LogwellHandler(logger_provider=provider_with(recorder))]
     app.logger.propagate = False
     WsgiCall(app, "/fail").finish()
     flasks, request = recorder.records

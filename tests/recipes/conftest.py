@@ -12,7 +12,5 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def receiver() -> Iterator[DevServer]:
-    # What all examples are set up with; not for OpenTelemetry 1.39.
-    pytest.importorskip("opentelemetry.instrumentation.logging.handler")
     with DevServer() as started:
         yield started

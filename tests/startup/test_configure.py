@@ -6,12 +6,9 @@ import os
 import subprocess
 import sys
 import textwrap
+from typing import TYPE_CHECKING
 
 import pytest
-
-pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
-
-from typing import TYPE_CHECKING
 
 from logwell_otel import LogwellError, LogwellErrorCode, configure
 

@@ -71,7 +71,6 @@ WAYS = {
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[DevServerProcess]:
-    pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
     pytest.importorskip("opentelemetry.distro")
     # Coverage measured in these processes takes four times as long and finds nothing new.
     for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-
-from support.records import Raising, Recorder, attributes_of, provider_with
-
-pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
-
 from opentelemetry._logs import NoOpLoggerProvider, SeverityNumber
-from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, InMemoryLogRecordExporter
 
 from logwell_otel._encoding.exceptions import mark_recorded
 from logwell_otel.context import ContextLogRecordProcessor, log_context
-from logwell_otel.handler import HandlerCounts, LogwellLoggingHandler, _SafeProvider
+from logwell_otel.handler import HandlerCounts, LogwellHandler
+from support.records import Raising, Recorder, attributes_of, provider_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +23,8 @@ if TYPE_CHECKING:
 
 def logging_to(
     *processors: LogRecordProcessor, formatter: logging.Formatter | None = None
-) -> tuple[logging.Logger, LogwellLoggingHandler]:
-    handler = LogwellLoggingHandler(logger_provider=provider_with(*processors))
+) -> tuple[logging.Logger, LogwellHandler]:
+    handler = LogwellHandler(logger_provider=provider_with(*processors))
     handler.setFormatter(formatter)
     logger = logging.Logger("shop.orders")
     logger.addHandler(handler)
@@ -65,10 +60,6 @@ def test_a_record_with_everything() -> None:
         "code.line.number": test_a_record_with_everything.__code__.co_firstlineno + 3,
     }
     assert handler.counts == HandlerCounts()
-
-
-def test_it_is_opentelemetrys_handler() -> None:
-    assert isinstance(LogwellLoggingHandler(), LoggingHandler)
 
 
 def test_the_scope_is_the_loggers_name() -> None:
@@ -246,7 +237,7 @@ def test_flush_reaches_the_provider() -> None:
 
 
 def test_a_provider_that_does_nothing() -> None:
-    handler = LogwellLoggingHandler(logger_provider=NoOpLoggerProvider())
+    handler = LogwellHandler(logger_provider=NoOpLoggerProvider())
     handler.handle(made())
     handler.flush()
     assert handler.counts == HandlerCounts()
@@ -270,7 +261,7 @@ def test_flush_where_no_thread_starts_any_more() -> None:
 
 def test_the_level() -> None:
     recorder = Recorder()
-    handler = LogwellLoggingHandler(logging.ERROR, provider_with(recorder))
+    handler = LogwellHandler(logging.ERROR, provider_with(recorder))
     logger = logging.Logger("x")
     logger.addHandler(handler)
     logger.warning("no")
@@ -288,22 +279,3 @@ def test_a_raising_processor_loses_the_record_and_says_so_on_stderr(
     logger.info("second")
     assert capsys.readouterr().err == ""
     assert handler.counts == HandlerCounts(records_lost=2)
-
-
-def test_what_stands_before_the_provider_answers_as_the_provider_does() -> None:
-    recorder = Recorder()
-    logger = _SafeProvider(provider_with(recorder), HandlerCounts()).get_logger("x")
-    logger.emit(body="by name", attributes={"a": 1})
-    assert (recorder.only.body, attributes_of(recorder.only)) == ("by name", {"a": 1})
-    assert logger.enabled()
-
-
-def test_a_logger_of_an_older_api_is_enabled() -> None:
-    class Older:
-        emit = None
-
-    class Provider(NoOpLoggerProvider):
-        def get_logger(self, *_: Any, **__: Any) -> Any:
-            return Older()
-
-    assert _SafeProvider(Provider(), HandlerCounts()).get_logger("x").enabled()

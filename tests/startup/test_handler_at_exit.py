@@ -5,23 +5,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
-
 import logwell_otel.handler
 
 PROGRAM = """
 import logging
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, ConsoleLogRecordExporter
-from logwell_otel.handler import LogwellLoggingHandler
+from logwell_otel.handler import LogwellHandler
 
 provider = LoggerProvider()
 provider.add_log_record_processor(
     BatchLogRecordProcessor(ConsoleLogRecordExporter(formatter=lambda data: data.log_record.body))
 )
-logging.getLogger().addHandler(LogwellLoggingHandler(logger_provider=provider))
+logging.getLogger().addHandler(LogwellHandler(logger_provider=provider))
 logging.warning("last words")
 """
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from logwell_otel.handler import HandlerCounts, LogwellHandler
 from support.records import Raising, Recorder, attributes_of, provider_with
-
-pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
-
-from logwell_otel.handler import HandlerCounts, LogwellLoggingHandler
 
 NOT_ALL_CONVERTED = "not all arguments converted during string formatting"
 
@@ -37,9 +33,7 @@ class UnprintableError(Exception):
 class Recording:
     def __init__(self, *processors: Any, formatter: logging.Formatter | None = None) -> None:
         self.recorder = Recorder()
-        self.handler = LogwellLoggingHandler(
-            logger_provider=provider_with(*processors, self.recorder)
-        )
+        self.handler = LogwellHandler(logger_provider=provider_with(*processors, self.recorder))
         self.handler.setFormatter(formatter)
         self.logger = logging.Logger("test")
         self.logger.addHandler(self.handler)
@@ -211,7 +205,7 @@ def test_logging_from_inside_a_processor_is_counted_and_ends() -> None:
             to.logger.warning("exporting")
             super().on_emit(log_record)
 
-    to.handler = LogwellLoggingHandler(logger_provider=provider_with(Chatty(), to.recorder))
+    to.handler = LogwellHandler(logger_provider=provider_with(Chatty(), to.recorder))
     to.logger.handlers = [to.handler]
     to.logger.info("hello")
     assert (to.body, to.counts) == ("hello", HandlerCounts(records_recursive=1))
@@ -266,7 +260,7 @@ def test_values_nested_without_end() -> None:
 def test_a_lost_record_that_cannot_be_reported_either() -> None:
     to = Recording(Raising(RuntimeError("broken")))
 
-    class Unreportable(LogwellLoggingHandler):
+    class Unreportable(LogwellHandler):
         def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
             raise RecursionError
 
@@ -297,10 +291,3 @@ def test_any_record_at_all_arrives(message: Any, arguments: list[Any], extra: An
     to.handler.handle(record)
     assert isinstance(to.body, str)
     assert to.counts.records_lost == to.counts.records_recursive == 0
-
-
-def test_the_missing_part_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.logging.handler", None)
-    monkeypatch.delitem(sys.modules, "logwell_otel.handler")
-    with pytest.raises(ImportError, match="pip install 'opentelemetry-instrumentation-logging>="):
-        import logwell_otel.handler  # noqa: F401

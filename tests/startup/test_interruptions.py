@@ -22,7 +22,7 @@ from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from logwell_otel._otel import LoggerProvider
 from logwell_otel._process import Uninterrupted, Wakeup, is_interruption, losses
 from logwell_otel.devserver import DevServer
-from logwell_otel.handler import LogwellLoggingHandler
+from logwell_otel.handler import LogwellHandler
 from support.bench import Bench
 from support.process import environment
 from support.records import messages, records
@@ -35,14 +35,14 @@ import json, logging, signal, sys, time
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, SimpleLogRecordProcessor
 from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter
-from logwell_otel.handler import LogwellLoggingHandler
+from logwell_otel.handler import LogwellHandler
 
 exporter = LogwellLogExporter()
 provider = LoggerProvider(shutdown_on_exit=False)
 provider.add_log_record_processor(PROCESSOR)
 logger = logging.getLogger("shop")
 logger.setLevel(logging.INFO)
-logger.addHandler(LogwellLoggingHandler(logger_provider=provider))
+logger.addHandler(LogwellHandler(logger_provider=provider))
 signals = main = 0
 
 def on_signal(*_):
@@ -130,7 +130,7 @@ def test_a_finalizer_that_logs_in_the_middle_of_a_record(logger: logging.Logger)
             gc.collect()
             return "collected"
 
-    logger.addHandler(LogwellLoggingHandler(logger_provider=provider))
+    logger.addHandler(LogwellHandler(logger_provider=provider))
     Logs(logger)
     logger.info("it is %s", Collects())
     bench.run()
@@ -144,7 +144,7 @@ def test_what_logs_whenever_something_is_logged_ends_and_is_counted(
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(SimpleLogRecordProcessor(bench.exporter))
 
-    handler = LogwellLoggingHandler(logger_provider=provider)
+    handler = LogwellHandler(logger_provider=provider)
 
     def log(text: str, *arguments: object) -> None:  # pytest's own handlers format as well
         handler.handle(logger.makeRecord(logger.name, 20, __file__, 1, text, arguments, None))

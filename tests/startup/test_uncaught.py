@@ -77,12 +77,11 @@ def test_a_threads_exception() -> None:
 
 
 def test_an_asyncio_tasks_exception_arrives_once_through_logging() -> None:
-    pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
     records, _, _ = run(
         """
-from logwell_otel.handler import LogwellLoggingHandler
+from logwell_otel.handler import LogwellHandler
 capture_uncaught(provider)
-logging.getLogger().addHandler(LogwellLoggingHandler(logger_provider=provider))
+logging.getLogger().addHandler(LogwellHandler(logger_provider=provider))
 
 async def fail():
     raise ValueError("boom")

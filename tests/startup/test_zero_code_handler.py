@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from logwell_otel import LogwellLogExporter, zero_code
 from logwell_otel import _diagnostics as notices
 from logwell_otel import handler as handler_module
-from logwell_otel.handler import LogwellLoggingHandler
+from logwell_otel.handler import LogwellHandler
 from support.config import KEY
 from support.process import instrumented
 from support.records import Recorder, body_of, provider_with
@@ -134,7 +134,7 @@ def test_level_formatter_and_filters_stay(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_handlers_of_ours_and_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, others = LogwellLoggingHandler(), logging.NullHandler()
+    ours, others = LogwellHandler(), logging.NullHandler()
     Handlers(monkeypatch, ours, others)
     zero_code.make_root_safe()
     assert "emit" not in vars(ours)
@@ -160,8 +160,3 @@ def test_a_failure_is_said_and_start_up_goes_on(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delitem(sys.modules, "logwell_otel.exporter")
     zero_code.after_instrumentation()
     assert len(said) == 1
-
-
-def test_without_opentelemetrys_handler_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.logging.handler", None)
-    zero_code.make_root_safe()

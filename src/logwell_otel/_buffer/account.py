@@ -19,8 +19,6 @@ from logwell_otel._wire import MAX_ENTRIES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from logwell_otel._buffer.spool import Change
-
 
 class Counters(msgspec.Struct):
     """Every entry is counted once where it came in and once where it ended.
@@ -59,6 +57,26 @@ class Holdings(NamedTuple):
     def entries(self) -> int:
         """All of them."""
         return self.entries_in_memory + self.entries_on_disk
+
+
+class Change(NamedTuple):
+    """What the spool did of its own to rows of ours.
+
+    Attributes:
+        reason: `recovered`, or the name under which the entries count as dropped.
+        entries: How many; -1 for all that we had.
+        bytes: Their bodies' bytes.
+        generation: That of their chunks.
+        row: The row's id, where it is a single one that may be in flight.
+        text: What to tell people, if anything.
+    """
+
+    reason: str
+    entries: int
+    bytes: int = 0
+    generation: int = RECOVERED
+    row: int | None = None
+    text: str | None = None
 
 
 class Flushes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel._buffer.account import Holdings, Memory
+from logwell_otel._clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from logwell_otel._diagnostics import Notices
     from logwell_otel._encoding.chunk import Chunk
 
-UNACKNOWLEDGED_SECONDS: Final = 1.0
-"""With a spool, what the server has not acknowledged for this long is on disk: the most
-that a `kill -9` can cost."""
+UNACKNOWLEDGED_SECONDS: Final = 0.5
+"""With a spool, what was handed over so long ago is on disk, if the server has not
+acknowledged it."""
+
+QUEUED_SECONDS: Final = 0.5
+"""What a processor may take before that, so that a `kill -9` costs a second at most."""
 
 _LONGEST_WAIT: Final = 5.0
 """Seconds that a full memory waits for a disk that hangs; then it drops the oldest."""
@@ -40,7 +43,7 @@ class Outbox:
         spool: Spool | None = None,
         *,
         notices: Notices | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._clock = clock
         self._memory = Memory(max_bytes)
@@ -110,6 +113,14 @@ class Outbox:
             if not memory.is_over or although_closed:
                 return 0
         return self._make_room()
+
+    def lost(self, count: int, reason: str) -> None:
+        """Count records that never came here, which a flush is to know of."""
+        memory = self._memory
+        with self._changed:
+            memory.counters.handed_over += count
+            memory.counters.dropped[reason] += count
+            memory.flushes.lost(memory.flushes.generation)
 
     def _make_room(self) -> int:
         overflow = self._overflow

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel._buffer.spool import SpoolError
+from logwell_otel._clock import monotonic
 from logwell_otel._diagnostics import entries, was
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 
@@ -28,14 +28,8 @@ REASONS: Final = ("spool_overflow", "spool_expired", "spool_unreadable", "spool_
 """What entries on disk can be dropped for."""
 
 LOSSES: Final = {
-    "spool_overflow": (
-        LogwellErrorCode.QUEUE_OVERFLOW,
-        "it is full. Raise spool_max_bytes (LOGWELL_SPOOL_MAX_BYTES)",
-    ),
-    "spool_expired": (
-        LogwellErrorCode.EXPIRED,
-        "they were older than spool_max_age (LOGWELL_SPOOL_MAX_AGE)",
-    ),
+    "spool_overflow": "it is full. Raise spool_max_bytes (LOGWELL_SPOOL_MAX_BYTES)",
+    "spool_expired": "they were older than spool_max_age (LOGWELL_SPOOL_MAX_AGE)",
 }
 """The ones that a setting avoids."""
 
@@ -63,7 +57,7 @@ class Overflow:
         spool: Spool,
         *,
         notices: Notices,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._memory = memory
         self._spool = spool
@@ -176,7 +170,8 @@ class Overflow:
         """Have `pieces` on disk in the place of `chunk`; nothing if the disk refuses."""
         assert chunk.rows is not None  # noqa: S101 - asked for only with some
         try:
-            return self._spool.replace(chunk.rows, pieces, self._memory.rows_in_flight())
+            in_flight = self._memory.rows_in_flight()
+            return self._spool.store(pieces, in_flight, instead_of=chunk.rows)
         except SpoolError as error:
             self._refused(error)
             self.delete(chunk)
@@ -241,8 +236,9 @@ class Overflow:
 
     def _tell(self, reason: str, count: int) -> None:
         if count and reason in LOSSES:
-            code, why = LOSSES[reason]
-            message = f"{entries(count)} {was(count)} dropped from the spool: {why}."
+            message = f"{entries(count)} {was(count)} dropped from the spool: {LOSSES[reason]}."
+            expired = reason == "spool_expired"
+            code = LogwellErrorCode.EXPIRED if expired else LogwellErrorCode.QUEUE_OVERFLOW
             self._notices.error(LogwellError(message, code))
             self._notices.say(message, about=f"spool {reason}")
 

@@ -63,10 +63,11 @@ def base_url(text: str) -> str:
     return SplitResult(parts.scheme, netloc, path, "", "").geturl()
 
 
-def is_insecure(url: str) -> bool:
-    """True if what is sent to `url` travels unencrypted to another machine."""
+def is_insecure(url: str, proxy: Proxy | None = None) -> bool:
+    """True if what is sent to `url` travels unencrypted to another machine, a proxy's included."""
     parts = urlsplit(url)
-    return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+    hosts = [parts.hostname or "", *([] if proxy is None else [proxy.host])]
+    return parts.scheme == "http" and not all(map(is_loopback, hosts))
 
 
 def _split(text: str) -> tuple[SplitResult | None, int | None]:
@@ -84,7 +85,8 @@ def _is_host(host: str) -> bool:
     return _HOST_NAME.fullmatch(host) is not None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """True if a host name or an address is this machine's own."""
     if host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
         return True
     address = _address(host)
@@ -148,6 +150,9 @@ class Proxy(Secret):
 def proxy_of(endpoint: str) -> Proxy | None:
     """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for `endpoint`.
 
+    None for one on this machine, whatever NO_PROXY says: the key and all logs would go to the
+    proxy, and what it calls this machine is another one.
+
     Asked once, at construction: on macOS the system's settings count too, and asking for
     those in a forked child crashes it.
     """
@@ -157,6 +162,8 @@ def proxy_of(endpoint: str) -> Proxy | None:
     from urllib.request import proxy_bypass  # noqa: PLC0415 - see `_proxies`
 
     parts = urlsplit(endpoint)
+    if is_loopback(parts.hostname or ""):
+        return None
     # With port or without, and with brackets around an IPv6 address or without.
     if proxy_bypass(parts.netloc) or proxy_bypass(parts.hostname or ""):
         return None

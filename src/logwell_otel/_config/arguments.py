@@ -7,7 +7,7 @@ What each setting means and how it is checked stands in `options`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
 
 from logwell_otel._wire import LogEntry
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 BeforeSend = Callable[[LogEntry], LogEntry | None]
+OnQueueFull = Literal["drop", "wait"]
 
 
 class Redacts(Protocol):
@@ -62,8 +63,11 @@ class PipelineOptions(TypedDict, total=False):
     certificate_file: str | os.PathLike[str] | None
     client_certificate_file: str | os.PathLike[str] | None
     client_key_file: str | os.PathLike[str] | None
+    levels: Mapping[str, str | int] | str | None
+    root_level: str | None
     source_location: bool | None
     max_queue_bytes: int | None
+    on_queue_full: OnQueueFull | None
     requests_per_minute: float | None
     requests_per_hour: float | None
     spool_dir: str | os.PathLike[str] | None
@@ -76,14 +80,18 @@ class PipelineOptions(TypedDict, total=False):
     sampling_team_id: int | None
     sampling_token: str | None
     sampling_token_file: str | os.PathLike[str] | None
+    sampling_allow_zero: bool | None
     sampler: Samples | None
     redact: bool | Redacts | None
     redact_keys: Iterable[str] | None
     redact_allow: Iterable[str] | None
+    redact_also: Iterable[str] | None
     before_send: BeforeSend | None
     on_error: ErrorCallback | None
     on_flush: FlushCallback | None
     meter_provider: MeterProvider | None
+    disabled: bool | None
+    send_in_tests: bool | None
 
 
 class ExporterOptions(PipelineOptions, total=False):

@@ -12,17 +12,19 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from logwell_otel._config.address import (
     INGEST_PATH,
     Proxy,
     base_url,
     is_insecure,
+    is_loopback,
     proxy_of,
     proxy_secrets,
 )
@@ -40,9 +42,9 @@ from logwell_otel._config.settings import (
     rates_of,
     shown_text,
 )
-from logwell_otel._diagnostics import Secrets, hide_keys
+from logwell_otel._diagnostics import Secrets, hide_keys, warn
 from logwell_otel._wire import MAX_SERVICE_BYTES
-from logwell_otel.errors import config_error
+from logwell_otel.errors import WithoutFrames, config_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import MeterProvider
 
-    from logwell_otel._config.arguments import BeforeSend, Redacts, Samples
+    from logwell_otel._config.arguments import BeforeSend, OnQueueFull, Redacts, Samples
     from logwell_otel._wire import Level
     from logwell_otel.errors import ErrorCallback, FlushCallback
 
@@ -93,6 +95,11 @@ def _api_key(settings: Resolver, name: str) -> ApiKey:
 
 def _secret_file(settings: Resolver, name: str) -> Path | None:
     return settings.secret(name.removesuffix("_file"))[1]
+
+
+def _on_queue_full(settings: Resolver, name: str) -> OnQueueFull:
+    choices: Mapping[str, OnQueueFull] = {"drop": "drop", "wait": "wait"}
+    return settings.choice(name, default=choices["drop"], choices=choices)
 
 
 def _service(settings: Resolver, name: str) -> str | None:
@@ -172,8 +179,11 @@ def _sampler(settings: Resolver, name: str) -> Samples | None:
     return sampler
 
 
+REDACT_ALSO: Final = ("phone", "ip", "iban", "national_id")
+
+
 def _redact(settings: Resolver, name: str) -> bool | Redacts:
-    beyond = settings.words("redact_keys") + settings.words("redact_allow")
+    beyond = sum(map(settings.words, ("redact_keys", "redact_allow", "redact_also")), ())
     redactor = settings.argument(name)
     if not hasattr(redactor, "redact_entry"):
         return settings.flag(name, default=bool(beyond))
@@ -181,10 +191,19 @@ def _redact(settings: Resolver, name: str) -> bool | Redacts:
         raise config_error(
             "A Redactor given as redact does not go together with redact_keys "
             "(LOGWELL_REDACT_KEYS) or redact_allow (LOGWELL_REDACT_ALLOW): give them to the "
-            "Redactor as extra_keys and allow, or leave them out."
+            "Redactor as extra_keys and allow, and redact_also (LOGWELL_REDACT_ALSO) as also, or "
+            "leave them out."
         )
     settings.origins[name] = "argument"
     return redactor  # type: ignore[no-any-return] # it has the one method that matters
+
+
+def _redact_also(settings: Resolver, name: str) -> tuple[str, ...]:
+    kinds = settings.words(name)
+    for kind in kinds:
+        if kind not in REDACT_ALSO:
+            raise settings.error(name, "words of " + ", ".join(REDACT_ALSO), shown_text(kind))
+    return kinds
 
 
 def _callback(settings: Resolver, name: str) -> Any:
@@ -256,6 +275,16 @@ class Config:
         "Least severe level that is sent: `debug` (default), `info`, `warn`, `error`,",
         "`fatal`.",
     )
+    levels: Mapping[str, Level | Literal["off"]] = _option(
+        Resolver.levels,
+        "Least severe levels by logger, as a mapping or `httpx=warn,noisy=off`, in place of",
+        "`level` for that logger and those below it.",
+    )
+    root_level: Level | None = _option(
+        partial(Resolver.choice, default=None, choices=LEVEL_SPELLINGS),
+        "Level that the root logger is opened up to at start-up where it lets less through,",
+        "by `configure()` and without code; by default `configure()`'s, else none.",
+    )
     source_location: bool = _option(
         partial(Resolver.flag, default=True),
         "False leaves source file and line out of entries. Default True.",
@@ -263,7 +292,14 @@ class Config:
     max_queue_bytes: int = _option(
         partial(Resolver.integer, default=32 * MIB, least=MIB, most=4096 * MIB),
         "Memory in bytes that undelivered entries may take; default 32 MiB. Beyond",
-        "it the oldest are dropped, counted and said.",
+        "it the oldest are dropped, counted and said. As much text may wait in the",
+        "processor's queue before that.",
+    )
+    on_queue_full: OnQueueFull = _option(
+        _on_queue_full,
+        "What a logging call does when the queue of `LogwellBatchLogRecordProcessor` is",
+        "full: `drop` the record (default), counted and said, or `wait` for room, a",
+        "second at most and never where an asyncio event loop runs.",
     )
     requests_per_minute: float = _option(
         partial(Resolver.number, default=600.0, least=1, most=1_000_000),
@@ -318,6 +354,10 @@ class Config:
         "A file that holds the token instead. It is read again when the policy",
         "server refuses the token.",
     )
+    sampling_allow_zero: bool = _option(
+        partial(Resolver.flag, default=False),
+        "True lets a policy server's policy drop everything below error. Default False.",
+    )
     sampler: Samples | None = _option(
         _sampler,
         "A `Sampler` with settings of one's own, in place of all of these.",
@@ -335,6 +375,11 @@ class Config:
     )
     redact_allow: tuple[str, ...] = _option(
         Resolver.words, "Names and texts that stay as they are; likewise."
+    )
+    redact_also: tuple[str, ...] = _option(
+        _redact_also,
+        "What else to take out: `phone`, `ip`, `iban`, `national_id`. Switches redaction",
+        "on likewise.",
     )
     before_send: BeforeSend | None = _option(
         _callback,
@@ -356,8 +401,19 @@ class Config:
     )
     meter_provider: MeterProvider | None = _option(
         Resolver.argument,
-        "Where the exporter's own metrics go; default the global one.",
+        "Where the exporter's own metrics go: on when given. Without it they go to the",
+        "global one when `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is `true`.",
         variable=False,
+    )
+    disabled: bool = _option(
+        partial(Resolver.flag, default=False),
+        "True sends nothing, and looks at no other setting; so does OpenTelemetry's own",
+        "`OTEL_SDK_DISABLED=true`. Default False.",
+    )
+    send_in_tests: bool = _option(
+        partial(Resolver.flag, default=False),
+        "True sends from a test run (pytest, unittest, `manage.py test`) to a server on",
+        "another machine as well. Default False: such a run is disabled, and says so.",
     )
     proxy: Proxy | None
     secrets: Secrets = field(repr=False)
@@ -381,7 +437,7 @@ class Config:
     @property
     def insecure(self) -> bool:
         """True if the key travels unencrypted to another machine."""
-        return is_insecure(self.endpoint)
+        return is_insecure(self.endpoint, self.proxy)
 
     @classmethod
     def resolve(cls, environ: Mapping[str, str] | None = None, /, **arguments: Any) -> Config:
@@ -395,10 +451,20 @@ class Config:
             TypeError: There is no setting of that name.
             LogwellError: `INVALID_CONFIG`, naming the argument and the variable.
         """
-        for name in arguments:
+        settings = Resolver(arguments, environ)
+        del arguments, environ
+        with WithoutFrames():
+            return cls._of(settings)
+
+    @classmethod
+    def _of(cls, settings: Resolver) -> Config:
+        for name in settings.arguments:
             if name not in OPTIONS:
                 raise TypeError(f"unexpected keyword argument {name!r}{_did_you_mean(name)}")
-        settings = Resolver(arguments, environ)
+        # https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
+        sdk = settings.environ.get("OTEL_SDK_DISABLED", "")
+        if settings.flag("disabled", default=sdk.strip().lower() == "true"):
+            settings = Resolver(_NOWHERE, {})
         values = {name: option["read"](settings, name) for name, option in OPTIONS.items()}
         return cls(
             **values,
@@ -406,6 +472,34 @@ class Config:
             secrets=Secrets([*values["headers"].secrets(), *proxy_secrets()]),
             origins=settings.origins,
         )
+
+    def unless_in_tests(self) -> Config:
+        """These settings, or in a test run that is not to send to them: disabled ones."""
+        if (
+            self.disabled
+            or self.send_in_tests
+            or is_loopback(urlsplit(self.endpoint).hostname or "")
+            or not in_tests()
+        ):
+            return self
+        warn(
+            f"This is a test run, so nothing is sent to {self.endpoint}. Set LOGWELL_DISABLED=true "
+            "to have this not said, or LOGWELL_SEND_IN_TESTS=true to send all the same."
+        )
+        return Config.resolve({}, disabled=True)
+
+
+_NOWHERE: Final = {"endpoint": "http://127.0.0.1:9", "api_key": f"lw_{'0' * 32}", "disabled": True}
+
+
+def in_tests() -> bool:
+    """Whether this process runs tests, or was started by one that does."""
+    if any(name in os.environ for name in ("PYTEST_VERSION", "PYTEST_CURRENT_TEST")):
+        return True
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None and spec.name == "unittest.__main__":
+        return True
+    return sys.argv[1:2] == ["test"] and os.path.basename(sys.argv[0]) == "manage.py"  # noqa: PTH119 - a name
 
 
 OPTIONS: Final = {option.name: option.metadata for option in fields(Config) if option.metadata}

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from logwell_otel._diagnostics import hide_keys
 from logwell_otel._wire import LEVELS, Level
 from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator
 
     from logwell_otel.errors import LogwellError
 
@@ -56,22 +57,23 @@ class Resolver:
         environ: The environment, `os.environ` by default.
 
     Attributes:
+        arguments: As they were given.
         origins: Setting name -> `argument`, the variable's name, or `default`.
     """
 
     def __init__(
         self, arguments: Mapping[str, Any], environ: Mapping[str, str] | None = None
     ) -> None:
-        self._arguments = arguments
-        self._environ = os.environ if environ is None else environ
+        self.arguments = arguments
+        self.environ = os.environ if environ is None else environ
         self.origins: dict[str, str] = {}
 
     def raw(self, name: str) -> Any:
         """The value as given, None where it is neither an argument nor a variable."""
         variable = variable_of(name)
         for origin, value in (
-            ("argument", self._arguments.get(name)),
-            (variable, self._environ.get(variable)),
+            ("argument", self.arguments.get(name)),
+            (variable, self.environ.get(variable)),
         ):
             found = value.strip() if isinstance(value, str) else value
             if found is not None and found != "":
@@ -82,7 +84,7 @@ class Resolver:
 
     def argument(self, name: str) -> Any:
         """The value of a setting that has no variable."""
-        return self._arguments.get(name)
+        return self.arguments.get(name)
 
     def text(self, name: str) -> str | None:
         """A text. Numbers become text: YAML reads an all-digits value as one."""
@@ -101,7 +103,7 @@ class Resolver:
         value = self.raw(name)
         if value is None:
             return default
-        number = _number(value)
+        number = number_of(value)
         if number is None or not least <= number <= most:
             raise self.error(name, f"a number from {least:,} to {most:,}", _shown(value))
         return number
@@ -111,7 +113,7 @@ class Resolver:
         value = self.raw(name)
         if value is None:
             return default
-        number = _number(value)
+        number = number_of(value)
         if number is None or not number.is_integer() or not least <= number <= most:
             raise self.error(name, f"a whole number from {least:,} to {most:,}", _shown(value))
         return int(number)
@@ -137,6 +139,21 @@ class Resolver:
         raise self.error(
             name, "one of " + ", ".join(map(str, dict.fromkeys(choices.values()))), _shown(value)
         )
+
+    def levels(self, name: str) -> dict[str, Level | Literal["off"]]:
+        """Levels by logger: a mapping, or `logger=level,logger=level`."""
+        value = self.raw(name)
+        if value is None:
+            return {}
+        problem = "neither a mapping nor a text"
+        try:
+            if isinstance(value, str):
+                return levels_of(_pairs(value))
+            if isinstance(value, Mapping):
+                return levels_of(value.items())
+        except ValueError as error:
+            problem = str(error)
+        raise self.error(name, "logger=level,logger=level with levels such as warn or off", problem)
 
     def path(self, name: str) -> Path | None:
         """A path, with `~` for the home directory."""
@@ -218,7 +235,7 @@ def rates_of(text: str) -> dict[str, float]:
     rates: dict[str, float] = {}
     for number, part in enumerate(filter(None, map(str.strip, text.split(","))), 1):
         name, _, value = part.partition("=")
-        level, rate = RATE_LEVELS.get(name.strip().lower()), _number(value)
+        level, rate = RATE_LEVELS.get(name.strip().lower()), number_of(value)
         if level is None:
             raise ValueError(f"no level of {', '.join(LEVELS)} in part {number}")
         if rate is None:
@@ -227,6 +244,33 @@ def rates_of(text: str) -> dict[str, float]:
             raise ValueError(f"{level} twice")
         rates[level] = rate
     return rates
+
+
+def levels_of(pairs: Iterable[tuple[object, object]]) -> dict[str, Level | Literal["off"]]:
+    """Levels by logger.
+
+    Raises:
+        ValueError: One is none. The text says which, without quoting it: it may be a secret in
+            the wrong variable.
+    """
+    levels: dict[str, Level | Literal["off"]] = {}
+    for number, (name, value) in enumerate(pairs, 1):
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"no name of a logger in part {number}")
+        if isinstance(value, int) and not isinstance(value, bool):  # logging.WARNING
+            level: Level | Literal["off"] | None = LEVELS[min(max(value // 10 - 1, 0), 4)]
+        else:
+            level = "off" if _spelling(value) == "off" else RATE_LEVELS.get(_spelling(value))
+        if level is None:
+            raise ValueError(f"no level of {', '.join(LEVELS)}, off in part {number}")
+        levels[name.strip()] = level
+    return levels
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, value = part.partition("=")
+        yield name.strip(), value.strip()
 
 
 def as_text(value: object) -> str | None:
@@ -257,7 +301,8 @@ def _shown(value: object) -> str:
     return f"a value of type {type(value).__name__}"
 
 
-def _number(value: object) -> float | None:
+def number_of(value: object) -> float | None:
+    """A finite number, or the text of one; None for anything else."""
     if isinstance(value, (bool, bytes, bytearray)):
         return None
     try:

@@ -10,11 +10,11 @@ while one of them is sent now and then; once one is accepted, all are sent.
 from __future__ import annotations
 
 import random
-import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from logwell_otel._clock import monotonic
 from logwell_otel._encoding.chunk import Chunk, Suspicion
 from logwell_otel._wire import GROUPED_LEVELS
 
@@ -103,7 +103,7 @@ class CommonCauses:
         self,
         outbox: Outbox,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         rng: random.Random | None = None,
     ) -> None:
         self._outbox = outbox

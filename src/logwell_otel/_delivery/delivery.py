@@ -7,11 +7,11 @@ sleeps nor starts a thread, so that tests drive it with a clock of their own.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable  # noqa: TC003 - a NamedTuple reads its annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from logwell_otel._clock import monotonic, wall_clock
 from logwell_otel._delivery import ordering as incidents
 from logwell_otel._delivery import response as report
 from logwell_otel._delivery.isolation import MAX_SET_ASIDE, OUTAGE, Verdict
@@ -70,7 +70,7 @@ class Delivery:
         trouble: Follows how delivery goes.
         losses: Reports what was dropped, once entries are accepted again.
         notices: Tells people.
-        observe: Called with every outcome and the seconds that its request took.
+        observe: Called with every outcome and the seconds that its request took; None for nobody.
         written_out: An entry in full, as it may stand in a warning.
         clock: Monotonic clock, in seconds.
         wall: Wall clock, in seconds.
@@ -89,10 +89,10 @@ class Delivery:
         trouble: Trouble,
         losses: LossReport,
         notices: Notices,
-        observe: Callable[[Outcome, float], None],
+        observe: Callable[[Outcome, float], None] | None,
         written_out: Callable[[bytes], str],
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = wall_clock,
     ) -> None:
         self._config = config
         self._outbox = outbox
@@ -216,7 +216,8 @@ class Delivery:
         return parts[0]
 
     def _send(self, chunk: Chunk) -> None:
-        incidents.order(chunk)
+        if chunk.errors is None or chunk.errors > 1:
+            incidents.order(chunk)
         started = self._clock()
         answer = self._posted(chunk)
         ended = self._clock()
@@ -305,7 +306,8 @@ class Delivery:
 
     def _measure(self, outcome: Outcome, seconds: float) -> None:
         with contained(self._meters_failed):
-            self._observe(outcome, seconds)
+            if self._observe is not None:
+                self._observe(outcome, seconds)
 
     def _meters_failed(self, error: Exception) -> None:
         self._notices.say(

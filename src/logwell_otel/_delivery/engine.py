@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from logwell_otel._buffer.outbox import Outbox
+from logwell_otel._clock import monotonic, wall_clock
 from logwell_otel._delivery.common_cause import CommonCauses
 from logwell_otel._delivery.delivery import Delivery
 from logwell_otel._delivery.isolation import Quarantine
 from logwell_otel._delivery.pacing import Pace
 from logwell_otel._delivery.response import name
 from logwell_otel._delivery.retry import Breaker
-from logwell_otel._delivery.status import LossReport, Trouble
+from logwell_otel._delivery.status import QUEUE_FULL, LossReport, Trouble
 from logwell_otel._delivery.worker import Sender
 from logwell_otel._diagnostics import Notices, count, described, entries, was
 from logwell_otel._http import HttpClient, HttpTransport, Transport
@@ -80,8 +80,8 @@ class Dependencies(msgspec.Struct, frozen=True):
         say: Writes a warning; None writes it where people see it.
     """
 
-    clock: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
+    clock: Callable[[], float] = monotonic
+    wall: Callable[[], float] = wall_clock
     rng: random.Random = msgspec.field(default_factory=random.Random)
     transport: Callable[[Config], Transport] = transport_to
     threads: bool = True
@@ -94,7 +94,7 @@ class Engine:
 
     Args:
         config: The settings.
-        observe: Called with every outcome and the seconds its request took.
+        observe: Called with every outcome and the seconds its request took; None for nobody.
         dependencies: What tests replace.
         spool: Where entries go that cannot be delivered now; None for memory only.
         redactor: Makes what takes secrets out of an entry that a warning shows in full.
@@ -103,7 +103,7 @@ class Engine:
     def __init__(
         self,
         config: Config,
-        observe: Callable[[Outcome, float], None],
+        observe: Callable[[Outcome, float], None] | None,
         dependencies: Dependencies,
         spool: Spool | None = None,
         *,
@@ -208,7 +208,14 @@ class Engine:
         if self._flusher is not None:
             self._flusher.stop(timeout)
 
-    def failed(self, count: int, error: Exception) -> None:
+    def dropped_before(self, count: int, reason: str) -> None:
+        """Records were dropped before they were handed over: a processor's queue was full."""
+        self.outbox.lost(count, reason)
+        if reason == QUEUE_FULL:
+            self._losses.queue_full(count, self.notices)
+            self.sender.wake()
+
+    def failed(self, count: int, error: BaseException) -> None:
         """A batch of `count` records could not be encoded or handed over."""
         self.outbox.put([], {"internal_error": count})
         self.notices.say(
@@ -236,8 +243,8 @@ class Engine:
         )
         self.sender.wake()
 
-    def health(self) -> Health:
-        """A snapshot."""
+    def health(self, *, queued: int = 0, queue_share: float = 0.0) -> Health:
+        """A snapshot; `queued` and `queue_share` are of the processor's queue."""
         from logwell_otel.health import Health  # noqa: PLC0415 - nobody needs it at start-up
 
         self.count_recursive()
@@ -254,6 +261,8 @@ class Engine:
             accepted=ledger.accepted,
             refused=ledger.refused,
             dropped=dict(ledger.dropped),
+            queued=queued,
+            queue_share=queue_share,
             held=held.entries,
             held_in_memory=held.entries_in_memory,
             bytes_in_memory=held.bytes_in_memory,

@@ -20,12 +20,12 @@ Set aside is not dropped. The entry is tried ever more seldom, in nobody's way, 
 from __future__ import annotations
 
 import random
-import time
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from logwell_otel._clock import monotonic
 from logwell_otel._encoding.chunk import Chunk, Evidence, Suspicion
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Quarantine:
         *,
         lifetime: float = 6 * 3600.0,
         spacing: float = 2.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         rng: random.Random | None = None,
     ) -> None:
         self._lifetime = lifetime

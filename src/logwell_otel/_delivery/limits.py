@@ -7,10 +7,10 @@ seconds must not make every later burst ten times as many requests.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from logwell_otel._clock import monotonic
 from logwell_otel._encoding.chunk import Chunk
 from logwell_otel._encoding.sanitize import shrink
 from logwell_otel._wire import MAX_ENTRIES, MAX_REQUEST_BYTES
@@ -93,7 +93,7 @@ class Limits:
         clock: Monotonic clock, in seconds.
     """
 
-    def __init__(self, outbox: Outbox, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, outbox: Outbox, *, clock: Callable[[], float] = monotonic) -> None:
         self._outbox = outbox
         self._bytes = LearnedLimit(MAX_REQUEST_BYTES, SMALLEST_REQUEST, clock)
         self._entries = LearnedLimit(MAX_ENTRIES, 1, clock)

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from logwell_otel._clock import monotonic
 from logwell_otel._delivery.retry import spread, valid_retry_after
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Pace:
         requests_per_minute: float = DEFAULT_REQUESTS_PER_MINUTE,
         requests_per_hour: float | None = None,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         rng: random.Random | None = None,
     ) -> None:
         for limit in (requests_per_minute, requests_per_hour):

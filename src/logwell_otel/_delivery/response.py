@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from logwell_otel._clock import wall_clock
 from logwell_otel._delivery.isolation import ANSWERED_500
 from logwell_otel._delivery.retry import retry_after
 from logwell_otel._diagnostics import entries, was
@@ -122,7 +122,7 @@ def outcome_of(
     answer: Answer | NoAnswer,
     *,
     mask: Callable[[str], str] = str,
-    now: Callable[[], float] = time.time,
+    now: Callable[[], float] = wall_clock,
     proven: bool = False,
 ) -> Outcome:
     """What `answer` means.

@@ -12,8 +12,9 @@ import email.utils
 import math
 import random
 import re
-import time
 from typing import TYPE_CHECKING, Final, Literal
+
+from logwell_otel._clock import monotonic, wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ def spread(seconds: float, rng: random.Random) -> float:
     return seconds + rng.uniform(0.0, max(1.0, _JITTER * seconds))
 
 
-def retry_after(value: str | None, now: Callable[[], float] = time.time) -> float | None:
+def retry_after(value: str | None, now: Callable[[], float] = wall_clock) -> float | None:
     """Seconds of a Retry-After header, which is a number of seconds or a date (RFC 9110).
 
     None where there is none or it cannot be read, as a negative number; 0 for a date that
@@ -161,7 +162,7 @@ class Breaker:
         *,
         threshold: int = 5,
         probe_interval: float = 30.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         rng: random.Random | None = None,
     ) -> None:
         if threshold < 1:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from logwell_otel._clock import monotonic, wall_clock
 from logwell_otel._delivery.response import Action, Outcome
 from logwell_otel._diagnostics import count, entries, was
 from logwell_otel._encoding.chunk import Chunk
@@ -43,8 +43,8 @@ class Trouble:
         self,
         notices: Notices,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = wall_clock,
     ) -> None:
         self._notices = notices
         self._clock = clock
@@ -111,8 +111,18 @@ class Trouble:
 # the reasons, the counts and the time span.
 
 
+QUEUE_FULL: Final = "processor_queue_full"
+"""What a processor's queue had no room for."""
+
 UNAVOIDED: Final = frozenset(
-    {"queue_overflow", "poison", "spool_overflow", "spool_expired", "internal_error"}
+    {
+        "queue_overflow",
+        QUEUE_FULL,
+        "poison",
+        "spool_overflow",
+        "spool_expired",
+        "internal_error",
+    }
 )
 """Reasons that nobody chose; sampled, filtered and redacted records are no losses."""
 
@@ -135,8 +145,8 @@ class LossReport:
         outbox: Outbox,
         *,
         service: str | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = wall_clock,
     ) -> None:
         self._outbox = outbox
         self._service = service
@@ -161,15 +171,28 @@ class LossReport:
 
     def overflow(self, lost: int, notices: Notices) -> None:
         """`lost` entries were dropped to make room."""
-        with self._lock:
-            self._seen.append((self._clock(), lost))
         message = (
             f"{entries(lost)} {was(lost)} dropped, the oldest held: more is logged than can be "
             "delivered or held. Raise max_queue_bytes (LOGWELL_MAX_QUEUE_BYTES), or give a "
             "directory with spool_dir (LOGWELL_SPOOL_DIR)."
         )
+        self._tell(lost, message, "overflow", notices)
+
+    def queue_full(self, lost: int, notices: Notices) -> None:
+        """`lost` records found no room in a processor's queue."""
+        message = (
+            f"{count(lost, 'record')} {was(lost)} dropped by the batch processor, whose queue was "
+            "full: more is logged at once than its thread can take. Raise "
+            "OTEL_BLRP_MAX_QUEUE_SIZE (and LOGWELL_MAX_QUEUE_BYTES where messages are long), or "
+            "have logging calls wait with LOGWELL_ON_QUEUE_FULL=wait."
+        )
+        self._tell(lost, message, QUEUE_FULL, notices)
+
+    def _tell(self, lost: int, message: str, about: str, notices: Notices) -> None:
+        with self._lock:
+            self._seen.append((self._clock(), lost))
         notices.error(LogwellError(message, LogwellErrorCode.QUEUE_OVERFLOW))
-        notices.say(message, about="overflow")
+        notices.say(message, about=about)
 
     def recent(self) -> int:
         """Entries dropped for want of room in the last five minutes."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Final
 
+from logwell_otel._clock import monotonic
 from logwell_otel._diagnostics import contained, described, entries, was
 from logwell_otel._process import Worker
 
@@ -57,7 +57,7 @@ class Sender:
         notices: Notices,
         *,
         close: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         sleep: Callable[[float], object] | None = None,
         threads: bool = True,
     ) -> None:
@@ -251,9 +251,9 @@ def flush_while_it_gets_on(flush: Callable[[int], bool], health: Callable[[], He
         flush: Flushes for that many milliseconds at most; True if nothing is held any more.
         health: How delivery is going.
     """
-    until = time.monotonic() + LONGEST_WAIT
+    until = monotonic() + LONGEST_WAIT
     accepted, idle = health().accepted, 0
-    while idle < _LOOKS and (left := until - time.monotonic()) > 0:
+    while idle < _LOOKS and (left := until - monotonic()) > 0:
         if flush(int(min(left, _LOOK) * 1000)):
             return
         now = health()

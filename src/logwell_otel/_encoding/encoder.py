@@ -67,7 +67,8 @@ class Encoder:
 
     Args:
         mapper: Turns a record into an entry.
-        minimum_rank: Records below this place in `_wire.LEVELS` are dropped.
+        minimum_rank: Records below this place in `_wire.LEVELS` are dropped, unless the mapper
+            has another for their logger.
         stages: Sampling, redaction and `before_send`, None for none of them.
     """
 
@@ -146,7 +147,7 @@ class Encoder:
                     or log.severity_text is not severity.text
                 ):
                     severity = mapper.severity(log)
-                if severity.rank < minimum_rank:
+                if severity.rank < (minimum_rank if source.least is None else source.least):
                     encoded.dropped["level"] += 1
                     continue
                 rate = None if stages is None else stages.sample(log)
@@ -160,7 +161,8 @@ class Encoder:
                     encoded.interrupt = error
             if stages is not None:
                 try:
-                    entry = stages.apply(entry, {} if source is None else source.shared, rate)
+                    shared = {} if source is None else source.shared
+                    entry = stages.apply(entry, shared, rate, record)
                 except DroppedRecord as dropped:
                     encoded.drop(dropped)
                     continue

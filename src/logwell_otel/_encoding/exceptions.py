@@ -8,39 +8,97 @@ the exception, and the logging handler leaves the stack trace out of what follow
 from __future__ import annotations
 
 import traceback
+from types import TracebackType
+from typing import Final
 
 from opentelemetry.semconv.attributes import exception_attributes
 
 from logwell_otel._diagnostics import is_for_the_program
-from logwell_otel._encoding.values import describe
+from logwell_otel._encoding.values import bounded, describe, type_name
 
-_MARK = "__logwell_recorded__"
+_TYPE: Final = exception_attributes.EXCEPTION_TYPE
+_MESSAGE: Final = exception_attributes.EXCEPTION_MESSAGE
+_STACKTRACE: Final = exception_attributes.EXCEPTION_STACKTRACE
+_MARK: Final = "__logwell_recorded__"
+
+# Past what an exception or its class has under these names.
+_qualname_of: Final = type.__dict__["__qualname__"].__get__
+_module_of: Final = type.__dict__["__module__"].__get__
+_traceback_of: Final = BaseException.__dict__["__traceback__"].__get__
 
 
-def exception_details(error: BaseException, *, stacktrace: bool = True) -> dict[str, str]:
+def exception_details(
+    error: BaseException,
+    *,
+    stacktrace: bool = True,
+    trace: TracebackType | None = None,
+) -> dict[str, str]:
     """Describe an exception by the semantic conventions, never raising.
 
     Args:
         error: The exception, with its traceback where it has one.
         stacktrace: False leaves `exception.stacktrace` out.
+        trace: Its traceback where it has none itself, as after a way through a pickle.
 
     Returns:
         `exception.type` (with its module unless that is `builtins`), `exception.message`,
         and `exception.stacktrace` with causes and contexts, as Python prints it.
     """
-    kind = type(error)
-    name = kind.__qualname__
-    if kind.__module__ not in ("builtins", None):
-        name = f"{kind.__module__}.{name}"
-    details = {exception_attributes.EXCEPTION_TYPE: name}
+    details = {_TYPE: _name_of(type(error))}
     try:
-        details[exception_attributes.EXCEPTION_MESSAGE] = str(error)
+        details[_MESSAGE] = bounded(str.__str__(str(error)))
     except BaseException as failure:  # the exception's own code may raise anything
         if is_for_the_program(failure):
             raise
-        details[exception_attributes.EXCEPTION_MESSAGE] = f"<unprintable: {describe(failure)}>"
+        details[_MESSAGE] = f"<unprintable: {describe(failure)}>"
     if stacktrace:
-        details[exception_attributes.EXCEPTION_STACKTRACE] = _stacktrace(error)
+        details[_STACKTRACE] = _stacktrace(error, _traceback_of(error) or trace)
+    return details
+
+
+def exc_info_details(info: object, text: object = None) -> dict[str, str]:
+    """Describe the exception of a record of the standard library's logging, never raising.
+
+    Such records are also made by hand, unpickled or read from a socket, and then hold what
+    was left of it.
+
+    Args:
+        info: Its `exc_info`: an exception, or a tuple of type, exception and traceback, of
+            which any may be missing.
+        text: Its `exc_text`: the stack trace that a formatter made.
+
+    Returns:
+        As `exception_details`; without a stack trace where `is_recorded` says that it has
+        been sent. Empty where there is no exception.
+    """
+    if info is None and text is None:
+        return {}
+    kind = message = error = trace = None
+    for part in info if type(info) is tuple or type(info) is list else (info,):
+        found = type(part)
+        if issubclass(found, BaseException):
+            error = part
+        elif issubclass(found, type) and issubclass(part, BaseException):
+            kind = part
+        elif found is TracebackType:
+            trace = part
+        elif found is str and part is not info:
+            message = part
+    if error is not None:
+        details = exception_details(error, stacktrace=not is_recorded(error), trace=trace)
+        if _STACKTRACE not in details or _traceback_of(error) or trace:
+            return details
+    else:
+        details = {} if kind is None else {_TYPE: _name_of(kind)}
+        if message is not None and kind is not None:
+            details[_MESSAGE] = bounded(message)
+        if trace is not None:
+            name = details.get(_TYPE, "")
+            last = f"{name}: {message}" if message else name
+            details[_STACKTRACE] = bounded(_frames(trace) + last)
+            return details
+    if type(text) is str and text.strip():
+        details[_STACKTRACE] = bounded(text)
     return details
 
 
@@ -57,14 +115,29 @@ def mark_recorded(error: BaseException) -> None:
 
 def is_recorded(error: BaseException) -> bool:
     """True if `mark_recorded` was called for this exception."""
-    return _MARK in BaseException.__getattribute__(error, "__dict__")
-
-
-def _stacktrace(error: BaseException) -> str:
     try:
-        return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        return _MARK in BaseException.__getattribute__(error, "__dict__")
+    except Exception:  # noqa: BLE001 - its class may have a `__dict__` of its own making
+        return False
+
+
+def _name_of(kind: type) -> str:
+    name, module = str.__str__(_qualname_of(kind)), _module_of(kind)
+    return name if type(module) is not str or module == "builtins" else f"{module}.{name}"
+
+
+def _stacktrace(error: BaseException, trace: TracebackType | None) -> str:
+    try:
+        text = "".join(traceback.format_exception(type(error), error, trace))
     except BaseException as failure:  # formatting runs the exception's own code
         if is_for_the_program(failure):
             raise
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        return f"{frames}<not formatted: {describe(failure)}>"
+        text = f"{_frames(trace)}{type_name(error)} <not formatted: {describe(failure)}>"
+    return bounded(text)
+
+
+def _frames(trace: TracebackType | None) -> str:
+    try:
+        return "Traceback (most recent call last):\n" + "".join(traceback.format_tb(trace))
+    except Exception as failure:  # noqa: BLE001 - a module's loader is asked for its lines
+        return f"<no stack trace: {describe(failure)}>\n"

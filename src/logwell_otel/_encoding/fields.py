@@ -6,6 +6,7 @@ The rules, with reasons, are in `docs/mapping.md`.
 from __future__ import annotations
 
 import datetime as dt
+import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from logwell_otel._encoding.values import (
+    MAX_CHARACTERS,
     UniqueNames,
     convert,
+    cut_middle,
     cut_utf8,
     safe_name,
     safe_str,
@@ -45,29 +48,22 @@ _PLAIN_TEXT: Final = {
     "error": {"ERROR"},
     "fatal": {"FATAL", "CRITICAL"},
 }
-_LEVEL_OF_TEXT: Final[dict[str, Level]] = {
-    "TRACE": "debug",
-    "DEBUG": "debug",
-    "VERBOSE": "debug",
-    # What Python calls a level without a name; OpenTelemetry's handlers leave the number
-    # unset below 10 only.
-    "LEVEL": "debug",
-    "INFO": "info",
-    "INFORMATION": "info",
-    "NOTICE": "info",
-    "WARN": "warn",
-    "WARNING": "warn",
-    "ERR": "error",
-    "ERROR": "error",
-    "SEVERE": "error",
-    "CRIT": "fatal",
-    "CRITICAL": "fatal",
-    "ALERT": "fatal",
-    "EMERG": "fatal",
-    "EMERGENCY": "fatal",
-    "FATAL": "fatal",
-    "PANIC": "fatal",
+# Names of other libraries and languages: java.util.logging and log4j, syslog, winston, zap and
+# logrus, loguru, verboselogs, Android.
+_NAMES: Final[dict[Level, str]] = {
+    "debug": "ALL D DBG DEBUG FINE FINER FINEST SILLY SPAM T TRACE TRC V VERBOSE",
+    "info": "CONFIG I INF INFO INFORMATION INFORMATIONAL LOG NOTE NOTICE SUCCESS",
+    "warn": "ATTENTION CAUTION W WARN WARNING WRN",
+    "error": "E ERR ERROR EXCEPTION FAIL FAILED FAILURE SEVERE",
+    "fatal": "A ALERT ASSERT C CRIT CRITICAL DPANIC EMERG EMERGENCY F FATAL FTL PANIC WTF",
 }
+_LEVEL_OF_TEXT: Final[dict[str, Level]] = {
+    name: level for level, names in _NAMES.items() for name in names.split()
+}
+# What colours a terminal, which some libraries put around the name of a level.
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+# What Python calls a level that has no name.
+_UNNAMED: Final = re.compile(r"LEVEL (-?[0-9]{1,9})")
 _MAX_KNOWN: Final = 64
 
 
@@ -119,25 +115,27 @@ class Severities:
 def severity_of(number: object, text: object) -> Severity:
     """Return the level of a severity number (1 to 24), else of a severity text, else `info`.
 
-    A number outside 1 to 24 counts as unset, and is kept in the metadata when it is
-    not 0.
+    A number outside 1 to 24 counts as unset, and is kept in the metadata when it is not 0. A 0
+    that is not a missing number is what OpenTelemetry's logging handler (1.45) makes of every
+    level below DEBUG: with a text that says nothing else it is `debug`.
     """
     metadata: dict[str, Any] = {}
     given = number
     number, _ = convert(number)  # of an enum member, its value
-    name = "" if text is None else safe_str(text).strip()
+    name = "" if text is None else _COLOURS.sub("", safe_str(text)).strip()
     upper = name.upper()
     if type(number) is int and 1 <= number <= 24:
-        rank = max(0, (number - 5) // 4)
-        level = LEVELS[rank]
+        level = LEVELS[max(0, (number - 5) // 4)]
+    elif unnamed := _UNNAMED.fullmatch(upper):
+        level = LEVELS[min(max(int(unnamed[1]) // 10 - 1, 0), 4)]
     else:
-        level = _LEVEL_OF_TEXT.get(upper.rstrip("0123456789 "), "info")
-        rank = LEVELS.index(level)
+        below = name and type(number) is int and number == 0
+        level = _LEVEL_OF_TEXT.get(upper.rstrip("0123456789 "), "debug" if below else "info")
     if upper and upper not in _PLAIN_TEXT[level]:
         metadata["severity_text"] = name
     if number and number != _PLAIN_NUMBER[level]:
         metadata["severity_number"] = number
-    return Severity(level, rank, metadata, given, text)
+    return Severity(level, LEVELS.index(level), metadata, given, text)
 
 
 # Time: from nanoseconds since 1970 to ISO 8601 in UTC, in the range of the server's database.
@@ -281,6 +279,9 @@ def _take(metadata: dict[str, Any], keys: Iterable[str], fits: Callable[[object]
 TRUNCATED: Final = "logwell.truncated"
 """Metadata of an entry that something was cut from: true."""
 
+STACK_TRACES: Final = frozenset({"exception.stacktrace", "code.stacktrace"})
+"""Attributes whose end is worth more than their middle."""
+
 RESERVED: Final = frozenset(
     {
         TRUNCATED,
@@ -301,12 +302,14 @@ RESERVED: Final = frozenset(
 """Every name that the exporter itself may put into metadata."""
 
 
-def plain_metadata(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+def plain_metadata(attributes: Mapping[Any, Any], raw_bytes: bool = False) -> dict[str, Any]:
     """Convert each attribute on its own: one huge value does not cost the others."""
     result = UniqueNames()
     truncated = False
     for key, value in snapshot(attributes.items(), sys.maxsize):
-        converted, cut = convert(value)
+        if type(value) is str and len(value) > MAX_CHARACTERS and safe_name(key) in STACK_TRACES:
+            value, truncated = cut_middle(value, MAX_CHARACTERS), True  # noqa: PLW2901
+        converted, cut = convert(value, raw_bytes=raw_bytes)
         truncated |= cut
         result.add(safe_name(key), converted)
     if truncated:

@@ -33,25 +33,27 @@ from logwell_otel._encoding.resource import ResourceScope, ResourceScopes
 from logwell_otel._encoding.values import (
     MAX_CHARACTERS,
     MIN_SAFE_INTEGER,
-    Conversion,
+    BodyConversion,
     convert,
     convert_structure,
     from_json,
     number,
     safe_str,
     storable,
+    text_of_bytes,
     to_json,
 )
 from logwell_otel._wire import JS_BLANK, MAX_LINE_NUMBER, MAX_SAFE_INTEGER, LogEntry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from logwell_otel._otel import LogRecord, ReadableLogRecord
 
 
 # Attributes to look at closely: those that fill a field of the entry, and those that have
 # a reserved name. Few records have any, and comparing with one set tells.
 _SPECIAL: Final = RESERVED.union(("service.name",), LOCATION)
-_STRUCTURES: Final = frozenset({dict, list, tuple})
 _BLANK: Final = frozenset(JS_BLANK)
 """Characters that a message may begin with and have nothing else."""
 
@@ -70,17 +72,28 @@ class Mapper:
         service: Service name of every entry; None takes the resource's. A record's own
             `service.name` attribute wins over both.
         source_location: False leaves file and line out of entries altogether.
+        redact: Takes secrets out of what resource and scope say. With it, bytes in metadata
+            stay bytes, for the redactor that the entries go through next.
+        levels: Least severe levels by logger, or `off`.
 
     Attributes:
         severity: Function from a `LogRecord` to its `Severity`.
         resource_scope: Function from a `ReadableLogRecord` to its `ResourceScope`.
     """
 
-    def __init__(self, service: str | None = None, *, source_location: bool = True) -> None:
+    def __init__(
+        self,
+        service: str | None = None,
+        *,
+        source_location: bool = True,
+        redact: Callable[[LogEntry], LogEntry] | None = None,
+        levels: Mapping[str, str] | None = None,
+    ) -> None:
         self._source_location = source_location
+        self._raw_bytes = redact is not None
         self._timestamp = Timestamps().of
         self.severity = Severities().of
-        self.resource_scope = ResourceScopes(service).of
+        self.resource_scope = ResourceScopes(service, levels, redact).of
 
     def entry(  # noqa: C901, PLR0912 - a call costs more than most of these steps
         self,
@@ -105,7 +118,7 @@ class Mapper:
             metadata: dict[str, Any] = attributes.copy()  # type: ignore[assignment]
             dropped = attributes.dropped
         else:
-            metadata, dropped = _foreign_attributes(attributes)
+            metadata, dropped = _foreign_attributes(attributes, self._raw_bytes)
         service = source.service
         source_file = metadata.pop("code.file.path", ABSENT)
         line_number = metadata.pop("code.line.number", ABSENT)
@@ -143,7 +156,7 @@ class Mapper:
                     continue
             elif kind is bool or value is None:
                 continue
-            cut = _convert(metadata, ready)
+            cut = _convert(metadata, ready, self._raw_bytes)
             break
 
         message = log.body
@@ -162,7 +175,9 @@ class Mapper:
             aside = set_aside(metadata) if special else None
             if cut:
                 metadata[TRUNCATED] = True
-            message = _add_record_fields(metadata, log, severity, dropped, ready)
+            message = _add_record_fields(
+                metadata, log, severity, dropped, ready=ready, raw_bytes=self._raw_bytes
+            )
             metadata |= source.shared
             if aside:
                 put_back(metadata, aside)
@@ -199,7 +214,7 @@ class Mapper:
         with suppress(Exception):
             entry.level = self.severity(log).level
         with suppress(Exception):
-            entry.message = _message(log, entry.metadata)
+            entry.message = _message(log, entry.metadata, raw_bytes=self._raw_bytes)
         with suppress(Exception):
             _add_trace_context(entry.metadata, log)
         with suppress(Exception):
@@ -207,7 +222,7 @@ class Mapper:
             entry.service = source.service
             entry.metadata |= source.shared
         with suppress(Exception):
-            put_back(entry.metadata, plain_metadata(log.attributes))
+            put_back(entry.metadata, plain_metadata(log.attributes, self._raw_bytes))
         return entry
 
 
@@ -240,14 +255,14 @@ def unreadable(error: BaseException, timestamp: str | None) -> LogEntry:
     )
 
 
-def _foreign_attributes(attributes: Any) -> tuple[dict[str, Any], int]:
+def _foreign_attributes(attributes: Any, raw_bytes: bool) -> tuple[dict[str, Any], int]:
     """Return attributes that are not the SDK's own, and how many had been dropped."""
     if not attributes:
         return {}, 0
     if not isinstance(attributes, Mapping):
         return {"attributes": attributes}, 0
     dropped = attributes.dropped if isinstance(attributes, BoundedAttributes) else 0
-    return plain_metadata(attributes), dropped
+    return plain_metadata(attributes, raw_bytes), dropped
 
 
 def _service_of_record(metadata: dict[str, Any]) -> str | None:
@@ -259,7 +274,7 @@ def _service_of_record(metadata: dict[str, Any]) -> str | None:
     return name
 
 
-def _convert(metadata: dict[str, Any], ready: bool) -> bool:
+def _convert(metadata: dict[str, Any], ready: bool, raw_bytes: bool) -> bool:
     """Convert values that are not plain, each on its own; True if something was cut."""
     cut = False
     for key, value in metadata.items():
@@ -270,13 +285,19 @@ def _convert(metadata: dict[str, Any], ready: bool) -> bool:
         elif kind is float:
             metadata[key] = number(value)
         elif kind is not int or not MIN_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-            metadata[key], cut_here = convert(value, ready)
+            metadata[key], cut_here = convert(value, ready, raw_bytes)
             cut |= cut_here
     return cut
 
 
 def _add_record_fields(
-    metadata: dict[str, Any], log: LogRecord, severity: Severity, dropped: int, ready: bool
+    metadata: dict[str, Any],
+    log: LogRecord,
+    severity: Severity,
+    dropped: int,
+    *,
+    ready: bool,
+    raw_bytes: bool,
 ) -> str:
     """Add what becomes metadata beside the attributes; return the message."""
     if severity.metadata:
@@ -296,24 +317,32 @@ def _add_record_fields(
     message = log.body
     if type(message) is str and message and message[0] not in _BLANK:
         return message
-    return _message(log, metadata, ready)
+    return _message(log, metadata, ready, raw_bytes)
 
 
-def _message(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> str:
+def _message(
+    log: LogRecord, metadata: dict[str, Any], ready: bool = False, raw_bytes: bool = False
+) -> str:
     """Return the body as text, a structure as JSON; else the event's name or the exception.
 
     Args:
         log: The record.
         metadata: Its attributes; a body that is no text is added as `body`.
         ready: As ready JSON, if it can be.
+        raw_bytes: With bytes as they are in `body`; in a text they are base64.
     """
     body = log.body
-    if type(body) in _STRUCTURES and (json := convert_structure(body)) is not None:
+    kind = type(body)
+    if (kind is dict or kind is list or kind is tuple) and (
+        json := convert_structure(body)
+    ) is not None:
         metadata["body"] = msgspec.Raw(json) if ready else from_json(json)
         return json.decode("utf-8")
     if body is not None:
-        conversion = Conversion()
+        conversion = BodyConversion(raw_bytes=raw_bytes)
         converted = conversion.value(body)
+        if isinstance(converted, bytes):
+            converted = from_json(to_json(converted))
         if isinstance(converted, str):
             message = converted
         else:
@@ -323,7 +352,9 @@ def _message(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> s
             metadata[TRUNCATED] = True
         if message.strip(JS_BLANK):
             return message
-    kind, reason = _read(metadata, "exception.type"), _read(metadata, "exception.message")
+    kind, reason = (
+        _read(metadata, name, raw_bytes) for name in ("exception.type", "exception.message")
+    )
     exception = f"{kind}: {reason}" if kind and reason else kind or reason
     for candidate in (metadata.get("otel.event.name"), exception):
         if isinstance(candidate, str) and candidate.strip(JS_BLANK):
@@ -331,9 +362,11 @@ def _message(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> s
     return NO_MESSAGE
 
 
-def _read(metadata: dict[str, Any], name: str) -> Any:
+def _read(metadata: dict[str, Any], name: str, raw_bytes: bool) -> Any:
     """Return a value as it will be read: what is ready for encoding may be JSON or bytes."""
     value = metadata.get(name)
+    if raw_bytes and type(value) is bytes:
+        return text_of_bytes(value)
     if type(value) is msgspec.Raw or type(value) is bytes:
         return from_json(to_json(value))
     return value

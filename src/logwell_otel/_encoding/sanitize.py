@@ -14,13 +14,21 @@ import msgspec
 from logwell_otel._encoding.fields import (
     NO_MESSAGE,
     RESERVED,
+    STACK_TRACES,
     TRUNCATED,
     in_range,
     mark_truncated,
     plain_metadata,
     service_name,
 )
-from logwell_otel._encoding.values import CUT, UniqueNames, cut_utf8, safe_name
+from logwell_otel._encoding.values import (
+    CUT,
+    UniqueNames,
+    convert,
+    cut_middle,
+    cut_utf8,
+    safe_name,
+)
 from logwell_otel._wire import JS_BLANK, LEVELS, MAX_ENTRY_BYTES, MAX_LINE_NUMBER, LogEntry
 
 if TYPE_CHECKING:
@@ -73,7 +81,7 @@ def fit(entry: LogEntry, limit: int = MAX_ENTRY_BYTES) -> bytes:
         return encoded
     mark_truncated(entry.metadata)
     for allowed in sorted({limit // 4, limit // 16, 1024, 128}, reverse=True):
-        entry.message = _shorten(entry.message, allowed)
+        entry.message = _shorten(entry.message, allowed, middle=True)
         if entry.source_file is not None:
             entry.source_file = _shorten(entry.source_file, allowed)
         entry.metadata = _shorten_items(entry.metadata.items(), allowed)
@@ -107,25 +115,34 @@ def _drop_largest(metadata: dict[str, Any], excess: int) -> None:
         excess -= sizes[key]
 
 
-def _shorten(value: str, allowed: int) -> str:
+def _shorten(value: str, allowed: int, *, middle: bool = False) -> str:
     if len(value) * 6 + 2 <= allowed:
         return value
     # A control character takes six bytes as JSON, so the limit is on the encoded size.
     size = len(_JSON.encode(value))
     if size <= allowed:
         return value
-    share = len(value.encode("utf-8")) * (allowed - _OVERHEAD) // size
-    return cut_utf8(value, max(1, share)) + CUT
+    share = max(1, len(value.encode("utf-8")) * (allowed - _OVERHEAD) // size)
+    if middle:
+        shorter = cut_middle(value, share)
+        if len(_JSON.encode(shorter)) <= allowed:  # unless such characters stand at its ends
+            return shorter
+    return cut_utf8(value, share) + CUT
 
 
 def _shorten_items(items: Iterable[tuple[str, Any]], allowed: int) -> dict[str, Any]:
     names = UniqueNames()
     for key, value in items:
-        names.add(_shorten(key, _MAX_NAME_BYTES), _shorten_deep(value, allowed))
+        if key in STACK_TRACES and type(value) is str:
+            names.add(key, _shorten(value, allowed, middle=True))
+        else:
+            names.add(_shorten(key, _MAX_NAME_BYTES), _shorten_deep(value, allowed))
     return names.values
 
 
 def _shorten_deep(value: Any, allowed: int) -> Any:
+    if isinstance(value, bytes):  # kept for a redactor, and base64 in the end
+        value = safe_name(convert(value)[0])
     if isinstance(value, str):
         return _shorten(value, allowed)
     most = allowed // _BYTES_PER_ITEM

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from logwell_otel._buffer.spool import owner as owners
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
     from pathlib import Path
+
+
+_DATABASE: Final = re.compile(r"[a-z0-9.-]*-[0-9a-f]{12}\.db")
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ def list_spools(directory: str | os.PathLike[str]) -> list[PoolReport]:
         SpoolError: There is no such directory, or it cannot be read.
     """
     check_sqlite()
-    return [_describe(path) for path in paths.databases(directory)]
+    return [_describe(path) for path in _databases(directory)]
 
 
 def purge(directory: str | os.PathLike[str], *, pool: str | None = None) -> PurgeReport:
@@ -224,8 +228,18 @@ def revive(path: Path, project: str) -> None:
         raise SpoolError(f"The dead letters in {path} cannot be sent: {error}.") from error
 
 
+def _databases(directory: str | os.PathLike[str]) -> list[Path]:
+    """The databases in a spool directory, by name; other files are not ours."""
+    root = paths.real(directory)
+    try:
+        names = sorted(path.name for path in root.iterdir())
+    except OSError as error:
+        raise SpoolError(f"{directory} cannot be read: {error.strerror}.") from error
+    return [root / name for name in names if _DATABASE.fullmatch(name)]
+
+
 def _chosen(directory: str | os.PathLike[str], pool: str | None) -> list[Path]:
-    found = [path for path in paths.databases(directory) if pool in (None, path.stem)]
+    found = [path for path in _databases(directory) if pool in (None, path.stem)]
     if pool is not None and not found:
         raise SpoolError(f"{directory} has no pool named {pool}.")
     return found
@@ -266,7 +280,7 @@ def _describe(path: Path) -> PoolReport:
 def _owners(db: sqlite3.Connection, path: Path) -> list[OwnerReport]:
     found = db.execute(
         "SELECT owner, project, sum(count), sum(bytes), min(born) FROM chunks "
-        "GROUP BY owner, project ORDER BY min(id)"
+        "WHERE NOT evicted GROUP BY owner, project ORDER BY min(id)"
     ).fetchall()
     return [
         OwnerReport(token, project, owners.lives(path, token), entries, size, oldest)

@@ -120,6 +120,7 @@ class DevServer:
         on_stored: Callable[[Sequence[Entry]], None] | None = None,
     ) -> None:
         self.key = new_key() if api_key is None else api_key
+        del api_key  # what shows a frame's locals would show it
         if not KEY_FORMAT.fullmatch(self.key):
             raise ValueError("the API key must be lw_ and 32 of A-Z a-z 0-9 _ -")
         limit = None if requests_per_minute is None else RateLimit(requests_per_minute, clock)
@@ -156,6 +157,7 @@ class DevServer:
             self.faults,
             self._journal,
             page=self._page,
+            host=host,
             with_control=control,
         )
         self._run: _Run | None = None
@@ -252,6 +254,8 @@ class DevServer:
         self._journal.clear()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_app"):
+            return "<DevServer, not constructed>"
         state = "stopped" if self._run is None else "running"
         return f"<DevServer {self.url} {state} entries={self.count()}>"
 

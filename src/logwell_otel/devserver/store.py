@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sqlite3
 import threading
 import time
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,6 +132,10 @@ class Store:
         self._changed = threading.Condition()
         self.listeners: list[Callable[[list[StoredEntry]], None]] = []
         """Called with each batch after its commit, in the thread that added it."""
+        if path is not None:
+            # Logs are for nobody else's eyes. SQLite's own files beside it get the same mode.
+            with suppress(OSError):  # there already, or nowhere: SQLite says what is wrong
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         try:
             self._connection = sqlite3.connect(
                 ":memory:" if path is None else str(path), check_same_thread=False
@@ -142,6 +148,10 @@ class Store:
         except (sqlite3.Error, StoreError) as error:
             self._connection.close()
             raise StoreError(f"cannot use {path} as the database: {error}") from error
+        if path is not None:
+            for suffix in ("", "-wal", "-shm"):
+                with suppress(OSError):  # not there, or somebody else's, who decides
+                    Path(f"{path}{suffix}").chmod(0o600)
 
     def _prepare(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()

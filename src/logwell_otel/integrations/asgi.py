@@ -10,9 +10,9 @@ Every HTTP request then becomes one log record.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+from logwell_otel._clock import monotonic_ns
 from logwell_otel.integrations.request_log import (
     DEFAULT_EXCLUDE_PATHS,
     KEY,
@@ -63,7 +63,7 @@ class RequestLogMiddleware:
         exclude_paths: Iterable[str | re.Pattern[str]] = DEFAULT_EXCLUDE_PATHS,
         query: bool = False,
         trusted_proxies: int = 0,
-        clock_ns: Callable[[], int] = time.perf_counter_ns,
+        clock_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
         self.app = app
         self._log = RequestLogger(

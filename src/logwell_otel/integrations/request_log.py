@@ -15,6 +15,7 @@ from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 from opentelemetry.context import get_current
 
+from logwell_otel._clock import monotonic_ns
 from logwell_otel._encoding.exceptions import exception_details, mark_recorded
 from logwell_otel.context import add_context
 
@@ -70,7 +71,7 @@ class RequestLogger:
         *,
         logger_provider: LoggerProvider | None = None,
         exclude_paths: Iterable[str | re.Pattern[str]] = DEFAULT_EXCLUDE_PATHS,
-        clock_ns: Callable[[], int] = time.perf_counter_ns,
+        clock_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
         self.failures = 0
         self.now_ns = clock_ns

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._clock import wall_clock
 from logwell_otel.sampling.signature import signature
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class PatternStatistics:
         wall: Unix seconds.
     """
 
-    def __init__(self, *, size: int = MAX_PATTERNS, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, size: int = MAX_PATTERNS, wall: Callable[[], float] = wall_clock) -> None:
         self._size = size
         self._wall = wall
         self._lock = threading.Lock()

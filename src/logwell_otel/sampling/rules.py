@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._clock import monotonic
 from logwell_otel._config import settings
 from logwell_otel._wire import LEVELS
 from logwell_otel.errors import LogwellError, LogwellErrorCode
@@ -207,9 +207,7 @@ class Volumes:
         size: How many patterns are known at a time. Beyond it, everything is learnt anew.
     """
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, size: int = _MAX_PATTERNS
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic, size: int = _MAX_PATTERNS) -> None:
         self._clock = clock
         self._size = size
         self._volumes: dict[str, _Volume] = {}

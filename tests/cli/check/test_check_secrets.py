@@ -66,7 +66,8 @@ def test_a_proxy_that_sends_its_password_back(status: str, monkeypatch: pytest.M
 def test_the_whole_report(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://somebody:{PASSWORD}@127.0.0.1:{stub.port}"
     monkeypatch.setenv("HTTP_PROXY", url)
-    arguments = {"endpoint": stub.url, "api_key": KEY, "headers": {"X-Secret": HEADER}}
+    endpoint = "http://logs.example.com"
+    arguments = {"endpoint": endpoint, "api_key": KEY, "headers": {"X-Secret": HEADER}}
     check = Check(arguments, dependencies=CheckDependencies(environ={"HTTP_PROXY": url}))
     found = list(check.results())
     text = "\n".join(

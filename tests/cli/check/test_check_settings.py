@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from logwell_otel.cli.check.run import Check, CheckDependencies
-from logwell_otel.cli.check.settings import names
+from logwell_otel.cli.check.settings import _emptied_at_restart, names
 from support.check import KEY, only, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 URL = "https://logs.example.com"
 
@@ -46,6 +44,8 @@ def test_every_setting_with_its_origin() -> None:
         "client_certificate_file": (None, "default"),
         "client_key_file": (None, "default"),
         "level": ("debug", "default"),
+        "levels": (None, "default"),
+        "root_level": (None, "default"),
         "source_location": ("false", "argument"),
         "max_queue_bytes": ("33554432", "default"),
         "requests_per_minute": ("600", "default"),
@@ -60,9 +60,14 @@ def test_every_setting_with_its_origin() -> None:
         "sampling_team_id": (None, "default"),
         "sampling_token": (None, "default"),
         "sampling_token_file": (None, "default"),
+        "sampling_allow_zero": ("false", "default"),
+        "disabled": ("false", "default"),
+        "send_in_tests": ("false", "default"),
+        "on_queue_full": ("drop", "default"),
         "redact": ("false", "default"),
         "redact_keys": (None, "default"),
         "redact_allow": (None, "default"),
+        "redact_also": (None, "default"),
     }
 
 
@@ -135,3 +140,17 @@ def test_all_settings_have_a_variable_and_no_secret_is_a_setting() -> None:
     found = names()
     assert found[:3] == ["endpoint", "api_key", "api_key_file"]
     assert not {"secrets", "origins", "on_error", "on_flush", "proxy"} & set(found)
+
+
+@pytest.mark.parametrize(
+    ("directory", "volatile"),
+    [
+        ("/tmp/spool", True),
+        ("/dev/shm/x", True),
+        ("/run/app/spool", True),
+        ("/var/lib/app/spool", False),
+        ("/tmpfiles/spool", False),
+    ],
+)
+def test_a_directory_that_a_restart_empties_is_known(directory: str, volatile: bool) -> None:
+    assert _emptied_at_restart(Path(directory)) is volatile

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from logwell_otel._buffer.spool import Spool, paths
+from logwell_otel._buffer.spool import Spool
 from logwell_otel._encoding.chunk import Chunk
+from logwell_otel.cli.check import settings
 from logwell_otel.cli.check.report import Status
 from logwell_otel.cli.check.settings import spool_directory
 from support.check import only, results
@@ -17,7 +18,7 @@ from support.server import free_port
 
 @pytest.fixture(autouse=True)
 def _tmp_is_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "emptied_at_restart", lambda _: False)
+    monkeypatch.setattr(settings, "_emptied_at_restart", lambda _: False)
 
 
 @pytest.mark.socket
@@ -74,7 +75,7 @@ def test_one_that_cannot_be_looked_at(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_one_that_a_restart_empties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "emptied_at_restart", lambda _: True)
+    monkeypatch.setattr(settings, "_emptied_at_restart", lambda _: True)
     finding = spool_directory(tmp_path / "spool")
     assert finding.status is Status.WARNING
     assert finding.text.endswith("does not survive a restart of the machine")

@@ -18,6 +18,7 @@ import msgspec
 How = Literal["zero-code", "configure"]
 """Started by `opentelemetry-instrument`, or by `logwell_otel.configure()`."""
 
+_OURS: Final = "logwell_otel.handler"
 _SIGNALS: Final = ("logs", "traces", "metrics")
 _NETWORK: Final = frozenset(
     {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendmsg"}
@@ -93,6 +94,9 @@ def observe(how: How) -> Start:
     problem: Problem | None = None
     try:
         _start(how)
+        configurator: Any = sys.modules.get("logwell_otel.configurator")
+        if configurator is not None and configurator.LogwellConfigurator.problem is not None:
+            raise configurator.LogwellConfigurator.problem
     except Exception as error:  # noqa: BLE001 - of any kind: it is what is reported
         kind, missing = type(error), getattr(error, "name", None)
         missing = missing if isinstance(error, ModuleNotFoundError) else None
@@ -154,9 +158,9 @@ def _without_spool() -> None:
 
 
 def opentelemetry_module(kind: type[logging.Handler]) -> str | None:
-    """The module of OpenTelemetry's that a handler comes from, None for any other handler."""
+    """The module of OpenTelemetry's or ours that a handler comes from, None for any other."""
     for base in kind.__mro__:
-        if base.__module__.startswith("opentelemetry."):
+        if base.__module__.startswith("opentelemetry.") or base.__module__ == _OURS:
             return base.__module__
     return None
 

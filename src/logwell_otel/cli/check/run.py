@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._clock import wall_clock
 from logwell_otel._config.options import Config
 from logwell_otel.cli.check import network, settings, startup
 from logwell_otel.cli.check.report import (
@@ -42,7 +42,7 @@ class CheckDependencies:
     """
 
     getaddrinfo: Callable[..., list[Any]] = socket.getaddrinfo
-    wall: Callable[[], float] = time.time
+    wall: Callable[[], float] = wall_clock
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     start: Callable[[How, Mapping[str, str]], Start] = field(default_factory=lambda: startup.start)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import tempfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -112,7 +113,7 @@ def spool_directory(directory: Path) -> Finding:
                 "Create it for the user who runs the application, with mode 0700.",
             )
         found = f"{directory} does not exist yet, and will be created"
-    if paths.emptied_at_restart(directory):
+    if _emptied_at_restart(directory):
         return warning(
             f"{found}; but what lies there does not survive a restart of the machine",
             "Name a directory on a disk, in a container one on a volume, in spool_dir "
@@ -145,6 +146,15 @@ def _text(value: Any) -> str | None:
 def _meant(stray: str, known: list[str]) -> str:
     near = difflib.get_close_matches(stray.upper(), known, n=1, cutoff=0.75)
     return f"Did you mean {near[0]} by {stray}?" if near else f"Nothing reads {stray}: unset it."
+
+
+def _emptied_at_restart(directory: Path) -> bool:
+    """Whether `directory` lies where systems delete files at boot, by its path.
+
+    Such a directory still survives the end of a process, which may be all that is wanted.
+    """
+    volatile = ["/tmp", "/dev/shm", "/run", tempfile.gettempdir()]  # noqa: S108 - looked for, not used
+    return any(paths.real(directory).is_relative_to(paths.real(path)) for path in volatile)
 
 
 def _exists(path: Path) -> bool:

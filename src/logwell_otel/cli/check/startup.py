@@ -257,8 +257,6 @@ def _explained(problem: Problem, environ: Mapping[str, str], *, zero_code: bool)
     for pattern, text, advice in _CAUSES:
         if match := re.match(pattern, problem.text):
             return failed(text.format(*match.groups()), advice)
-    if not zero_code and problem.kind == "ImportError" and _LOGGING in problem.text:
-        return warning(f"{_LOGGING} is not installed, which configure() needs", _INSTALL)
     if zero_code and (problem.missing or "").startswith("opentelemetry.instrumentation"):
         return failed("opentelemetry-instrument is not installed", _ZERO_CODE)
     said = f"{problem.kind}: {problem.text}" if problem.kind else problem.text

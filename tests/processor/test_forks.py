@@ -1,0 +1,86 @@
+"""A child of a fork has a queue and a thread of its own; what its parent holds is the parent's."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+
+import pytest
+
+from logwell_otel import LogwellBatchLogRecordProcessor
+from support.process import Child, say
+from support.processor import Emitting, Keeping
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
+    pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
+]
+
+
+def test_a_child_exports_its_own_records_and_none_of_its_parents() -> None:
+    exporter = Keeping()
+    pipeline = Emitting(LogwellBatchLogRecordProcessor(exporter, schedule_delay_millis=60_000))
+    for number in range(10):
+        pipeline.log(number)
+
+    def work(fd: int) -> None:
+        threads = [thread.name for thread in threading.enumerate()]
+        assert "LogwellBatch" not in threads, "none before the child's first record"
+        assert exporter.health().queued == 0
+        pipeline.log("child")
+        assert pipeline.processor.hand_over(30_000)
+        say(fd, *exporter.bodies)
+        pipeline.processor.shutdown()
+
+    assert Child(work).join() == ["child"]
+    pipeline.processor.shutdown()
+    assert exporter.bodies == list(range(10))
+
+
+def test_a_fork_while_the_thread_exports_and_others_flush() -> None:
+    exporter = Keeping()
+    pipeline = Emitting(LogwellBatchLogRecordProcessor(exporter, max_export_batch_size=1))
+    exporter.gate.clear()
+    pipeline.log("parent")
+    assert exporter.entered.wait(30)
+    flush = threading.Thread(target=pipeline.processor.hand_over, args=(30_000,))
+    flush.start()
+
+    def work(fd: int) -> None:
+        exporter.gate.set()
+        pipeline.log("child")
+        assert pipeline.processor.hand_over(30_000)
+        say(fd, *exporter.bodies)
+
+    assert Child(work).join() == ["child"]
+    exporter.gate.set()
+    flush.join(30)
+    pipeline.processor.shutdown()
+    assert exporter.bodies == ["parent"]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc"), reason="ctypes finds fork() on Linux")  # noqa: PTH110
+@pytest.mark.parametrize("waiting", [False, True])
+def test_c_code_that_forks_without_running_hooks(waiting: bool) -> None:
+    """As uWSGI does. The thread is missed with the first record, or when it should have come."""
+    exporter = Keeping()
+    pipeline = Emitting(LogwellBatchLogRecordProcessor(exporter, schedule_delay_millis=100))
+    pipeline.log("parent")
+    if not waiting:
+        assert pipeline.processor.hand_over(30_000)
+        exporter.batches.clear()
+
+    def work(fd: int) -> None:
+        for _ in range(1_000):
+            pipeline.log("child")
+            threading.Event().wait(0.01)
+            if "child" in exporter.bodies:
+                break
+        say(fd, "child" in exporter.bodies)
+
+    fork = ctypes.PyDLL(None).fork
+    assert Child(work, fork).join() == ["True"]
+    pipeline.processor.shutdown()
+    assert [body for body in exporter.bodies if body != "parent"] == []
