@@ -1,4 +1,4 @@
-"""What a page in a browser can do with the stand-in: nothing."""
+"""What other people's pages in a browser can do with the stand-in: nothing."""
 
 from __future__ import annotations
 
@@ -22,8 +22,13 @@ ROUTES = [
     ("GET", "/api/logs"),
     ("PUT", "/_control/faults"),
     ("GET", "/_control/requests"),
+    ("GET", "/page/page.js"),
+    ("GET", "/page/entries?trace=1"),
+    ("PUT", "/page/faults"),
+    ("DELETE", "/page/faults"),
     ("GET", "/no/such/path"),
 ]
+STREAM = ("GET", "/page/stream")  # which does not end by itself
 ENTRY = b'{"level":"info","message":"hello"}'
 
 
@@ -39,7 +44,7 @@ def ask(server: DevServer, method: str, path: str, **headers: str) -> httpx.Resp
     )
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize(("method", "path"), [*ROUTES, STREAM])
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.process, pytest.mark.socket, pytest.mark.slow]
 
 SECONDS = float(os.environ.get("PAGE_SECONDS", "3"))
+PATIENCE = 30.0  # seconds: several browsers may share a core
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 STACK = """\
 Traceback (most recent call last):
@@ -69,7 +70,7 @@ def open_page(browser: Browser, server: DevServer) -> Iterator[Callable[..., Pag
         context = browser.new_context(permissions=permissions, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(1000 * PATIENCE)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda said: troubles.append(said.text))
         page.on("request", lambda request: asked.append(request.url))
@@ -121,7 +122,7 @@ def shown(page: Page) -> list[str]:
     return page.evaluate("items().map((item) => (item.title || item).message)")  # type: ignore[no-any-return]
 
 
-def until(page: Page, expression: str, seconds: float = 10) -> None:
+def until(page: Page, expression: str, seconds: float = PATIENCE) -> None:
     """Waits until JavaScript is true. Playwright's own way needs `eval`, which the page forbids."""
     deadline = time.monotonic() + seconds
     while not page.evaluate(expression):
@@ -130,7 +131,7 @@ def until(page: Page, expression: str, seconds: float = 10) -> None:
 
 
 def wait_for(page: Page, messages: list[str]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while (found := shown(page)) != messages:
         assert time.monotonic() < deadline, found
         page.wait_for_timeout(20)
@@ -400,7 +401,7 @@ def test_faults_are_switched_and_seen(server: DevServer, open_page: Callable[...
     page.get_by_label("Poison").fill("MARK")
     page.get_by_label("Database fails").check()
     wanted = FaultSettings(FaultOutcome(kind="close"), 20, "MARK", True, "down")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while server.faults.settings != wanted and time.monotonic() < deadline:
         page.wait_for_timeout(20)
     assert server.faults.settings == wanted

@@ -66,8 +66,8 @@ def create_app(
     faults: Faults,
     journal: Journal,
     *,
-    host: str,
     page: Page,
+    host: str,
     with_control: bool,
 ) -> ASGIApp:
     """Puts the server together.
@@ -78,8 +78,8 @@ def create_app(
         session_routes: What signed-in users read.
         faults: The switches.
         journal: Where requests are noted.
-        host: Name or address that it listens on.
         page: What a browser shows.
+        host: Name or address that it listens on.
         with_control: Whether `/_control` is there.
     """
 

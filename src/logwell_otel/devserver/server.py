@@ -156,8 +156,8 @@ class DevServer:
             [*sessions.routes(), *self._streams.routes(), *reading.routes()],
             self.faults,
             self._journal,
-            host=host,
             page=self._page,
+            host=host,
             with_control=control,
         )
         self._run: _Run | None = None
