@@ -15,7 +15,6 @@ import functools
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import textwrap
@@ -27,6 +26,7 @@ from urllib.request import urlopen
 
 import pytest
 
+import logwell_otel
 from logwell_otel import Health, LogwellErrorCode
 from logwell_otel._buffer.overflow import LOSSES as SPOOL_LOSSES
 from logwell_otel._buffer.overflow import REASONS as SPOOL_REASONS
@@ -445,7 +445,13 @@ def test_every_internal_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 def test_the_index_has_every_page() -> None:
     listed = {path for path, _ in links_of(ROOT / "docs" / "README.md")}
     pages = {page.name for page in PAGES if page.parent == ROOT / "docs"}
-    assert pages - {"README.md"} <= listed
+    assert pages - {"README.md", "index.md"} <= listed
+
+
+def test_the_reference_has_every_public_name() -> None:
+    """Packages beside it are there whole, by their `__all__`."""
+    listed = re.findall(r"^\.\. auto\w+:: (\w+)$", page_text("reference"), re.MULTILINE)
+    assert sorted([*listed, "__version__"]) == sorted(logwell_otel.__all__)
 
 
 def string_constants() -> Iterator[str]:

@@ -206,8 +206,8 @@ class Row:
     __slots__ = ("counts", "example", "signature", "sizes")
 
     def __init__(self, signature: str, example: str) -> None:
-        self.signature = signature
-        self.example = example[:_EXAMPLE_CHARACTERS]
+        self.signature: str = signature
+        self.example: str = example[:_EXAMPLE_CHARACTERS]
         self.counts: Counter[str] = Counter()
         self.sizes: Counter[str] = Counter()
 

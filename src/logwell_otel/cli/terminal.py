@@ -38,7 +38,7 @@ class Terminal:
         self, output: TextIO, errors: TextIO, *, colour: bool = False, person: bool = False
     ) -> None:
         self.person = person
-        self.reader_gone = False
+        self.reader_gone: bool = False
         """True once nobody reads standard output any more."""
         self._output = output
         self._errors = errors

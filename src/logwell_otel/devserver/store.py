@@ -123,7 +123,7 @@ class Store:
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = None if path is None else Path(path)
+        self.path: Path | None = None if path is None else Path(path)
         self._changed = threading.Condition()
         self.listeners: list[Callable[[list[StoredEntry]], None]] = []
         """Called with each batch after its commit, in the thread that added it."""

@@ -94,7 +94,7 @@ class SessionFile:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self.path = Path(path) if path else _default_path(os.environ)
+        self.path: Path = Path(path) if path else _default_path(os.environ)
 
     def load(self, endpoint: str, username: str | None = None) -> str | None:
         """The cookie kept for a server, None where there is none.

@@ -147,7 +147,7 @@ class Spool:
         check_sqlite()
         self._about = paths.canonical_endpoint(endpoint), paths.canonical_service(service)
         self._directory = directory
-        self.path = paths.prepare_root(directory) / f"{paths.pool_name(endpoint, service)}.db"
+        self.path: Path = paths.prepare_root(directory) / f"{paths.pool_name(endpoint, service)}.db"
         self.max_bytes = max_bytes
         self._max_age = max_age
         self._sync = sync
@@ -155,7 +155,7 @@ class Spool:
         self._monotonic = monotonic
         self._connect = connect or sqlite3.connect
         self._project_now = project
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         """Held by whoever touches the disk."""
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
