@@ -32,12 +32,12 @@ _VARIABLES: Final = ("LOGWELL_ENDPOINT", "LOGWELL_API_KEY")
 class LogwellTestServer:
     """A Logwell server for one test, and what the program has logged to it.
 
-    ```python
-    with LogwellTestServer() as logwell:
-        with configure():  # takes the server from the environment
-            logging.getLogger("shop").info("order placed", extra={"order": 17})
-        logwell.assert_logged("order placed", order=17)
-    ```
+    Example::
+
+        with LogwellTestServer() as logwell:
+            with configure():  # takes the server from the environment
+                logging.getLogger("shop").info("order placed", extra={"order": 17})
+            logwell.assert_logged("order placed", order=17)
 
     Between entering and leaving, `LOGWELL_ENDPOINT` and `LOGWELL_API_KEY` name it, for this
     process and for those it starts.

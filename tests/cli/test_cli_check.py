@@ -54,6 +54,37 @@ GOOD = """\
 logwell-otel {version} check
 
 Settings
+  endpoint  {url}  LOGWELL_ENDPOINT
+  api_key   lw_***last              LOGWELL_API_KEY
+  service   shop                    argument
+  25 more as they are by default: --verbose shows them
+
+  ok       Settings             complete and well-formed
+
+Server
+  ok       DNS                  127.0.0.1 is an address, there is no name to look up
+  ok       TCP                  connected to 127.0.0.1 port {port}
+  ok       TLS                  not used on this machine: the endpoint is http://
+  ok       Health               healthy, database connected, version 1.1.3 (logwell-otel development server)
+  ok       Key                  the server knows it
+  ok       Entry                accepted; look for it under the service 'shop'
+  ok       Clock                within 5 s of the server's
+
+OpenTelemetry
+  ok       Versions             {versions}
+  ok       SDK                  not switched off
+  skipped  Zero-code            not set up: OTEL_LOGS_EXPORTER does not name logwell
+                                -> Set OTEL_LOGS_EXPORTER=logwell for opentelemetry-instrument; with logwell_otel.configure() it is not needed.
+  ok       Start-up             configure() sends logs to https://logs.example.com
+  ok       Logging handler      on the root logger; INFO and above reach it unless the application sets other levels
+  ok       Source location      the logging handler adds source file and line
+  ok       Service name         shop
+
+Nothing failed
+"""  # noqa: E501 - as it is printed
+
+
+ALL_SETTINGS = """\
   endpoint                 {url}  LOGWELL_ENDPOINT
   api_key                  lw_***last              LOGWELL_API_KEY
   api_key_file             -                       default
@@ -84,30 +115,17 @@ Settings
   redact_allow             -                       default
   redact_also              -                       default
   proxy                    -                       default
+"""
 
-  ok       Settings             complete and well-formed
 
-Server
-  ok       DNS                  127.0.0.1 is an address, there is no name to look up
-  ok       TCP                  connected to 127.0.0.1 port {port}
-  ok       TLS                  not used on this machine: the endpoint is http://
-  ok       Health               healthy, database connected, version 1.1.3 (logwell-otel development server)
-  ok       Key                  the server knows it
-  ok       Entry                accepted; look for it under the service 'shop'
-  ok       Clock                within 5 s of the server's
-
-OpenTelemetry
-  ok       Versions             {versions}
-  ok       SDK                  not switched off
-  skipped  Zero-code            not set up: OTEL_LOGS_EXPORTER does not name logwell
-                                -> Set OTEL_LOGS_EXPORTER=logwell for opentelemetry-instrument; with logwell_otel.configure() it is not needed.
-  ok       Start-up             configure() sends logs to https://logs.example.com
-  ok       Logging handler      on the root logger; INFO and above reach it unless the application sets other levels
-  ok       Source location      the logging handler adds source file and line
-  ok       Service name         shop
-
-Nothing failed
-"""  # noqa: E501 - as it is printed
+def test_all_settings_with_verbose(
+    receiver: DevServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOGWELL_ENDPOINT", receiver.url)
+    monkeypatch.setenv("LOGWELL_API_KEY", KEY)
+    assert main(["check", "--service", "shop", "--no-send", "--verbose"]) == 0
+    out = capsys.readouterr().out
+    assert f"\nSettings\n{ALL_SETTINGS.format(url=receiver.url)}\n  ok " in out
 
 
 def test_a_good_server(

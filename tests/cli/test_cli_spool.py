@@ -72,6 +72,24 @@ def test_what_lies_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     living.close()
 
 
+def test_a_database_whose_entries_are_delivered_is_not_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emptied = open_spool(tmp_path, "emptied")
+    emptied.close()
+    assert emptied.path.exists()
+    assert main(["spool", "list", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"Nothing lies in {tmp_path}.\n"
+    assert main(["spool", "list", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    shop = fill(tmp_path, "shop", 3)
+    assert main(["spool", "list", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{shop}\n")
+    assert "3 entries in 1 pool," in out
+    assert "emptied" not in out
+
+
 def test_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = fill(tmp_path, "shop", 3)
     (pool,) = list_spools(tmp_path)

@@ -149,6 +149,10 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     with SocketServer(answer_all(response(b"", "404 Not Found"))) as server:
         status, _, errors = _run(server.url)
     assert (status, "answered 404" in errors) == (1, True)
+    with SocketServer(answer_all(response(b"", "401 Unauthorized"))) as server:
+        status, _, errors = _run(server.url)
+    assert status == 1
+    assert "logwell-otel search --limit all --json | logwell-otel patterns -" in errors
     with closed_port() as port:
         status, _, errors = _run(f"http://127.0.0.1:{port}")
     assert (status, "no answer: ConnectError" in errors) == (1, True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pwd
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given
@@ -12,9 +14,6 @@ from hypothesis import strategies as st
 from logwell_otel import LogwellError, LogwellErrorCode
 from logwell_otel._config.options import MIB, Config
 from support.config import ENDPOINT, attempt, refused, resolve
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # One number and one integer: least and most. Every setting's own are held to its row in
 # docs/configuration.md by test_config_page.py, and so are all defaults.
@@ -237,6 +236,27 @@ def test_a_path_may_begin_with_the_home_directory(
     (tmp_path / "ca.pem").touch()
     assert resolve(certificate_file="~/ca.pem").certificate_file == tmp_path / "ca.pem"
     assert resolve({"LOGWELL_SPOOL_DIR": "~/spool"}).spool_dir == tmp_path / "spool"
+
+
+@pytest.mark.parametrize("home", [None, "", "relative"])
+@pytest.mark.parametrize("path", ["~", "~/spool", "~nobody-of-that-name/spool"])
+def test_no_directory_is_named_after_a_home_that_is_not_there(
+    path: str, home: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: object) -> NoReturn:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    if home is None:
+        monkeypatch.delenv("HOME")
+    else:
+        monkeypatch.setenv("HOME", home)
+    for message in (refused(spool_dir=path), refused({"LOGWELL_SPOOL_DIR": path})):
+        assert message.startswith(
+            "spool_dir (LOGWELL_SPOOL_DIR): expected a path from the root, since there is no "
+            f"such home directory, got {path!r} (No such file or directory) from the "
+        )
+    assert resolve(spool_dir="./~").spool_dir == Path("./~")
 
 
 def test_a_private_key_needs_its_certificate(tmp_path: Path) -> None:

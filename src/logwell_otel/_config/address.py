@@ -120,9 +120,9 @@ class Proxy(Secret):
     def __init__(self, url: str) -> None:
         self._url = url if "://" in url else f"http://{url}"
         parts, port = _split(self._url)
-        self.scheme = parts.scheme if parts else ""
-        self.host = (parts.hostname if parts else None) or ""
-        self.port = port or PORTS.get(self.scheme, 80)
+        self.scheme: str = parts.scheme if parts else ""
+        self.host: str = (parts.hostname if parts else None) or ""
+        self.port: int = port or PORTS.get(self.scheme, 80)
 
     def reveal(self) -> str:
         """The URL itself: for connecting only."""

@@ -165,7 +165,14 @@ class Resolver:
             raise self.error(name, "a path", type(value).__name__)
         if hide_keys(path) != path or "\0" in path:
             raise self.error(name, "a path", shown_text(path))
-        return _expanded(path)
+        expanded = in_home(path)
+        if expanded is None:
+            raise self.error(
+                name,
+                "a path from the root, since there is no such home directory",
+                f"{shown_text(path)} (No such file or directory)",
+            )
+        return expanded
 
     def words(self, name: str) -> tuple[str, ...]:
         """Texts: an iterable of them, or one text with commas between them."""
@@ -214,6 +221,26 @@ class Resolver:
 def variable_of(name: str) -> str:
     """The variable of an argument: `spool_dir` -> `LOGWELL_SPOOL_DIR`."""
     return f"LOGWELL_{name.upper()}"
+
+
+def in_home(path: str | os.PathLike[str]) -> Path | None:
+    """`path`, with the home directory for a `~` in front; None where there is no such home.
+
+    A user of a container often has no home, and a directory that is named `~` is nobody's wish
+    (`./~` is, for whoever wants one).
+    """
+    text = os.fspath(path)
+    if not text.startswith("~"):
+        return Path(text)
+    try:
+        expanded = Path(text).expanduser()
+    except RuntimeError:
+        return None
+    # An empty HOME is the root directory to Python, and a relative one the current directory's.
+    own = Path(text).parts[0] == "~"
+    if own and not Path(os.environ.get("HOME", os.sep)).is_absolute():
+        return None
+    return expanded
 
 
 def from_file(origins: Mapping[str, str], name: str) -> bool:
@@ -314,13 +341,6 @@ def number_of(value: object) -> float | None:
 
 def _spelling(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else (as_text(value) or "").lower()
-
-
-def _expanded(path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # there is no such user: a directory may begin with ~ all the same
-        return Path(path)
 
 
 def _unreadable(path: Path) -> str | None:

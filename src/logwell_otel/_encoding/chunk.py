@@ -131,14 +131,14 @@ class Chunk:
         self, part: bytes, count: int, *, errors: int | None = None, entered: float = 0.0
     ) -> None:
         self._parts = [part]
-        self.count = count
-        self.size = len(part)
+        self.count: int = count
+        self.size: int = len(part)
         self.errors = errors
-        self.entered = entered
-        self.generation = 0
+        self.entered: float = entered
+        self.generation: int = 0
         self.suspicion: Suspicion | None = None
         self.rows: Rows | None = None
-        self.unawaited = False
+        self.unawaited: bool = False
 
     @classmethod
     def of_entries(cls, entries: Sequence[bytes | msgspec.Raw], *, entered: float = 0.0) -> Chunk:

@@ -50,18 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        The exit status: 0 when all went well, 1 when something did not, 130 after Ctrl-C.
+        The exit status: 0 when all went well, 1 when something did not (for commands that read,
+        1 when nothing was found and 2 when something went wrong), 130 after Ctrl-C.
 
     Raises:
         SystemExit: With 2 for arguments that make no sense, 0 for `--help` and `--version`.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    options = _parser(*given[:1]).parse_args(given)
     with Terminal.standard() as terminal:
+        options = _parser(*given[:1]).parse_args(given)
         try:
-            return int(options.run(options, terminal))
+            status = int(options.run(options, terminal))
         except KeyboardInterrupt:
-            return _INTERRUPTED
+            status = _INTERRUPTED
+    if terminal.failed:
+        return 2 if given[0] in _MODULES else status or 1
+    return status
 
 
 def _parser(command: str = "") -> argparse.ArgumentParser:

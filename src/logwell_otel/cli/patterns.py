@@ -37,6 +37,10 @@ _MOST_BYTES: Final = 512 * 1024 * 1024
 _MOST_ENTRIES: Final = 100_000
 _LONGEST_LINE: Final = 1024 * 1024
 _LEAST_EXAMPLE: Final = 40
+_SIGN_IN: Final = (
+    "a real server shows entries to who has signed in only: "
+    "logwell-otel search --limit all --json | logwell-otel patterns -"
+)
 _HEAD: Final = (
     f"{'count':>9} {'share':>6} {'kept':>9} {'saved':>6}  {'levels':<21} {'signature':<16}  "
 )
@@ -53,7 +57,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "source",
         metavar="FILE|URL|-",
         help="lines of text or JSON from a file or, with -, from standard input; or the URL of "
-        "a receiver, such as http://127.0.0.1:3000/api/logs",
+        "a development server, such as http://127.0.0.1:3000 (for a real one, give what "
+        "`logwell-otel search --limit all --json` prints to standard input)",
     )
     add(
         "--rates",
@@ -139,6 +144,8 @@ def _fetched(url: str) -> Iterator[str]:
     answer = client.request("GET", url, {}, None, _TIMEOUT)
     if isinstance(answer, NoAnswer):
         raise OSError(0, f"no answer: {answer.reason}", url)
+    if answer.status in (401, 403):
+        raise OSError(0, f"answered {answer.status}: {_SIGN_IN}", url)
     if answer.status != 200:
         raise OSError(0, f"answered {answer.status}", url)
     yield from answer.body.decode("utf-8", "replace").split("\n")
@@ -206,8 +213,8 @@ class Row:
     __slots__ = ("counts", "example", "signature", "sizes")
 
     def __init__(self, signature: str, example: str) -> None:
-        self.signature = signature
-        self.example = example[:_EXAMPLE_CHARACTERS]
+        self.signature: str = signature
+        self.example: str = example[:_EXAMPLE_CHARACTERS]
         self.counts: Counter[str] = Counter()
         self.sizes: Counter[str] = Counter()
 

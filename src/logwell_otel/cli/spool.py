@@ -98,6 +98,8 @@ def _list(options: argparse.Namespace, terminal: Terminal) -> int:
     pools = pools_of(options)
     if options.dead:
         pools = [pool for pool in pools if pool.dead]
+    else:  # a database outlives what lay in it
+        pools = [one for one in pools if one.entries or one.dead or one.damaged or one.problem]
     if options.json:
         document = msgspec.json.encode([_as_json(pool) for pool in pools])
         terminal.raw(msgspec.json.format(document, indent=2).decode() + "\n")

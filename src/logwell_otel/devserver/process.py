@@ -61,9 +61,9 @@ class DevServerProcess:
         port: int = 0,
         requests_per_minute: int | None = 600,
     ) -> None:
-        self.key = api_key or new_key()
-        self.port = port
-        self.url = ""
+        self.key: str = api_key or new_key()
+        self.port: int = port
+        self.url: str = ""
         self._directory = tempfile.TemporaryDirectory() if db is None else None
         self._db = Path(db) if self._directory is None else Path(self._directory.name, "logs.db")  # type: ignore[arg-type]
         self._limit = requests_per_minute

@@ -61,12 +61,12 @@ def new_key() -> str:
 class DevServer:
     """A Logwell-compatible server in this process, on a thread of its own.
 
-    ```python
-    with DevServer() as server:
-        exporter = LogwellLogExporter(server.url, server.key)
-        ...
-        assert [entry.message for entry in server.entries()] == ["hello"]
-    ```
+    Example::
+
+        with DevServer() as server:
+            exporter = LogwellLogExporter(server.url, server.key)
+            ...
+            assert [entry.message for entry in server.entries()] == ["hello"]
 
     The context manager starts and closes it. Entries, counts and fault switches outlive
     `stop()` and `start()`, and the port stays the same.
@@ -119,12 +119,12 @@ class DevServer:
         journal: bool = True,
         on_stored: Callable[[Sequence[Entry]], None] | None = None,
     ) -> None:
-        self.key = new_key() if api_key is None else api_key
+        self.key: str = new_key() if api_key is None else api_key
         del api_key  # what shows a frame's locals would show it
         if not KEY_FORMAT.fullmatch(self.key):
             raise ValueError("the API key must be lw_ and 32 of A-Z a-z 0-9 _ -")
         limit = None if requests_per_minute is None else RateLimit(requests_per_minute, clock)
-        self.faults = Faults()
+        self.faults: Faults = Faults()
         self._host = host
         self._port = port
         self._journal = Journal(keep=journal)
@@ -139,7 +139,7 @@ class DevServer:
             on_stored=on_stored,
         )
         self.username = username
-        self.password = secrets.token_urlsafe(12) if password is None else password
+        self.password: str = secrets.token_urlsafe(12) if password is None else password
         sessions = Sessions(username, self.password, clock)
         reading = Reading(self._store, sessions)
         self._streams = Streams(self._store, reading, speed=stream_speed)

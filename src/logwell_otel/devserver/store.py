@@ -127,7 +127,7 @@ class Store:
     """
 
     def __init__(self, path: str | Path | None = None, *, max_bytes: int | None = None) -> None:
-        self.path = None if path is None else Path(path)
+        self.path: Path | None = None if path is None else Path(path)
         self._max_bytes = max_bytes
         self._changed = threading.Condition()
         self.listeners: list[Callable[[list[StoredEntry]], None]] = []

@@ -53,7 +53,7 @@ class Streams:
         self._speed = speed
         self._logs: set[_Subscriber] = set()
         self._incidents: set[_Subscriber] = set()
-        self.cuts = 0
+        self.cuts: int = 0
         """Streams cut for having been idle."""
         store.listeners.append(self._stored)
 

@@ -162,11 +162,11 @@ class Exchange:
     )
 
     def __init__(self, request: RequestLog) -> None:
-        self.request = request
+        self.request: RequestLog = request
         self.file: object = None
         self.file_class: type | None = None
-        self.body_begun = False
-        self.exhausted = False
+        self.body_begun: bool = False
+        self.exhausted: bool = False
         self._over = False
         # Nobody need iterate over the body of an answer to HEAD.
         self._head_only = request.attributes["http.request.method"] == "HEAD"

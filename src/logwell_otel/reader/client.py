@@ -66,7 +66,7 @@ class Tail:
 
     def __init__(self) -> None:
         self.stream: EventStream | None = None
-        self.ended = False
+        self.ended: bool = False
 
     def end(self) -> None:
         """End it, from any thread."""
@@ -121,7 +121,7 @@ class LogwellReader:
         given = settings.text("endpoint")
         if given is None:
             raise settings.error("endpoint", "the URL of the Logwell server", "nothing")
-        self.endpoint = _base_url(settings, given)
+        self.endpoint: str = _base_url(settings, given)
         self._project = settings.text("project")
         self._account = Account.resolve(username, password, password_file)
         self._sessions = SessionFile(session_file)

@@ -48,7 +48,7 @@ class TextRedactor:
     ) -> None:
         self._keys = keys
         self._prefilter = Prefilter(extra_keys)
-        self.known_texts = self._prefilter.known_texts
+        self.known_texts: set[str] = self._prefilter.known_texts
         """Texts in which nothing can be found; only some of them, and they change."""
         self._extra = [_compile(kind, pattern) for kind, pattern in extra_patterns.items()]
         self._extra += [_detector(kind) for kind in also]

@@ -123,7 +123,7 @@ class PolicyServer:
         self._wall = wall
         self._rng = rng
         self._say = say
-        self.wants_messages = report
+        self.wants_messages: bool = report
         """Whether errors must come with their messages: only for counting them."""
         self._volumes = Volumes(clock)
         self._calls = _Calls(

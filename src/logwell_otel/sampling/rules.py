@@ -67,11 +67,14 @@ class SamplingRules:
         fallback_rate: float = 1.0,
         sample_errors: bool = False,
     ) -> None:
-        self.fallback_rate = _checked("fallback_rate", fallback_rate)
-        self.rates = dict.fromkeys(LEVELS, self.fallback_rate) | dict.fromkeys(_ERRORS, 1.0)
+        self.fallback_rate: float = _checked("fallback_rate", fallback_rate)
+        self.rates: dict[str, float] = {
+            **dict.fromkeys(LEVELS, self.fallback_rate),
+            **dict.fromkeys(_ERRORS, 1.0),
+        }
         for level, rate in by_level(rates).items():
             self.rates[level] = _checked(f"rates[{level!r}]", rate)
-        self.pattern_rates = {
+        self.pattern_rates: dict[str, float] = {
             signature.lower(): _checked(f"pattern_rates[{signature!r}]", rate)
             for signature, rate in (pattern_rates or {}).items()
         }

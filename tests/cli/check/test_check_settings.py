@@ -121,19 +121,47 @@ def test_which_key_it_is(tmp_path: Path, key: str | None, file: str | None, orig
     assert check.settings[1].value == found["api_key"][0]
 
 
+def variables_line(**environ: str) -> str:
+    return only(results("http://[", environ={"LOGWELL_API_KEY": KEY, **environ}), "Variables")
+
+
 def test_variables_that_nobody_reads() -> None:
-    environ = {
-        "LOGWELL_ENDPIONT": "hush",
-        "LOGWELL_RETENTION": "hush",
-        "logwell_api_key": "hush",
-        "LOGWELL_API_KEY": KEY,
-        "OTHER": "hush",
-    }
-    assert only(results("http://[", environ=environ), "Variables") == (
-        "warning Variables: LOGWELL_ENDPIONT, LOGWELL_RETENTION, logwell_api_key: no setting has "
-        "this name -> Did you mean LOGWELL_ENDPOINT by LOGWELL_ENDPIONT? Nothing reads "
-        "LOGWELL_RETENTION: unset it. Did you mean LOGWELL_API_KEY by logwell_api_key?"
+    found = variables_line(LOGWELL_ENDPIONT="hush", logwell_api_key="hush", OTHER="hush")
+    assert found == (
+        "warning Variables: LOGWELL_ENDPIONT, logwell_api_key: no setting has this name -> "
+        "Did you mean LOGWELL_ENDPOINT by LOGWELL_ENDPIONT? "
+        "Did you mean LOGWELL_API_KEY by logwell_api_key?"
     )
+
+
+@pytest.mark.parametrize(
+    ("tried", "wanted"),
+    [
+        ("URL", "ENDPOINT"),
+        ("HOST", "ENDPOINT"),
+        ("KEY", "API_KEY"),
+        ("TOKEN", "API_KEY"),
+        ("DSN", "ENDPOINT and LOGWELL_API_KEY"),
+        ("DIR", "SPOOL_DIR"),
+        ("SPOOL_DIRECTORY", "SPOOL_DIR"),
+        ("APIKEY", "API_KEY"),
+        ("SERVICE_NAME", "SERVICE"),
+        ("LOG_LEVEL", "LEVEL"),
+        ("TIMEOUTS", "TIMEOUT"),
+        ("url", "ENDPOINT"),
+    ],
+)
+def test_names_that_people_try(tried: str, wanted: str) -> None:
+    found = variables_line(**{f"LOGWELL_{tried}": "hush"})
+    assert found.endswith(f"-> Did you mean LOGWELL_{wanted} by LOGWELL_{tried}?")
+
+
+def test_variables_of_others_and_of_other_commands_are_not_mentioned() -> None:
+    others = ("RETENTION", "PORT", "DB", "DATABASE", "TEST_ENDPOINT", "SERVE_API_KEY_FILE", "")
+    commands = ("USERNAME", "PASSWORD", "PASSWORD_FILE", "PROJECT", "SESSION_FILE")
+    environ = {f"LOGWELL_{name}": "hush" for name in (*others, *commands)}
+    found = results("http://[", environ={"LOGWELL_API_KEY": KEY, **environ})
+    assert "Variables" not in {one.step for one in found}
 
 
 def test_all_settings_have_a_variable_and_no_secret_is_a_setting() -> None:

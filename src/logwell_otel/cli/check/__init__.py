@@ -26,7 +26,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add_server_arguments(parser)
     parser.add_argument("--service", metavar="NAME", help="service of the entry (LOGWELL_SERVICE)")
     parser.add_argument("--no-send", action="store_true", help="do not send an entry")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--verbose", action="store_true", help="show also the settings that are as by default"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, with all settings")
     parser.set_defaults(run=_run)
 
 
@@ -39,10 +42,13 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     check = Check(arguments, send=not options.no_send)
     seen: list[Finding] = []
     if options.json:
-        results = list(_kept(check, seen))
-        terminal.raw(report.json(check.settings, check.proxy, results).decode())
+        found = list(_kept(check, seen))
+        terminal.raw(report.json(check.settings, check.proxy, found).decode())
     else:
-        for line in report.text(check.settings, check.proxy, _kept(check, seen), terminal.style):
+        results = _kept(check, seen)
+        for line in report.text(
+            check.settings, check.proxy, results, terminal.style, verbose=options.verbose
+        ):
             terminal.line(line)
     return 0 if report.ok(seen) else 1
 

@@ -104,7 +104,12 @@ NO_PROXY: Final = Setting("proxy", None, "default")
 
 
 def text(
-    settings: Sequence[Setting], proxy: Setting, results: Iterable[Finding], style: Style
+    settings: Sequence[Setting],
+    proxy: Setting,
+    results: Iterable[Finding],
+    style: Style,
+    *,
+    verbose: bool = False,
 ) -> Iterator[str]:
     """The report line by line, each as soon as it is known.
 
@@ -113,6 +118,7 @@ def text(
         proxy: The proxy, and where it comes from.
         results: What was found, which may still be coming.
         style: Colours words, or does not.
+        verbose: Whether to show settings that are left as they are by default.
     """
     yield style("bold", f"logwell-otel {__version__} check")
     group = ""
@@ -123,7 +129,7 @@ def text(
             yield ""
             yield style("bold", _HEADINGS[group])
             if group == "settings":
-                yield from _settings(settings, proxy, style)
+                yield from _settings(settings, proxy, style, verbose=verbose)
         word, colour = _WORDS[result.status]
         found = style("plain", f"{result.step.ljust(20)} {result.text}")
         yield f"  {style(colour, word.ljust(8))} {found}"
@@ -151,14 +157,20 @@ def ok(results: Iterable[Finding]) -> bool:
     return all(result.status is not Status.FAIL for result in results)
 
 
-def _settings(settings: Sequence[Setting], proxy: Setting, style: Style) -> Iterator[str]:
+def _settings(
+    settings: Sequence[Setting], proxy: Setting, style: Style, *, verbose: bool
+) -> Iterator[str]:
     if not settings:
         return
-    rows = [(one.name, one.value or "-", one.origin) for one in (*settings, proxy)]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    everything = [*settings, proxy]
+    shown = [one for one in everything if verbose or one.origin != "default"]
+    rows = [(one.name, one.value or "-", one.origin) for one in shown]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     for name, value, origin in rows:
         line = f"  {name.ljust(widths[0])}  {value.ljust(widths[1])}  {origin}"
         yield style("dim" if origin == "default" else "plain", line)
+    if left := len(everything) - len(shown):
+        yield style("dim", f"  {left} more as they are by default: --verbose shows them")
     yield ""
 
 

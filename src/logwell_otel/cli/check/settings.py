@@ -24,6 +24,29 @@ if TYPE_CHECKING:
 
 _MASK: Final = "***"
 _SECRETS: Final = ("api_key", "sampling_token")
+_PREFIX: Final = "LOGWELL_"
+_OF_COMMANDS: Final = ("PASSWORD", "PASSWORD_FILE", "PROJECT", "SESSION_FILE", "USERNAME")
+"""What only the commands that read look at."""
+
+_TRIED: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(
+        ("ADDRESS", "BASE_URL", "HOST", "SERVER", "SERVER_URL", "URI", "URL"), ("ENDPOINT",)
+    ),
+    **dict.fromkeys(("API_TOKEN", "INGEST_KEY", "KEY", "TOKEN"), ("API_KEY",)),
+    **dict.fromkeys(("KEY_FILE", "TOKEN_FILE"), ("API_KEY_FILE",)),
+    **dict.fromkeys(("CA", "CA_BUNDLE", "CA_CERT", "CA_FILE", "CERT"), ("CERTIFICATE_FILE",)),
+    **dict.fromkeys(("CLIENT_CERT", "CLIENT_CERT_FILE"), ("CLIENT_CERTIFICATE_FILE",)),
+    "CLIENT_KEY": ("CLIENT_KEY_FILE",),
+    "DSN": ("ENDPOINT", "API_KEY"),
+    **dict.fromkeys(("DIR", "SPOOL", "SPOOL_DIRECTORY", "SPOOL_PATH"), ("SPOOL_DIR",)),
+    **dict.fromkeys(("APP_NAME", "SERVICE_NAME"), ("SERVICE",)),
+    **dict.fromkeys(("LOGLEVEL", "LOG_LEVEL"), ("LEVEL",)),
+    **dict.fromkeys(("MAX_QUEUE_SIZE", "QUEUE_SIZE"), ("MAX_QUEUE_BYTES",)),
+}
+"""Names that people try, because other packages have them."""
+
+_SLIP: Final = 0.85
+"""How alike a slip of the pen is: LOGWELL_ENDPIONT is 0.88, LOGWELL_TEST_ENDPOINT 0.76."""
 
 
 def settings_of(
@@ -80,16 +103,20 @@ def as_variables(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> di
 
 
 def unknown_variables(environ: Mapping[str, str]) -> Finding | None:
-    """LOGWELL_* variables that nobody reads: a misspelt one is silent otherwise."""
-    known = [variable_of(name) for name in names()]
-    strays = sorted(
-        name for name in environ if name.upper().startswith("LOGWELL_") and name not in known
-    )
-    if not strays:
+    """LOGWELL_* variables that are meant for us by the look of them, and that nobody reads.
+
+    Others' are none of our business: a server's own begin with LOGWELL_ too.
+    """
+    meant = {
+        name: wanted
+        for name in sorted(environ)
+        if name.upper().startswith(_PREFIX) and (wanted := _wanted(name))
+    }
+    if not meant:
         return None
     return warning(
-        f"{', '.join(strays)}: no setting has this name",
-        " ".join(_meant(stray, known) for stray in strays),
+        f"{', '.join(meant)}: no setting has this name",
+        " ".join(f"Did you mean {wanted} by {name}?" for name, wanted in meant.items()),
     )
 
 
@@ -143,9 +170,14 @@ def _text(value: Any) -> str | None:
     return str(value)
 
 
-def _meant(stray: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(stray.upper(), known, n=1, cutoff=0.75)
-    return f"Did you mean {near[0]} by {stray}?" if near else f"Nothing reads {stray}: unset it."
+def _wanted(variable: str) -> str | None:
+    """What whoever set this variable meant to set; None where it is right, or none of ours."""
+    ours = [variable_of(name).removeprefix(_PREFIX) for name in names()]
+    stray = variable[len(_PREFIX) :].upper()
+    if variable.startswith(_PREFIX) and variable[len(_PREFIX) :] in (*ours, *_OF_COMMANDS):
+        return None
+    wanted = _TRIED.get(stray) or difflib.get_close_matches(stray, ours, n=1, cutoff=_SLIP)
+    return " and ".join(f"{_PREFIX}{name}" for name in wanted) or None
 
 
 def _emptied_at_restart(directory: Path) -> bool:
