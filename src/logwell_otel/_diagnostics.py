@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import quote
 
@@ -268,14 +268,17 @@ def handlers_of(logger: logging.Logger) -> list[logging.Handler]:
 
 
 def is_opentelemetry(handler: logging.Handler) -> bool:
-    """True for a handler that hands records to OpenTelemetry: its own two, and ours.
+    """True for a handler that hands records to OpenTelemetry: its own two, and ours."""
+    return _is_opentelemetrys(type(handler))  # type: ignore[arg-type] # a class has a hash
 
-    By name: importing them to ask would take packages that need not be there.
-    """
+
+@lru_cache(maxsize=256)
+def _is_opentelemetrys(kind: type) -> bool:
+    # By name: importing them to ask would take packages that need not be there.
     return any(
         (base.__module__.startswith("opentelemetry.") and base.__name__ == "LoggingHandler")
         or (base.__module__ == "logwell_otel.handler" and base.__name__ == "LogwellHandler")
-        for base in type(handler).__mro__
+        for base in kind.__mro__
     )
 
 
