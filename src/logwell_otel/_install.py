@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from logwell_otel._diagnostics import LOGGER_NAME, is_opentelemetry
 from logwell_otel._duplicates import duplicates
 from logwell_otel._otel import provider_of, resolved
+from logwell_otel._server_errors import ServerErrors, repeats_a_request_log
 from logwell_otel.handler import LogwellHandler, make_safe, open_levels, open_up
 
 if TYPE_CHECKING:
@@ -92,18 +93,22 @@ class InstalledHandler(LogwellHandler):
     What printed on the console before still does: where there is no handler at all, Python
     prints warnings and errors by `logging.lastResort`, which it does not ask once there is
     this one.
+
+    Attributes:
+        listens_to: The logger that it is installed on.
     """
 
-    _logger_to: logging.Logger
+    listens_to: logging.Logger
 
     def install(self, logger: logging.Logger) -> None:
         """Have it called for records of `logger` and of those below."""
-        self._logger_to = logger
+        self.listens_to = logger
         root = logging.getLogger()
         if logger is not root:
             logger.addHandler(self)
             return
         _behind_root.addHandler(self)
+        _server_errors.install()
         # Only a root logger that leads somewhere can be cut off from it.
         root.propagate = True
         if root.parent is None:
@@ -111,16 +116,18 @@ class InstalledHandler(LogwellHandler):
 
     def uninstall(self) -> None:
         """End that."""
-        self._logger_to.removeHandler(self)
+        self.listens_to.removeHandler(self)
         _behind_root.removeHandler(self)
         root = logging.getLogger()
-        if root.parent is _behind_root and not _behind_root.handlers:
-            root.parent = None
+        if not _behind_root.handlers:
+            _server_errors.uninstall()
+            if root.parent is _behind_root:
+                root.parent = None
 
     @property
     def installed(self) -> bool:
         """Whether records of its logger reach it."""
-        return any(self in logger.handlers for logger in _upwards(self._logger_to))
+        return any(self in logger.handlers for logger in _upwards(self.listens_to))
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Hand over a record that no other handler has handed over."""
@@ -133,18 +140,23 @@ class InstalledHandler(LogwellHandler):
 
     def _look_before(self, record: logging.LogRecord) -> bool:
         """Print a record that nobody has; tell whether somebody has handed it over."""
-        silent, queued, handed_over = True, False, False
+        reached, silent, queued, handed_over = False, True, False, False
         for logger in _upwards(_logger_of(record)):
             for handler in logger.handlers:
-                if not is_opentelemetry(handler):
+                if handler is self:
+                    reached = True
+                elif not is_opentelemetry(handler):
                     silent = False
                     queued = queued or hasattr(handler, "enqueue")
-                elif handler is not self and _is_foreign(handler, self.provider):
+                elif _is_foreign(handler, self.provider):
                     # One that came later, and was called for this record before us.
                     handed_over = handed_over or record.levelno >= handler.level
                     self._make_harmless(handler, logger)
-        if silent and record.name != LOGGER_NAME:
+        # Offered by a server's logger that does not come by here: Python has seen to it.
+        if silent and reached and record.name != LOGGER_NAME:
             self._print(record)
+        if repeats_a_request_log(record):
+            return True
         return handed_over or (
             queued
             and duplicates.possible
@@ -170,6 +182,15 @@ class InstalledHandler(LogwellHandler):
 def installed_handlers() -> list[logging.Handler]:
     """The handlers behind the root logger."""
     return _behind_root.handlers[:]
+
+
+def _offer(record: logging.LogRecord) -> None:
+    """Hand over a server's record that does not come by here."""
+    if not any(logger is _behind_root for logger in _upwards(_logger_of(record))):
+        _behind_root.callHandlers(record)
+
+
+_server_errors: Final = ServerErrors(_offer)
 
 
 def _is_foreign(handler: logging.Handler, provider: object) -> bool:

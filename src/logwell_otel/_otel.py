@@ -56,6 +56,7 @@ __all__ = [
     "LoggerProvider",
     "ReadableLogRecord",
     "SeverityNumber",
+    "get_logger_provider",
     "is_proxy",
     "provider_of",
     "resolved",

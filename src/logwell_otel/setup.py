@@ -17,7 +17,7 @@ from logwell_otel._delivery.worker import flush_while_it_gets_on
 from logwell_otel._diagnostics import warn
 from logwell_otel._install import InstalledHandler, install_handler
 from logwell_otel._otel import LoggerProvider, is_proxy
-from logwell_otel._process import PerProcess, at_exit_of_children
+from logwell_otel._process import PerProcess, at_exit, at_exit_of_children
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter, exporters
@@ -62,6 +62,7 @@ class Pipeline:
         self.provider = provider
         self._processor = processor
         self._handlers: list[InstalledHandler] = []
+        self._said_gone = False
 
     @property
     def handlers(self) -> list[logging.Handler]:
@@ -78,6 +79,7 @@ class Pipeline:
             threshold: Number of a level.
             levels: Further levels by the names of loggers.
         """
+        self._put_back()
         handler = install_handler(logger, self.provider, threshold, levels)
         if handler is not None:
             self._handlers.append(handler)
@@ -91,15 +93,33 @@ class Pipeline:
         Returns:
             True if it is, or was refused by the server for good.
         """
+        self._put_back()
         return self._processor.force_flush(timeout_millis)
+
+    def _put_back(self) -> None:
+        """Install a handler again that somebody has cut off from its logger, and say so."""
+        gone = [handler for handler in self._handlers if not handler.installed]
+        for handler in gone:
+            handler.install(handler.listens_to)
+            if not self._said_gone:
+                self._said_gone = True
+                warn(
+                    "Something has cut our handler off from the logger "
+                    f"{handler.listens_to.name!r} since configure(), as dictConfig() does with a "
+                    "logger that it names: what was logged there since was not sent. The handler "
+                    "was put back. Call configure() after logging is configured, or for the root "
+                    "logger."
+                )
 
     def shutdown(self) -> None:
         """Deliver what is held and end this pipeline; a second call does nothing."""
+        self._put_back()
         with _lock.get():
             for key in [key for key, pipeline in _pipelines.items() if pipeline is self]:
                 del _pipelines[key]
         for handler in self._handlers:
             handler.uninstall()
+        self._handlers = []
         self._processor.shutdown()
 
     async def aforce_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
@@ -112,6 +132,7 @@ class Pipeline:
 
     def health(self) -> Health:
         """How delivery is going."""
+        self._put_back()
         return self.exporter.health()
 
     def __enter__(self) -> Pipeline:  # noqa: PYI034 - typing.Self is 3.11
@@ -176,6 +197,7 @@ def configure(
         open_up(logging.getLogger(), level_of(config.root_level))
     if made:
         at_exit_of_children(pipeline.shutdown)
+        at_exit(pipeline._put_back)  # noqa: SLF001 - our own class
     return pipeline
 
 

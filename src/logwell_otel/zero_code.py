@@ -36,6 +36,8 @@ def take_over() -> None:
     By the settings of the exporters that there are: `levels` and `root_level`.
     """
     from logwell_otel._install import replace_opentelemetrys  # noqa: PLC0415 - only then
+    from logwell_otel._otel import LoggerProvider, get_logger_provider  # noqa: PLC0415
+    from logwell_otel._server_errors import RequestExceptions  # noqa: PLC0415
     from logwell_otel.exporter import exporters  # noqa: PLC0415
     from logwell_otel.handler import level_of, open_levels, open_up  # noqa: PLC0415
 
@@ -44,5 +46,8 @@ def take_over() -> None:
         levels.update(exporter.levels)
         if exporter.root_level is not None:
             open_up(logging.getLogger(), level_of(exporter.root_level))
+    provider = get_logger_provider()
+    if isinstance(provider, LoggerProvider):
+        provider.add_log_record_processor(RequestExceptions())
     replace_opentelemetrys(None, levels)
     open_levels(levels)

@@ -212,3 +212,76 @@ def test_basic_config_after_configure(receiver: DevServer, tmp_path: Path) -> No
     )
     assert done.stderr.splitlines() == ["first", "console second"]
     assert messages(receiver) == ["first", "second"]
+
+
+NAMED = """
+logging.config.dictConfig({
+    "version": 1, "disable_existing_loggers": False,
+    "handlers": {"null": {"class": "logging.NullHandler"}},
+    "loggers": {"shop": {"handlers": ["null"]}},
+})
+"""
+CUT_OFF = {"root": "logging.getLogger().propagate = False", "shop": NAMED}
+
+
+@pytest.mark.parametrize("name", CUT_OFF)
+def test_a_handler_that_is_gone_all_the_same_is_put_back_and_said_once(
+    receiver: DevServer, tmp_path: Path, name: str
+) -> None:
+    text = f"""
+import logwell_otel
+pipeline = logwell_otel.configure(logger={name!r} if {name!r} != "root" else None)
+{CUT_OFF[name]}
+logging.getLogger("shop").warning("lost")
+pipeline.health()
+logging.getLogger("shop").warning("sent")
+{CUT_OFF[name]}
+"""
+    done = run(f"python {shlex.quote(str(program(tmp_path, text)))}", receiver)
+    assert messages(receiver) == ["sent"]
+    said = f"Something has cut our handler off from the logger {name!r} since configure()"
+    assert done.stderr.count(said) == 1
+
+
+PROVIDERS = """
+import logging
+from opentelemetry._logs import get_logger, set_logger_provider
+from opentelemetry._logs import LoggerProvider as Api, NoOpLogger
+from opentelemetry.sdk._logs import LoggerProvider
+
+class Takes(Api):  # as logfire's: stands in front of one of the SDK's
+    def __init__(self): self.provider = LoggerProvider()
+    def get_logger(self, *args, **kwargs): return self.provider.get_logger(*args, **kwargs)
+    def __getattr__(self, name): return getattr(self.provider, name)
+
+class TakesNone(Api):
+    def get_logger(self, name, *args, **kwargs): return NoOpLogger(name)
+
+import logwell_otel
+"""
+OVERRIDING = "Overriding of current LoggerProvider is not allowed"
+LOG = """
+logging.warning("by logging")
+get_logger("api").emit(body="by the API")
+"""
+
+
+@pytest.mark.parametrize(
+    ("theirs", "first", "arrives", "said"),
+    [
+        ("LoggerProvider()", True, ["by logging", "by the API"], ""),
+        ("Takes()", True, ["by logging", "by the API"], ""),
+        ("TakesNone()", True, ["by logging"], "(__main__.TakesNone) takes no processors"),
+        # OpenTelemetry's own words, to whoever comes second.
+        ("LoggerProvider()", False, [OVERRIDING, "by logging", "by the API"], OVERRIDING),
+    ],
+)
+def test_a_provider_of_another_package(
+    receiver: DevServer, tmp_path: Path, *, theirs: str, first: bool, arrives: list[str], said: str
+) -> None:
+    steps = [f"set_logger_provider({theirs})", "logwell_otel.configure()"]
+    text = "\n".join([PROVIDERS, *(steps if first else reversed(steps)), LOG])
+    done = run(f"python {shlex.quote(str(program(tmp_path, text)))}", receiver)
+    assert messages(receiver) == arrives
+    assert said in done.stderr
+    assert ("Overriding" in done.stderr) is not first

@@ -306,7 +306,9 @@ def _handler(started: Start, environ: Mapping[str, str]) -> Finding:
     """What hands the standard library's records to OpenTelemetry."""
     if started.handlers:
         first = started.handlers[0]
-        if first.module.startswith("opentelemetry.sdk"):
+        # Ours takes its place, unless this is a start without our exporter.
+        asked_for = environ.get(_SDK_HANDLER, "").strip().lower() == "true"
+        if first.module.startswith("opentelemetry.sdk") or asked_for:
             return warning(
                 "the SDK's own, which is deprecated",
                 f"Unset {_SDK_HANDLER}, and install '{_LOGGING}>=0.61b0'.",
