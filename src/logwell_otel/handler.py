@@ -29,6 +29,7 @@ from opentelemetry._logs import (
 from opentelemetry.semconv.attributes import code_attributes
 
 from logwell_otel._duplicates import comes_out_of_a_queue, duplicates
+from logwell_otel._encoding.events import unfolded
 from logwell_otel._encoding.exceptions import exc_info_details
 from logwell_otel._encoding.resource import level_of_logger
 from logwell_otel._encoding.values import (
@@ -174,6 +175,12 @@ class LogwellHandler(logging.Handler):
         try:
             # Another thread may be formatting the same record, which adds to it.
             fields = record.__dict__.copy()
+            args = fields.get("args")
+            if issubclass(type(fields.get("msg")), dict) and (
+                args is None or (type(args) is tuple and args == ())
+            ):
+                record = unfolded(record)
+                fields = record.__dict__
             name = fields.get("name")
             if self._thresholds and self._left_out(name, fields.get("levelno")):
                 return
