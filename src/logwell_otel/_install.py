@@ -155,7 +155,7 @@ class InstalledHandler(LogwellHandler):
         # Offered by a server's logger that does not come by here: Python has seen to it.
         if silent and reached and record.name != LOGGER_NAME:
             self._print(record)
-        if repeats_a_request_log(record):
+        if record.exc_info and repeats_a_request_log(record):
             return True
         return handed_over or (
             queued
