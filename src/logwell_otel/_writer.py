@@ -15,6 +15,7 @@ import sys
 import threading
 from collections import deque
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel._process import PerProcess, Worker, at_the_very_end
@@ -198,12 +199,15 @@ def handlers_of(logger: logging.Logger) -> Iterator[logging.Handler]:
 
 
 def is_opentelemetry(handler: logging.Handler) -> bool:
-    """True for a handler that hands records to OpenTelemetry: its own two, and ours.
+    """True for a handler that hands records to OpenTelemetry: its own two, and ours."""
+    return _is_opentelemetrys(type(handler))  # type: ignore[arg-type] # a class has a hash
 
-    By name: importing them to ask would take packages that need not be there.
-    """
+
+@lru_cache(maxsize=256)
+def _is_opentelemetrys(kind: type) -> bool:
+    # By name: importing them to ask would take packages that need not be there.
     return any(
         (base.__module__.startswith("opentelemetry.") and base.__name__ == "LoggingHandler")
         or (base.__module__ == "logwell_otel.handler" and base.__name__ == "LogwellHandler")
-        for base in type(handler).__mro__
+        for base in kind.__mro__
     )

@@ -28,6 +28,8 @@ from opentelemetry._logs import (
 )
 from opentelemetry.semconv.attributes import code_attributes
 
+from logwell_otel._duplicates import comes_out_of_a_queue, duplicates
+from logwell_otel._encoding.events import unfolded
 from logwell_otel._encoding.exceptions import exc_info_details
 from logwell_otel._encoding.resource import level_of_logger
 from logwell_otel._encoding.values import (
@@ -41,8 +43,9 @@ from logwell_otel._encoding.values import (
     showable,
     shown,
 )
+from logwell_otel._otel import provider_of, resolved
 from logwell_otel._process import Uninterrupted, is_interruption, losses
-from logwell_otel._writer import LOGGER_NAME, handlers_of, is_opentelemetry
+from logwell_otel._writer import LOGGER_NAME
 from logwell_otel.context import current_context
 from logwell_otel.errors import config_error
 
@@ -158,6 +161,12 @@ class LogwellHandler(logging.Handler):
         # None for those whose records go nowhere.
         self._loggers: dict[str, Logger | None] = {}
         self._severities: dict[tuple[int, str], tuple[SeverityNumber | None, str]] = {}
+        duplicates.one_more_handler()
+
+    @property
+    def provider(self) -> object:
+        """The LoggerProvider that records go to."""
+        return resolved(self._provider)
 
     @property
     def counts(self) -> HandlerCounts:
@@ -180,6 +189,12 @@ class LogwellHandler(logging.Handler):
         try:
             # Another thread may be formatting the same record, which adds to it.
             fields = record.__dict__.copy()
+            args = fields.get("args")
+            if issubclass(type(fields.get("msg")), dict) and (
+                args is None or (type(args) is tuple and args == ())
+            ):
+                record = unfolded(record)
+                fields = record.__dict__
             name = fields.get("name")
             if self._thresholds and self._left_out(name, fields.get("levelno")):
                 return
@@ -196,18 +211,29 @@ class LogwellHandler(logging.Handler):
             _emitting.reset(token)
 
     def handle(self, record: logging.LogRecord) -> Any:
-        """Hand over a record that the handler's filters let pass.
+        """Hand over a record that the handler's filters let pass, unless another one has.
 
         Without logging's lock, which `emit` does not need: threads do not wait for one another.
         """
-        if not self.filters:
-            self.emit(record)
-            return True
-        passed: Any = self.filter(record)
-        if passed:
+        passed: Any = True
+        if self.filters:
+            passed = self.filter(record)
+            if not passed:
+                return passed
             # Since Python 3.12 a filter may give another record.
-            self.emit(record if passed is True else passed)
+            record = record if passed is True else passed
+        if not (duplicates.possible and self._is_duplicate(record)):
+            self.emit(record)
         return passed
+
+    def _is_duplicate(self, record: logging.LogRecord) -> bool:
+        """Whether this record, or the one that it is a copy of, has been handed over."""
+        fields, provider = record.__dict__, self.provider
+        if self._thresholds and self._left_out(fields.get("name"), fields.get("levelno")):
+            return False
+        if comes_out_of_a_queue(record) and duplicates.has_a_twin(record, provider, copied=True):
+            return True
+        return duplicates.has_been_given(record, provider)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the body of a record; called when a formatter is set."""
@@ -383,37 +409,6 @@ class HandlerCounts:
     errors_unreported: int = 0
 
 
-def install_handler(
-    logger: logging.Logger,
-    provider: LoggerProvider,
-    threshold: int,
-    levels: Mapping[str, str] | None = None,
-) -> logging.Handler | None:
-    """Have records of `logger` reach `provider` once.
-
-    Args:
-        logger: Where records come from.
-        provider: Where they go, if no handler takes them to OpenTelemetry already. One that
-            does, as under zero-code start-up, is made safe.
-        threshold: Least severe level that passes. The logger is opened up to it if it lets
-            less through. With `NOTSET` the logger's own level decides.
-        levels: Least severe levels by logger; those are opened up likewise.
-
-    Returns:
-        The handler that was added, None if one was there.
-    """
-    added: logging.Handler | None = None
-    if found := _handlers_of(logger):
-        for handler in found:
-            make_safe(handler, levels=levels)
-    else:
-        added = LogwellHandler(threshold, provider, levels)
-        logger.addHandler(added)
-    open_up(logger, threshold)
-    open_levels(levels or {})
-    return added
-
-
 def open_levels(levels: Mapping[str, str]) -> None:
     """Have each of these loggers let pass what has at least its level."""
     for name, level in levels.items():
@@ -437,15 +432,16 @@ def make_safe(
 
     Args:
         handler: The handler. One of ours, or one with an `emit` of its own, is left alone.
-        provider: Where records go. Default: the global one.
+        provider: Where records go. Default: where the handler's went.
         levels: Least severe levels by logger, in place of the handler's own.
     """
     if isinstance(handler, LogwellHandler) or "emit" in vars(handler):
         return
-    safe = LogwellHandler(handler.level, provider, levels)
+    goal = provider or cast("LoggerProvider", provider_of(handler))
+    safe = LogwellHandler(handler.level, goal, levels)
     safe.formatter, handler.level = handler.formatter, safe.level
     # On the object: its class is OpenTelemetry's, and other objects' of it.
-    vars(handler).update(emit=safe.emit, flush=safe.flush)
+    vars(handler).update(emit=safe.handle, flush=safe.flush)
 
 
 def level_of(level: int | str) -> int:
@@ -479,11 +475,6 @@ def severity_number(level: int | None) -> SeverityNumber | None:
     if tens == 0:
         ones -= 5  # 5 is what most libraries call TRACE
     return SeverityNumber(1 + 4 * tens + min(max(ones, 0), 3))
-
-
-def _handlers_of(logger: logging.Logger) -> list[logging.Handler]:
-    """The handlers that take records of `logger` to OpenTelemetry, ours among them."""
-    return [handler for handler in handlers_of(logger) if is_opentelemetry(handler)]
 
 
 def _without_exception(record: logging.LogRecord) -> logging.LogRecord:

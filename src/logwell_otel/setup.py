@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -17,12 +17,13 @@ from logwell_otel._config.options import Config
 from logwell_otel._config.settings import Resolver
 from logwell_otel._delivery.worker import flush_while_it_gets_on
 from logwell_otel._diagnostics import warn
-from logwell_otel._otel import LoggerProvider
-from logwell_otel._process import PerProcess, at_exit_of_children
+from logwell_otel._install import InstalledHandler, install_handler
+from logwell_otel._otel import LoggerProvider, is_proxy
+from logwell_otel._process import PerProcess, at_exit, at_exit_of_children
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import WithoutFrames, config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter, exporters
-from logwell_otel.handler import install_handler, level_of, open_up
+from logwell_otel.handler import level_of, open_up
 from logwell_otel.processor import LogwellBatchLogRecordProcessor
 
 if TYPE_CHECKING:
@@ -62,12 +63,13 @@ class Pipeline:
         self.exporter = exporter
         self.provider = provider
         self._processor = processor
-        self._handlers: list[tuple[logging.Logger, logging.Handler]] = []
+        self._handlers: list[InstalledHandler] = []
+        self._said_gone = False
 
     @property
     def handlers(self) -> list[logging.Handler]:
         """The handlers added to the standard library's loggers; none where some were there."""
-        return [handler for _, handler in self._handlers]
+        return [*self._handlers]
 
     def listen_to(
         self, logger: logging.Logger, threshold: int, levels: Mapping[str, str] | None = None
@@ -79,9 +81,10 @@ class Pipeline:
             threshold: Number of a level.
             levels: Further levels by the names of loggers.
         """
+        self._put_back()
         handler = install_handler(logger, self.provider, threshold, levels)
         if handler is not None:
-            self._handlers.append((logger, handler))
+            self._handlers.append(handler)
 
     def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
         """Wait until everything logged before is stored at the server.
@@ -92,15 +95,33 @@ class Pipeline:
         Returns:
             True if it is, or was refused by the server for good.
         """
+        self._put_back()
         return self._processor.force_flush(timeout_millis)
+
+    def _put_back(self) -> None:
+        """Install a handler again that somebody has cut off from its logger, and say so."""
+        gone = [handler for handler in self._handlers if not handler.installed]
+        for handler in gone:
+            handler.install(handler.listens_to)
+            if not self._said_gone:
+                self._said_gone = True
+                warn(
+                    "Something has cut our handler off from the logger "
+                    f"{handler.listens_to.name!r} since configure(), as dictConfig() does with a "
+                    "logger that it names: what was logged there since was not sent. The handler "
+                    "was put back. Call configure() after logging is configured, or for the root "
+                    "logger."
+                )
 
     def shutdown(self) -> None:
         """Deliver what is held and end this pipeline; a second call does nothing."""
+        self._put_back()
         with _lock.get():
             for key in [key for key, pipeline in _pipelines.items() if pipeline is self]:
                 del _pipelines[key]
-        for logger, handler in self._handlers:
-            logger.removeHandler(handler)
+        for handler in self._handlers:
+            handler.uninstall()
+        self._handlers = []
         self._processor.shutdown()
 
     async def aforce_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
@@ -113,6 +134,7 @@ class Pipeline:
 
     def health(self) -> Health:
         """How delivery is going."""
+        self._put_back()
         return self.exporter.health()
 
     def __enter__(self) -> Pipeline:  # noqa: PYI034 - typing.Self is 3.11
@@ -181,6 +203,7 @@ def configure(
         open_up(logging.getLogger(), level_of(config.root_level))
     if made:
         at_exit_of_children(pipeline.shutdown)
+        at_exit(pipeline._put_back)  # noqa: SLF001 - our own class
     return pipeline
 
 
@@ -215,11 +238,20 @@ def _new(config: Config, service: str | None) -> Pipeline:
 
 def _provider(service: str | None) -> LoggerProvider:
     current = get_logger_provider()
-    if isinstance(current, LoggerProvider):
-        return current
+    # The SDK's, or one of another package's that stands in front of it.
+    if callable(getattr(current, "add_log_record_processor", None)):
+        return cast("LoggerProvider", current)
     made = LoggerProvider(Resource.create({SERVICE_NAME: service} if service else {}))
     made.add_log_record_processor(ContextLogRecordProcessor())
-    set_logger_provider(made)
+    if is_proxy(current):
+        set_logger_provider(made)
+    else:
+        kind = type(current)
+        warn(
+            f"The global LoggerProvider ({kind.__module__}.{kind.__qualname__}) takes no "
+            "processors: what is logged by the standard library's logging goes to Logwell, what "
+            "is logged by OpenTelemetry's API does not."
+        )
     return made
 
 

@@ -81,7 +81,7 @@ def test_called_twice_nothing_is_doubled(receiver: DevServer) -> None:
         import logging, logwell_otel
         first = logwell_otel.configure()
         assert logwell_otel.configure() is first
-        assert len(logging.getLogger().handlers) == 1
+        assert len(first.handlers) == 1
         logging.info("once")
         """,
     )

@@ -8,8 +8,9 @@ the exception, and the logging handler leaves the stack trace out of what follow
 from __future__ import annotations
 
 import traceback
+from contextvars import ContextVar
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.semconv.attributes import exception_attributes
 
@@ -20,6 +21,14 @@ _TYPE: Final = exception_attributes.EXCEPTION_TYPE
 _MESSAGE: Final = exception_attributes.EXCEPTION_MESSAGE
 _STACKTRACE: Final = exception_attributes.EXCEPTION_STACKTRACE
 _MARK: Final = "__logwell_recorded__"
+
+request_is_logged: Final[ContextVar[bool]] = ContextVar(
+    "logwell_otel_request_is_logged", default=False
+)
+"""True inside of a request whose own record will have the exception that ends it."""
+REQUEST_EXCEPTION: Final = "http.server.request.exception"
+"""The event of an exception that FastAPI emits by OpenTelemetry's API, and others may
+(https://opentelemetry.io/docs/specs/semconv/http/http-exceptions/)."""
 
 # Past what an exception or its class has under these names.
 _qualname_of: Final = type.__dict__["__qualname__"].__get__
@@ -113,7 +122,15 @@ def mark_recorded(error: BaseException) -> None:
     BaseException.__setattr__(error, _MARK, True)
 
 
-def is_recorded(error: BaseException) -> bool:
+def mark_request_exception(log: Any) -> None:
+    """Mark the exception of such an event: the server logs it once more."""
+    if log.event_name == REQUEST_EXCEPTION:
+        error = getattr(log, "exception", None)
+        if isinstance(error, BaseException):
+            mark_recorded(error)
+
+
+def is_recorded(error: BaseException | None) -> bool:
     """True if `mark_recorded` was called for this exception."""
     try:
         return _MARK in BaseException.__getattribute__(error, "__dict__")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from logwell_otel._clock import monotonic_ns
+from logwell_otel._encoding.exceptions import request_is_logged
 from logwell_otel.integrations.request_log import (
     DEFAULT_EXCLUDE_PATHS,
     KEY,
@@ -109,12 +110,14 @@ class RequestLogMiddleware:
             if request.complete:
                 safely(request.note_end)
 
+        request_is_logged.set(True)
         try:
             await self.app(scope, receive_watched, send_watched)
         except BaseException as error:
             request.error = None if _means_disconnect(request, error) else error
             raise
         finally:
+            request_is_logged.set(False)
             request.route = safely(_route, scope, request.route)
             safely(request.emit)
 
