@@ -20,12 +20,12 @@ OLDEST = [
 def newest(session: nox.Session) -> None:
     """All tests, with the versions of constraints.txt."""
     session.install("pip>=25.1")
-    session.install(".[devserver]", "--group", "dev", env=CONSTRAINTS)
+    session.install(".[devserver,reader]", "--group", "dev", env=CONSTRAINTS)
     session.run("python", "-m", "pytest", "-q", *PARALLEL, *session.posargs)
 
 
 @nox.session(python=PYTHONS)
 def oldest(session: nox.Session) -> None:
     """The oldest OpenTelemetry: what needs a newer one is skipped, and says so."""
-    session.install(".[devserver]", *OLDEST, *TOOLS)
+    session.install(".[devserver,reader]", *OLDEST, *TOOLS)
     session.run("python", "-m", "pytest", "-q", *PARALLEL, *session.posargs)

@@ -3,7 +3,10 @@
 Each figure is a ratio taken in one run: subjects take turns, round by round, and medians
 are compared. What else the machine does then hits all of them alike.
 
-    scripts/bench [--quick] [--json FILE] [--plot FILE] [ROWS …]
+    scripts/bench [--quick] [--json FILE] [--plot FILE] [--compare FILE] [GROUPS …]
+
+With `--compare` each ratio that is held against a limit is compared with what FILE, written
+by `--json`, has of it, and one that is worse beyond the spread of both runs is an error.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from figures import Row, table
+from figures import Row, compared, table
 from subjects import SETTINGS
 
 if TYPE_CHECKING:
@@ -29,12 +32,15 @@ GROUPS: Final = (
     "encode",
     "stages",
     "handler",
+    "call",
     "tax",
     "latency",
     "throughput",
     "growth",
     "memory",
+    "spool",
     "start",
+    "life",
 )
 PACKAGES: Final = (
     "logwell-otel",
@@ -68,6 +74,7 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", choices=[[], *GROUPS], help="default: all")
     parser.add_argument("--quick", action="store_true", help="under a minute, less exact")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="figures of an earlier run")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them there, as PNG")
     options = parser.parse_args()
     found = conditions()
@@ -89,7 +96,9 @@ def main() -> int:
         options.json.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     if options.plot:
         importlib.import_module("plot").draw(rows, options.plot)
-    return 1 if missed and not options.quick else 0
+    worse = compared(rows, json.loads(options.compare.read_text())) if options.compare else []
+    print(*worse, sep="\n")
+    return 1 if worse or (missed and not options.quick) else 0
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from figures import Check, Figure, Row
+from subjects import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,7 +73,7 @@ def _handlers() -> dict[str, logging.Handler]:
         LogRecordExportResult,
     )
 
-    from logwell_otel import LogwellBatchLogRecordProcessor
+    from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter
     from logwell_otel.context import ContextLogRecordProcessor
     from logwell_otel.handler import LogwellHandler
 
@@ -85,6 +86,10 @@ def _handlers() -> dict[str, logging.Handler]:
 
         def shutdown(self) -> None:
             pass
+
+    class OursWithNothing(LogwellLogExporter):
+        def export(self, batch: Sequence[Any]) -> LogRecordExportResult:  # noqa: ARG002
+            return LogRecordExportResult.SUCCESS
 
     class NullHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -99,7 +104,7 @@ def _handlers() -> dict[str, logging.Handler]:
     def theirs() -> Any:
         return BatchLogRecordProcessor(Nothing(), max_queue_size=QUEUE)
 
-    exporter: Any = Nothing()
+    exporter = OursWithNothing("http://127.0.0.1:9", KEY)
     ours = LogwellBatchLogRecordProcessor(exporter, max_queue_size=QUEUE)
     return {
         NOTHING: NullHandler(),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,54 @@ class Row:
         """For `--json`."""
         checks = [{**asdict(check), "verdict": check.verdict} for check in self.checks]
         return {**asdict(self), "checks": checks}
+
+
+_LEAST_SPREAD = 0.1
+"""Ratios of one machine vary by a tenth from run to run: docs/performance.md."""
+
+
+def compared(rows: Sequence[Row], earlier: Mapping[str, Any]) -> list[str]:
+    """The checks that are worse than in an earlier run, beyond the spread of both.
+
+    Args:
+        rows: What was measured.
+        earlier: What `--json` wrote of an earlier run.
+    """
+    before = {row["name"]: row for row in earlier["rows"]}
+    worse: list[str] = []
+    for row in rows:
+        known = before.get(row.name)
+        if known is None:
+            continue
+        spread = max(
+            _LEAST_SPREAD,
+            _spread(row.figures.values()),
+            _spread(Figure(**figure) for figure in known["figures"].values()),
+        )
+        values = {check["what"]: check["value"] for check in known["checks"]}
+        for check in row.checks:
+            if check.what not in values:
+                continue
+            was = values[check.what]
+            grown = check.value - was if check.better == "lower" else was - check.value
+            if grown > spread * abs(was):
+                worse.append(
+                    f"{row.name}: {check.what}: {number(check.value)}, was {number(was)}: worse "
+                    f"by more than the spread of {spread:.0%}"
+                )
+    return worse
+
+
+def _spread(figures: Iterable[Figure]) -> float:
+    """How far a quartile is from the median at most, as a share of it."""
+    return max(
+        (
+            (figure.high - figure.low) / 2 / abs(figure.median)
+            for figure in figures
+            if figure.median
+        ),
+        default=0.0,
+    )
 
 
 def number(value: float) -> str:

@@ -21,10 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import IO, TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from typing import IO, Any
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -74,12 +71,7 @@ class Sink:
     def __enter__(self) -> Sink:  # noqa: PYI034 - typing.Self is 3.11
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _pipe(self._process.stdin).close()
         self._process.wait(timeout=10)
         _pipe(self._process.stdout).close()

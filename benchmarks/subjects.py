@@ -21,6 +21,7 @@ QUEUE: Final = 20_480
 
 NOOP: Final = "no-op"
 LOGWELL_OTEL: Final = "logwell-otel"
+CONFIGURED: Final = "logwell-otel, configure()"
 PROTOBUF: Final = "OTLP protobuf"
 JSON: Final = "OTLP JSON"
 SDK: Final = "logwell SDK"
@@ -34,6 +35,7 @@ SETTINGS: Final = {
     "pipeline": f"OpenTelemetry's LoggingHandler with code attributes, queue of {QUEUE:,} records",
     NOOP: f"batches of {BATCHES[NOOP]} (the default)",
     LOGWELL_OTEL: "as configure() sets it up (batches of 500); pace limit out of the way",
+    CONFIGURED: "its own handler as well, as people use it; pace limit out of the way",
     PROTOBUF: f"batches of {BATCHES[PROTOBUF]:,}, no compression, requests (its only transport)",
     JSON: f"batches of {BATCHES[JSON]}, no compression, urllib3 (its default transport)",
     SDK: "batches of 100 (the server's limit), queue of 100,000 (its most), source locations on",
@@ -63,6 +65,8 @@ def make(name: str, endpoint: str, **options: Any) -> Subject:
     """
     if name == SDK:
         return _SDK(endpoint)
+    if name == CONFIGURED:
+        return _Configured(endpoint, **options)
     return _Pipeline(name, endpoint, **options)
 
 
@@ -117,6 +121,24 @@ class _Pipeline:
     def held(self) -> int:
         """Records that are neither delivered nor dropped, as far as the exporter says."""
         return int(self.exporter.health().held) if self._ours else 0
+
+
+class _Configured:
+    def __init__(self, endpoint: str, **options: Any) -> None:
+        import logwell_otel
+
+        options.setdefault("requests_per_minute", 1_000_000)
+        self._pipeline = logwell_otel.configure(endpoint, KEY, service="shop", **options)
+        self._logger = logging.getLogger("shop.orders")
+
+    def log(self, message: str, attributes: Mapping[str, Any]) -> None:
+        self._logger.info(message, extra=attributes)
+
+    def flush(self) -> None:
+        self._pipeline.force_flush()
+
+    def delivered(self) -> int:
+        return self._pipeline.health().accepted
 
 
 def counting(name: str, endpoint: str) -> Any:

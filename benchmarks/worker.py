@@ -15,14 +15,12 @@ import re
 import resource
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, Any, Final
 
 import subjects
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 FLUSH_EVERY: Final = 5_000
 
@@ -65,12 +63,7 @@ class Worker:
     def __enter__(self) -> Worker:  # noqa: PYI034 - typing.Self is 3.11
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _pipe(self._process.stdin).close()
         _pipe(self._process.stdout).close()
         self._process.kill()
@@ -194,8 +187,31 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def call_times(subject: subjects.Subject, seconds: float, rate: int) -> list[float]:
-    """Wall clock seconds of each logging call, `rate` of them a second."""
+def call_times(
+    subject: subjects.Subject, seconds: float, rate: int, computing: bool = False
+) -> list[float]:
+    """Wall clock seconds of each logging call, `rate` of them a second.
+
+    With `computing` beside a thread that does nothing but compute.
+    """
+    if not computing:
+        return _call_times(subject, seconds, rate)
+    done = threading.Event()
+    thread = threading.Thread(target=_compute, args=(done,), daemon=True)
+    thread.start()
+    try:
+        return _call_times(subject, seconds, rate)
+    finally:
+        done.set()
+        thread.join()
+
+
+def _compute(done: threading.Event) -> None:
+    while not done.is_set():
+        sum(number * number for number in range(1_000))
+
+
+def _call_times(subject: subjects.Subject, seconds: float, rate: int) -> list[float]:
     taken: list[float] = []
     clock, log = time.perf_counter, subject.log
     began = clock()

@@ -5,20 +5,10 @@ export LOGWELL_ENDPOINT=https://logs.example.com LOGWELL_API_KEY=lw_… LOGWELL_
 python loguru_app.py
 """
 
-import logging
-
 from loguru import logger
 
 import logwell_otel
-
-
-class ToLogging(logging.Handler):
-    """Hands loguru's records to the standard library, their `extra` as log context."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Hand a record over."""
-        with logwell_otel.log_context(vars(record).pop("extra")):
-            logging.getLogger(record.name).handle(record)
+from logwell_otel.integrations.loguru import LogwellSink
 
 
 def place(order: int) -> None:
@@ -33,7 +23,6 @@ def place(order: int) -> None:
 
 if __name__ == "__main__":
     logwell_otel.configure()
-    # A function as the format: with a text, loguru would put the traceback into the message.
-    logger.add(ToLogging(), format=lambda _: "{message}", level="INFO")
+    logger.add(LogwellSink(), level="INFO")
     with logger.contextualize(request_id="r-1"):
         place(7)

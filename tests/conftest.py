@@ -6,6 +6,8 @@ import os
 import re
 import socket
 import sys
+import threading
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,8 +25,8 @@ os.environ["LOGWELL_SEND_IN_TESTS"] = "true"
 
 # No deadlines: on a busy machine any example takes 200 ms once, and all take long to make.
 _CALM: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("whole", **_CALM)
-settings.register_profile("fast", max_examples=10, **_CALM)
+settings.register_profile("whole", max_examples=60, **_CALM)
+settings.register_profile("fast", max_examples=5, **_CALM)
 
 # Where one of these is imported, a process or a server is started: such a file is not even
 # imported by the inner loop, most of whose time would go into that.
@@ -34,7 +36,7 @@ _SLOW_IMPORT = re.compile(
 )
 _PROCESS_EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}
 _SOCKET_EVENTS = {"socket.bind", "socket.connect"}
-_running: list[bool] = []
+_unmarked: list[pytest.Item] = []  # the test that runs, unless it may start what it wants
 _SERVERS = {"receiver", "stand_in", "stub", "client", "shared"}
 
 
@@ -47,17 +49,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    fast = config.getoption("--fast")
-    settings.load_profile("fast" if fast else "whole")
-    if fast:
-        sys.addaudithook(_refuse)
+    settings.load_profile("fast" if config.getoption("--fast") else "whole")
+    sys.addaudithook(_refuse)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out whole files; None leaves the decision to others."""
     if not config.getoption("--fast") or collection_path.suffix != ".py":
         return None
-    return bool(_SLOW_IMPORT.search(collection_path.read_text(encoding="utf-8"))) or None
+    return _starts_something(collection_path) or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -72,21 +72,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook of Python: a test that lacks its mark fails, and says what it did."""
-    if not _running:
+    """An audit hook of Python: a test that lacks its mark fails, and says what it did.
+
+    On the main thread only: another one may still belong to an earlier test.
+    """
+    if not _unmarked or threading.current_thread() is not threading.main_thread():
         return
     if event in _PROCESS_EVENTS or (event in _SOCKET_EVENTS and _is_network(arguments)):
         raise AssertionError(f"{event} in a test that is marked neither process nor socket")
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol() -> Generator[None, object, object]:
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Only a test is refused anything: pytest-xdist starts its workers."""
-    _running.append(True)
+    if not (_is_slow(item) or _starts_something(item.path)):
+        _unmarked.append(item)
     try:
         return (yield)
     finally:
-        _running.clear()
+        _unmarked.clear()
+
+
+@cache
+def _starts_something(path: Path) -> bool:
+    return bool(_SLOW_IMPORT.search(path.read_text(encoding="utf-8")))
 
 
 def _is_network(arguments: tuple[Any, ...]) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import re
-import sys
 import threading
-import time
 from collections import deque
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import quote
+
+from logwell_otel._clock import monotonic
+from logwell_otel._writer import LOGGER_NAME, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,7 +21,21 @@ if TYPE_CHECKING:
     from logwell_otel.errors import ErrorCallback, FlushCallback, LogwellError
 
 
-LOGGER_NAME: Final = "logwell_otel"
+__all__ = [
+    "LOGGER_NAME",
+    "Notices",
+    "Once",
+    "Secrets",
+    "contained",
+    "count",
+    "described",
+    "entries",
+    "hide_keys",
+    "is_for_the_program",
+    "warn",
+    "was",
+]
+
 _KEY_LIKE: Final = re.compile(r"lw_[A-Za-z0-9_-]{8,}")
 _SHORTEST_SECRET: Final = 4
 _MASK: Final = "***"
@@ -28,23 +43,32 @@ THROTTLE_SECONDS: Final = 60.0
 _MAX_PENDING: Final = 1000
 
 
+def is_for_the_program(error: BaseException) -> bool:
+    """True for an exit or an interrupt on the main thread: a signal handler may have raised it.
+
+    What ends a program must then end it, wherever it was. On any other thread `sys.exit()`
+    and the like end that thread alone, which is OpenTelemetry's or ours and must live; and a
+    cancelled task, or a generator that is closed, is never what runs here.
+    """
+    if isinstance(error, (Exception, GeneratorExit)) or type(error).__name__ == "CancelledError":
+        return False
+    return threading.current_thread() is threading.main_thread()
+
+
 class contained:  # noqa: N801 - used as contextlib.suppress is
     """Runs a block for whose exceptions there is somebody to tell: none goes further.
 
-    For code of other people, and for threads that must go on.
+    For code of other people, and for threads that must go on. What is meant for the program
+    goes through, see `is_for_the_program`.
 
     Args:
         tell: Called with what was raised: says it, or counts it.
-        exits: True contains `sys.exit()` and a cancelled task as well. They cannot end a
-            program from a thread of ours, but would end the thread. An interrupt goes
-            through in any case.
     """
 
-    __slots__ = ("_exits", "_tell")
+    __slots__ = ("_tell",)
 
-    def __init__(self, tell: Callable[[Any], object], *, exits: bool = False) -> None:
+    def __init__(self, tell: Callable[[Any], object]) -> None:
         self._tell = tell
-        self._exits = exits
 
     def __enter__(self) -> None:
         pass
@@ -55,9 +79,7 @@ class contained:  # noqa: N801 - used as contextlib.suppress is
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        if error is None or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
-            return False
-        if not (self._exits or isinstance(error, Exception)):
+        if error is None or is_for_the_program(error):
             return False
         self._tell(error)
         return True
@@ -83,15 +105,16 @@ class Notices:
         on_error: ErrorCallback | None = None,
         on_flush: FlushCallback | None = None,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         say: Callable[[str], None] | None = None,
     ) -> None:
         self._on_error = on_error
         self._on_flush = on_flush
         self._clock = clock
-        self._say = say or warn
+        self._say = say or warn_of_process
         self._pending: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
-        self._lock = threading.Lock()
+        # Entered again where a signal handler logs in the middle of it.
+        self._lock = threading.RLock()
         self._told: dict[str, tuple[float, int]] = {}
         self.failed_callbacks = 0
         """Exceptions that callbacks, and logging handlers that got a warning, raised."""
@@ -165,7 +188,7 @@ class Notices:
         return None
 
     def _call(self, callback: Callable[[Any], object], value: object) -> None:
-        with contained(partial(self._callback_failed, callback), exits=True):
+        with contained(partial(self._callback_failed, callback)):
             callback(value)
 
     def _callback_failed(self, callback: Callable[[Any], object], error: BaseException) -> None:
@@ -178,7 +201,7 @@ class Notices:
         )
 
     def _write(self, text: str) -> None:
-        with contained(self._could_not_write, exits=True):
+        with contained(self._could_not_write):
             self._say(hide_keys(text))
 
     def _could_not_write(self, _: BaseException) -> None:
@@ -231,52 +254,14 @@ class Once:
 def described(error: BaseException) -> str:
     """Its class and text, whatever its `__str__` does."""
     name = type(error).__name__
-    with suppress(Exception):  # its text cannot be made
+    with suppress(BaseException):  # its text cannot be made
         return f"{name}: {error}"
     return name
 
 
-def warn(text: str) -> None:
-    """Log a warning where a person sees it.
-
-    With zero-code instrumentation the only handler is OpenTelemetry's, which turns the
-    line into a record; ours are never exported by us, so it also goes to stderr.
-    """
-    logger = logging.getLogger(LOGGER_NAME)
-    logger.warning("%s", text)
-    if not logger.isEnabledFor(logging.WARNING):
-        return  # somebody does not want to know
-    handlers = [
-        handler for handler in handlers_of(logger) if not isinstance(handler, logging.NullHandler)
-    ]
-    if handlers and all(is_opentelemetry(handler) for handler in handlers):
-        # Not print(), which takes stdout where there is no stderr.
-        with suppress(AttributeError, OSError, ValueError):
-            # None (pythonw, a daemon), full or closed: there is nobody left to tell.
-            sys.stderr.write(f"{LOGGER_NAME}: {text}\n")
-            sys.stderr.flush()
-
-
-def handlers_of(logger: logging.Logger) -> list[logging.Handler]:
-    """The handlers that records of `logger` reach."""
-    handlers: list[logging.Handler] = []
-    current: logging.Logger | None = logger
-    while current is not None:
-        handlers += current.handlers
-        current = current.parent if current.propagate else None
-    return handlers
-
-
-def is_opentelemetry(handler: logging.Handler) -> bool:
-    """True for a handler that hands records to OpenTelemetry: its own two, and ours.
-
-    By name: importing them to ask would take packages that need not be there.
-    """
-    return any(
-        (base.__module__.startswith("opentelemetry.") and base.__name__ == "LoggingHandler")
-        or (base.__module__ == "logwell_otel.handler" and base.__name__ == "LogwellHandler")
-        for base in type(handler).__mro__
-    )
+def warn_of_process(text: str) -> None:
+    """A warning with the process id: several workers may write the same line to one stream."""
+    warn(f"{text} [process {os.getpid()}]")
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

@@ -7,35 +7,30 @@ does not pay for it.
 from __future__ import annotations
 
 import codecs
+import errno
 import logging
-import os
 import platform
-import time
+import zlib
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.version import __version__ as sdk_version
 
+from logwell_otel._clock import monotonic
+from logwell_otel._network import Backend, Deadline, TlsFiles, TlsSettings
 from logwell_otel._otel import SUPPRESS_INSTRUMENTATION
-from logwell_otel._process import not_forking
+from logwell_otel._process import not_forking, stands_in_the_way
 from logwell_otel._version import __version__
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
     import httpcore
-    from httpcore import NetworkBackend, NetworkStream
-else:
-    # Base classes for the type checker only: httpcore calls the methods, and importing it
-    # here would be a third of an exporter's start-up.
-    NetworkBackend = NetworkStream = object
-
 
 USER_AGENT: Final = (
     f"logwell-otel/{__version__} opentelemetry-sdk/{sdk_version} python/{platform.python_version()}"
@@ -61,22 +56,20 @@ class Answer(NamedTuple):
     body: bytes
 
 
+Cause = Literal["network", "process", "defect"]
+"""Whose failure it is that there is no answer: the way's or the server's, this process's own
+surroundings', or a library's or ours."""
+
+
 class NoAnswer(NamedTuple):
     """There was none. The request may have been carried out all the same."""
 
     reason: str
     """What went wrong, without secrets."""
-
-
-class TlsFiles(NamedTuple):
-    """PEM files for TLS; None where there is none."""
-
-    authorities: Path | None = None
-    """What to trust in place of the usual authorities."""
-    certificate: Path | None = None
-    """What to show to the server."""
-    key: Path | None = None
-    """Its private key, where it is not in the same file."""
+    cause: Cause = "network"
+    """Whose failure it is."""
+    timed_out: bool = False
+    """The request was sent, and its time was over before an answer came."""
 
 
 class Transport(Protocol):
@@ -118,10 +111,10 @@ class HttpClient:
         mask: Callable[[str], str] = str,
         keep_alive: bool = True,
         max_answer_bytes: int = _MAX_ANSWER_BYTES,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._proxy = proxy
-        self._tls = tls or TlsFiles()
+        self._tls = TlsSettings(tls or TlsFiles())
         self._mask = mask
         self._keep_alive = keep_alive
         self._max_answer_bytes = max_answer_bytes
@@ -145,43 +138,57 @@ class HttpClient:
             body: What to send, None for nothing.
             timeout: Seconds.
         """
+        connection: _Connection | None = None
+        kept = False
         with delivering():
-            connection = self._connection
             try:
-                if connection is None:
-                    # A child forked in the middle of these imports would hang at its own.
-                    with not_forking():
-                        codecs.lookup("idna")  # loaded by the first look-up of a name
-                        connection = self._open(url)
-                if self._keep_alive:
-                    self._connection = connection
-                return self._exchange(connection, _request(method, url, headers, body), timeout)
+                connection = self._opened(url)
+                answer = self._exchange(connection, _request(method, url, headers, body), timeout)
+                kept = self._keep_alive
             except Exception as error:  # noqa: BLE001 - every failure here is "no answer"
-                return NoAnswer(self._mask(_reason(error)))
+                return self._no_answer(error, opened=connection is not None)
             finally:
-                if not self._keep_alive:
+                # Whatever it was that failed, the next request does not depend on it: after
+                # something closed the process's descriptors, a pool waits for itself for ever.
+                if not kept:
+                    self._connection = None
                     _close(connection)
+        return answer
 
     def close(self) -> None:
         """Close the connection. The next request opens another."""
         connection, self._connection = self._connection, None
         _close(connection)
 
-    def _open(self, url: str) -> _Connection:
+    def _opened(self, url: str) -> _Connection:
+        # Loading certificates takes longer than a request that needs none.
+        tls = self._tls.context() if url.lower().startswith("https:") else None
+        connection = self._connection
+        if connection is not None and connection.tls is not tls:
+            self.close()  # certificates were renewed
+            connection = None
+        if connection is None:
+            # A child forked in the middle of these imports would hang at its own.
+            with not_forking():
+                codecs.lookup("idna")  # loaded by the first look-up of a name
+                connection = self._open(tls)
+        if self._keep_alive:  # what is not kept is no attribute: a child would inherit it
+            self._connection = connection
+        return connection
+
+    def _open(self, tls: ssl.SSLContext | None) -> _Connection:
         import httpcore  # noqa: PLC0415 - see the module
 
         install()
         deadline = Deadline(self._clock)
-        secure = url.lower().startswith("https:")
         pool = httpcore.ConnectionPool(
-            # Loading certificates takes longer than a request that needs none.
-            ssl_context=tls_context(self._tls) or usual_tls_context() if secure else None,
-            proxy=None if self._proxy is None else _proxy_of(self._proxy()),
+            ssl_context=tls,
+            proxy=None if self._proxy is None else _proxy_of(self._proxy(), self._tls),
             max_connections=1,
             keepalive_expiry=_KEEPALIVE_SECONDS,
-            network_backend=_DeadlineBackend(httpcore.SyncBackend(), deadline),
+            network_backend=Backend(deadline),
         )
-        return _Connection(pool, deadline)
+        return _Connection(pool, deadline, tls)
 
     def _exchange(
         self, connection: _Connection, request: httpcore.Request, timeout: float
@@ -192,7 +199,11 @@ class HttpClient:
             content = self._beginning(response)
         finally:
             response.close()
-        return Answer(response.status, _headers_of(response), content)
+        headers = _headers_of(response)
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding != "identity":
+            content = _decoded(content, encoding, self._max_answer_bytes)
+        return Answer(response.status, headers, content)
 
     def _beginning(self, response: httpcore.Response) -> bytes:
         """The body, as much as an answer of the server ever has."""
@@ -202,6 +213,16 @@ class HttpClient:
             if len(content) > self._max_answer_bytes:
                 break
         return bytes(content[: self._max_answer_bytes])
+
+    def _no_answer(self, error: Exception, *, opened: bool) -> NoAnswer:
+        cause = _cause(error) if opened else "process"
+        reason = _reason(error)
+        if cause == "process" and (module := stands_in_the_way()) is not None:
+            reason += f"; {module}"
+        if self._tls.problem:
+            reason += f"; {self._tls.problem}"
+        timed_out = type(error).__name__ == "ReadTimeout"
+        return NoAnswer(self._mask(reason), cause, timed_out)
 
 
 class HttpTransport:
@@ -249,7 +270,9 @@ class HttpTransport:
         answer = self.health(timeout)
         if isinstance(answer, NoAnswer):
             return None
-        return {200: True, 503: False}.get(answer.status)
+        # Something else answers 200 to everything; the server's own answer is JSON.
+        well = answer.status == 200 and answer.body.lstrip().startswith(b"{")
+        return True if well else False if answer.status == 503 else None
 
     def close(self) -> None:
         """Close the connection. The next request opens another."""
@@ -295,7 +318,7 @@ def _headers_of(response: httpcore.Response) -> dict[str, str]:
     return headers
 
 
-def _proxy_of(url: str) -> httpcore.Proxy:
+def _proxy_of(url: str, tls: TlsSettings) -> httpcore.Proxy:
     import httpcore  # noqa: PLC0415 - see the module
 
     proxy: httpcore.Proxy | None = None
@@ -309,7 +332,11 @@ def _proxy_of(url: str) -> httpcore.Proxy:
             # As UTF-8: httpcore itself encodes ASCII only.
             user = unquote(parts.username or "").encode()
             password = unquote(parts.password or "").encode()
-            proxy = httpcore.Proxy(address, auth=(user, password) if user or password else None)
+            proxy = httpcore.Proxy(
+                address,
+                auth=(user, password) if user or password else None,
+                ssl_context=tls.context() if parts.scheme == "https" else None,
+            )
     if proxy is None:
         raise ValueError("HTTPS_PROXY, HTTP_PROXY or ALL_PROXY holds no URL of a proxy")
     if proxy.url.scheme.startswith(b"socks") and find_spec("socksio") is None:
@@ -317,54 +344,64 @@ def _proxy_of(url: str) -> httpcore.Proxy:
     return proxy
 
 
-def tls_context(files: TlsFiles) -> ssl.SSLContext | None:
-    """TLS settings of one's own, None where there are none.
+def _decoded(content: bytes, encoding: str, most: int) -> bytes:
+    """A body as it was before something in front of the server compressed it, unasked.
 
-    Raises:
-        OSError, ssl.SSLError: A file is not what its setting says.
+    Empty where that cannot be undone: such an answer has a status only.
     """
-    if files.authorities is not None:
-        import ssl  # noqa: PLC0415 - 4 ms of start-up that most exporters do without
-
-        context = ssl.create_default_context(cafile=files.authorities)
-    elif files.certificate is not None:
-        context = usual_tls_context()
-    else:
-        return None
-    if files.certificate is not None:
-        context.load_cert_chain(
-            files.certificate,
-            files.key,
-            # Without it OpenSSL asks for the password of an encrypted key on the terminal.
-            password=lambda: "",
-        )
-    return context
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        return b""
+    with suppress(zlib.error):
+        # 32: gzip and zlib alike. Bounded, since a megabyte can hold a gigabyte of zeros.
+        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content, most)
+    return b""
 
 
-def usual_tls_context() -> ssl.SSLContext:
-    """Trusts what SSL_CERT_FILE or SSL_CERT_DIR name, else certifi's authorities."""
-    import ssl  # noqa: PLC0415 - as above
+_PROCESS: Final = (MemoryError, ImportError)
+_PROCESS_ERRNOS: Final = frozenset({errno.EBADF, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
-    if file := os.environ.get("SSL_CERT_FILE"):
-        return ssl.create_default_context(cafile=file)
-    if directory := os.environ.get("SSL_CERT_DIR"):
-        return ssl.create_default_context(capath=directory)
-    import certifi  # noqa: PLC0415 - as above
 
-    return ssl.create_default_context(cafile=certifi.where())
+def _cause(error: Exception) -> Cause:
+    """Whose failure an exchange is that raised `error`."""
+    import httpcore  # noqa: PLC0415 - see the module
+
+    for one in _chain(error):
+        if isinstance(one, _PROCESS) or getattr(one, "errno", None) in _PROCESS_ERRNOS:
+            return "process"
+    ordinary = (OSError, httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProxyError)
+    if isinstance(error, httpcore.PoolTimeout):
+        return "defect"  # there is one thread, and one connection for it
+    return "network" if isinstance(error, (*ordinary, httpcore.RemoteProtocolError)) else "defect"
+
+
+def requests_problem() -> str | None:
+    """Why this process can make no request, as far as that shows without importing anything."""
+    for name in ("httpcore", "h11", "certifi"):
+        found = find_spec(name)
+        if found is None:
+            return f"the package {name} is not installed: pip install logwell-otel installs it"
+        if found.submodule_search_locations is None:
+            return f"{found.origin} stands in the place of the package {name}: rename it"
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what caused it, the outermost first."""
+    cause: BaseException | None = error
+    for _ in range(_MOST_CAUSES):  # counted: a chain of causes can be a circle
+        if cause is None:
+            return
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _reason(error: Exception) -> str:
     """Type and text of an exception and of what caused it, each once."""
     parts: list[str] = []
-    cause: BaseException | None = error
-    for _ in range(_MOST_CAUSES):  # counted: a chain of causes can be a circle
-        if cause is None:
-            break
+    for cause in _chain(error):
         part = f"{type(cause).__name__}: {cause}".rstrip(": ")
         if not any(str(cause) and str(cause) in earlier for earlier in parts):
             parts.append(part)
-        cause = cause.__cause__ or cause.__context__
     return "; ".join(parts)
 
 
@@ -375,102 +412,12 @@ def _close(connection: _Connection | None) -> None:
             connection.pool.close()
 
 
-class Deadline:
-    """When the request that runs must be over.
-
-    httpcore takes a time-out for each read and each write, so that a server that sends one
-    byte every few seconds would hold a request for ever. Its network backend is where every
-    one of them passes.
-
-    Args:
-        clock: Monotonic clock, in seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._seconds = 0.0
-        self._at = float("inf")
-
-    def start(self, seconds: float) -> None:
-        """A request begins, and may take that long."""
-        self._seconds = seconds
-        self._at = self._clock() + seconds
-
-    def left(self) -> float:
-        """Seconds left.
-
-        Raises:
-            TimeoutError: None are.
-        """
-        left = self._at - self._clock()
-        if left <= 0:
-            raise TimeoutError(f"not over within {self._seconds:g} s")
-        return left
-
-
 class _Connection(NamedTuple):
     """A pool of one connection, and what its requests must keep to."""
 
     pool: httpcore.ConnectionPool
     deadline: Deadline
-
-
-class _DeadlineBackend(NetworkBackend):
-    """A network backend whose every step ends at the deadline.
-
-    Only the resolver and a name's further addresses are beyond it: `create_connection`
-    has no time-out for the one and gives each of the others the whole of it.
-    """
-
-    def __init__(self, backend: NetworkBackend, deadline: Deadline) -> None:
-        self._backend = backend
-        self._deadline = deadline
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ARG002 - httpcore's signature
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> NetworkStream:
-        stream = self._backend.connect_tcp(
-            host, port, self._deadline.left(), local_address, socket_options
-        )
-        return _DeadlineStream(stream, self._deadline)
-
-
-class _DeadlineStream(NetworkStream):
-    def __init__(self, stream: NetworkStream, deadline: Deadline) -> None:
-        self._stream = stream
-        self._deadline = deadline
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        return self._stream.read(max_bytes, self._deadline.left())
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        self._stream.write(buffer, self._deadline.left())
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002
-    ) -> NetworkStream:
-        try:
-            left = self._deadline.left()
-        except TimeoutError:
-            # httpcore closes what a handshake of its own has failed on, and nothing else.
-            self._stream.close()
-            raise
-        stream = self._stream.start_tls(ssl_context, server_hostname, left)
-        return _DeadlineStream(stream, self._deadline)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
+    tls: ssl.SSLContext | None
 
 
 # Delivering a record must not make records: nothing that a request of ours logs or traces

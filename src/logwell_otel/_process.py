@@ -11,19 +11,43 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import logging
 import os
+import signal
 import sys
 import threading
 import weakref
 from _thread import allocate_lock, get_ident, start_new_thread
+from collections import deque
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 T = TypeVar("T")
+
+
+class _WeakCallback:
+    """A bound method whose object is not kept alive; calling this gives it, or None.
+
+    `weakref.WeakMethod` prints an exception where it is collected together with the object, as
+    happens when the interpreter ends.
+    """
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        method: Any = callback
+        self._owner = weakref.ref(method.__self__)
+        self._function = method.__func__
+
+    def __call__(self) -> Callable[[], object] | None:
+        owner = self._owner()
+        return None if owner is None else MethodType(self._function, owner)
+
 
 # Forks.
 
@@ -32,7 +56,8 @@ _LONGEST_WAIT: Final = 5.0
 
 _importing = threading.RLock()
 _held = threading.local()
-_in_child: list[weakref.WeakMethod[Callable[[], object]]] = []
+_resting: weakref.WeakSet[Rests] = weakref.WeakSet()
+_in_child: list[_WeakCallback] = []
 _hooks: list[_ExitHook] = []
 _without_multiprocessing: list[_ExitHook] = []
 """Hooks that multiprocessing, which nobody has imported yet, has not been told of."""
@@ -61,7 +86,7 @@ def after_fork_in_child(callback: Callable[[], object]) -> None:
             dropped: Python would print a traceback for every fork.
     """
     _in_child[:] = [known for known in _in_child if known() is not None]
-    _in_child.append(weakref.WeakMethod(callback))
+    _in_child.append(_WeakCallback(callback))
 
 
 class PerProcess(Generic[T]):
@@ -103,11 +128,40 @@ class PerProcess(Generic[T]):
         return found
 
 
+class Rests(Protocol):
+    """What `rest_at_forks` takes."""
+
+    def rest(self) -> bool:
+        """Called before each fork; True if `resume` is to be called after it."""
+
+    def resume(self) -> None:
+        """Called after the fork, in the parent only."""
+
+
+def rest_at_forks(thing: Rests) -> None:
+    """Have `thing` let go of what cannot be carried through a fork. It is not kept alive."""
+    _resting.add(thing)
+
+
+def keep_for_ever(thing: object) -> None:
+    """Have a parent's `thing` not finalised in this child, not at its end either.
+
+    To close a database would end the parent's locks, and may meet descriptors that are files
+    of the child's own by now.
+    """
+    import ctypes  # noqa: PLC0415 - in such a child only
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
 def _before_fork() -> None:
     _held.by_us = _importing.acquire(timeout=_LONGEST_WAIT)
+    _held.resting = [thing for thing in list(_resting) if thing.rest()]
 
 
 def _after_fork_in_parent() -> None:
+    for thing in _held.resting:
+        thing.resume()
     if _held.by_us:
         _importing.release()
 
@@ -198,9 +252,7 @@ def at_exit(callback: Callable[[], object]) -> None:
     Args:
         callback: A bound method, whose object is not kept alive.
     """
-    here = os.getpid()
-    # A forked child inherits its parent's exit hooks.
-    _register(_ExitHook(callback, lambda: os.getpid() == here))
+    _register(_of_this_process(callback))
 
 
 def at_exit_of_children(callback: Callable[[], object]) -> None:
@@ -212,6 +264,48 @@ def at_exit_of_children(callback: Callable[[], object]) -> None:
     _register(_ExitHook(callback, _is_child_of_multiprocessing))
 
 
+_last: Final[list[_ExitHook]] = []
+
+
+def at_the_very_end(callback: Callable[[], object], *, after_others: bool = False) -> None:
+    """Have `callback` called at exit after OpenTelemetry's providers, whatever became of those.
+
+    Not in children of multiprocessing.
+
+    Args:
+        callback: A bound method, whose object is not kept alive.
+        after_others: After those without it.
+    """
+    _last[:] = [hook for hook in _last if not hook.is_dead]
+    _last.insert(len(_last) if after_others else 0, _of_this_process(callback))
+
+
+class _End(logging.Handler):
+    """`logging` closes it at exit, after everything that was registered since it was imported.
+
+    Exit handlers run in the opposite order of their registration, and a provider may have
+    registered its own before this package was imported, or after.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """It is attached to no logger."""
+
+    def close(self) -> None:
+        super().close()
+        while _last:
+            with suppress(Exception):  # the next one is called all the same
+                _last.pop(0)()
+
+
+def _at_exit() -> None:
+    global _end  # noqa: PLW0603 - `logging` does not keep it alive
+    _end = _End()  # only now: `logging.config` forgets all handlers that there are
+
+
+_end: _End | None = None
+atexit.register(_at_exit)
+
+
 class _ExitHook:
     """Calls back at the end of a process: once, whoever tells that it ends.
 
@@ -221,7 +315,7 @@ class _ExitHook:
     """
 
     def __init__(self, callback: Callable[[], object], concerned: Callable[[], bool]) -> None:
-        self._callback = weakref.WeakMethod(callback)
+        self._callback = _WeakCallback(callback)
         self._concerned = concerned
         self._called_in: int | None = None
 
@@ -257,6 +351,12 @@ class _ExitHook:
     def _finalize_here(self, _owner: object = None) -> None:
         util: Any = sys.modules["multiprocessing.util"]
         util.Finalize(None, self, exitpriority=_EXIT_PRIORITY)
+
+
+def _of_this_process(callback: Callable[[], object]) -> _ExitHook:
+    here = os.getpid()
+    # A forked child inherits its parent's exit hooks.
+    return _ExitHook(callback, lambda: os.getpid() == here)
 
 
 def _register(hook: _ExitHook) -> None:
@@ -355,14 +455,17 @@ class Wakeup:
     def set(self) -> None:
         """Have the thread go on, now or when it comes to wait."""
         if self._lock.locked():
-            try:
+            with suppress(RuntimeError):  # somebody else was quicker
                 self._lock.release()
-            except RuntimeError:
-                return  # somebody else was quicker
 
-    def wait(self, timeout: float | None) -> None:
-        """Wait until it is set, `timeout` seconds at most; it counts as not set from then on."""
-        self._lock.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX))
+    def clear(self) -> None:
+        """Forget that it is set."""
+        self._lock.acquire(blocking=False)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, `timeout` seconds at most; it is not set any more then."""
+        longest = threading.TIMEOUT_MAX
+        return self._lock.acquire(timeout=-1 if timeout is None else min(timeout, longest))
 
 
 class Worker:
@@ -425,7 +528,8 @@ class Worker:
         """Start the thread if there is none. False if that is impossible."""
         if self.running:
             return True
-        if self._stopping or not self._threads:
+        # Once modules are torn down a thread would never come to run, and `start` waits for it.
+        if self._stopping or not self._threads or sys.is_finalizing():
             return False
         with self._starting:
             thread = self._thread
@@ -464,7 +568,7 @@ class Worker:
             False if there is no thread and none can be started, or none could the last time.
         """
         if not (self.running or self._about_to_start):
-            if self._stopping or not self._threads or self._not_started:
+            if self._stopping or not self._threads or self._not_started or sys.is_finalizing():
                 self._not_started = False  # it is tried again the next time
                 return False
             try:
@@ -517,9 +621,113 @@ class Worker:
     def _contained(self, function: Callable[[], T]) -> T | float:
         try:
             return function()
-        except Exception:  # noqa: BLE001 - counted; without this thread nothing is done any more
+        except BaseException:  # noqa: BLE001 - counted; without this thread nothing is done any more
             self.failures += 1
             return self._after_failure
 
     def __repr__(self) -> str:
         return f"<Worker {self._name} {'running' if self.running else 'not running'}>"
+
+
+# Calls that interrupt others on their own thread.
+
+_MOST_KEPT_BACK: Final = 1000
+
+
+class Uninterrupted(Generic[T]):
+    """Does a thread's calls one after the other, those that interrupt one of them as well.
+
+    A signal handler and a finalizer run on the thread that they interrupt, between any two
+    steps of it. What they log must not wait for a lock that this thread holds, and nothing
+    here or in OpenTelemetry is made to be interrupted by itself. Such a call is kept back and
+    made as soon as the interrupted one is over; what interrupts that again is dropped, or
+    something that logs whenever something is logged would never end.
+
+    Args:
+        work: Does it.
+        drop: Called with what is not done.
+    """
+
+    def __init__(self, work: Callable[[T], object], drop: Callable[[T], object]) -> None:
+        self._work = work
+        self._drop = drop
+        self._thread = threading.local()
+
+    @property
+    def busy(self) -> bool:
+        """True within a call on this thread."""
+        return getattr(self._thread, "kept", None) is not None
+
+    def __call__(self, item: T) -> None:
+        """Do it, now or soon. Raises what `work` raises."""
+        kept: deque[T] | None = getattr(self._thread, "kept", None)
+        if kept is not None:
+            if self._thread.last or len(kept) >= _MOST_KEPT_BACK:
+                self._drop(item)
+            else:
+                kept.append(item)
+            return
+        kept = deque()
+        self._thread.last, self._thread.kept = False, kept
+        try:
+            self._work(item)
+        finally:
+            self._thread.last = True
+            try:
+                while kept:
+                    self._work(kept.popleft())
+            finally:
+                self._thread.kept = None
+                for left in kept:
+                    self._drop(left)
+
+
+def is_interruption() -> bool:
+    """True if a signal handler or a finalizer is among the callers.
+
+    Looks through the whole stack: for rare cases only.
+    """
+    handlers = {
+        getattr(getattr(handler, "__func__", handler), "__code__", None)
+        for handler in map(signal.getsignal, signal.valid_signals())
+        if callable(handler)
+    }
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as `logging` itself does
+    while frame is not None:
+        if frame.f_code.co_name == "__del__" or frame.f_code in handlers:
+            return True
+        frame = frame.f_back
+    return False
+
+
+class Losses:
+    """Records lost before they reached an exporter; counted in the health of every one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+losses: Final = PerProcess(Losses)
+
+
+# Modules.
+
+_STANDARD_LIBRARY: Final = Path(os.__file__).parent
+_OURS: Final = frozenset({"anyio", "certifi", "h11", "httpcore", "idna", "msgspec", "socksio"})
+
+
+def stands_in_the_way() -> str | None:
+    """What of the program's own folder Python imports in the place of a module that we need.
+
+    `http.py` beside a script is `http` for everything that the script imports. None where
+    there is nothing of the kind.
+    """
+    folder = Path(sys.path[0] if sys.path else "")
+    if folder == _STANDARD_LIBRARY:
+        return None
+    with suppress(OSError):  # the folder may be gone, or be a zip file
+        for path in sorted(folder.iterdir()):
+            is_module = path.suffix == ".py" or (path / "__init__.py").is_file()
+            if is_module and path.stem in sys.stdlib_module_names | _OURS:
+                return f"{path} stands in the place of the module {path.stem}: rename it"
+    return None

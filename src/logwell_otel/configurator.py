@@ -2,21 +2,25 @@
 
 As OpenTelemetry's own configurator, with two differences: log context is added before
 records reach a batch processor, and our exporter gets `LogwellBatchLogRecordProcessor`.
+Whichever configurator counts, a wrong setting of ours is said in one sentence.
 """
 
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 # There is no public way to be a configurator; distros subclass this one, as it says.
 from opentelemetry.sdk._configuration import _initialize_components, _OTelSDKConfigurator
 
-from logwell_otel._otel import BatchLogRecordProcessor
+from logwell_otel._diagnostics import warn
+from logwell_otel._otel import AUTO_INSTRUMENTATION, BatchLogRecordProcessor
 from logwell_otel._sigterm import deliver_on_sigterm
 from logwell_otel.context import ContextLogRecordProcessor
+from logwell_otel.errors import LogwellError
 from logwell_otel.exporter import LogwellLogExporter
 from logwell_otel.processor import LogwellBatchLogRecordProcessor
 
@@ -29,15 +33,31 @@ CHOSEN_BY: Final = "OTEL_PYTHON_CONFIGURATOR"
 
 
 class LogwellConfigurator(_OTelSDKConfigurator):
-    """Entry point `logwell` of the group `opentelemetry_configurator`."""
+    """Entry point `logwell` of the group `opentelemetry_configurator`.
+
+    Attributes:
+        problem: Why no logs go to Logwell, where a setting of ours was wrong.
+    """
+
+    problem: ClassVar[LogwellError | None] = None
 
     def _configure(self, **kwargs: Any) -> None:
+        try:
+            self._set_up(**kwargs)
+        except LogwellError as error:
+            LogwellConfigurator.problem = error
+            # Logs come last, so that the rest is set up. Raised, it would be two tracebacks,
+            # and the end of auto-instrumentation.
+            warn(f"No logs go to Logwell: {error}")
+
+    def _set_up(self, **kwargs: Any) -> None:
         if os.environ.get(CHOSEN_BY, "").strip() != "logwell":
             # Without the variable, OpenTelemetry takes the configurator that happens to be
             # listed first. Installing a package must not change what that does: a distro's
             # own that stands behind this one is still the one that counts.
             others = (point for point in entry_points(group=GROUP) if point.name != "logwell")
             if (other := next(others, None)) is not None:
+                logging.getLogger(AUTO_INSTRUMENTATION).addFilter(_is_news)
                 other.load()().configure(**kwargs)
             else:
                 super()._configure(**kwargs)  # type: ignore[no-untyped-call]
@@ -54,6 +74,12 @@ class LogwellConfigurator(_OTelSDKConfigurator):
                 "upgrade it, or unset the variable to use OpenTelemetry's own configurator."
             )
         super()._configure(**additions, **kwargs)  # type: ignore[no-untyped-call]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for "Configuration of … not loaded, logwell already loaded": it was, by this one."""
+    loaded = record.args[1:2] if isinstance(record.args, tuple) else ()
+    return not ("already loaded" in str(record.msg) and loaded == ("logwell",))
 
 
 def batch_processor(exporter: LogRecordExporter, **settings: Any) -> LogRecordProcessor:

@@ -94,7 +94,7 @@ class LogContext:
     __slots__ = ("attributes",)
 
     def __init__(self, attributes: dict[str, Any]) -> None:
-        self.attributes = attributes
+        self.attributes: dict[str, Any] = attributes
 
     def __enter__(self) -> LogContext:  # noqa: PYI034 - typing.Self is 3.11
         _blocks.set((*_blocks.get(), self))
@@ -155,7 +155,7 @@ class ContextLogRecordProcessor(LogRecordProcessor):
     """
 
     def __init__(self) -> None:
-        self.failures = 0
+        self.failures: int = 0
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Add the attributes that the record does not have itself."""

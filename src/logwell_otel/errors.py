@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 
 class LogwellErrorCode(str, Enum):
@@ -21,6 +25,10 @@ class LogwellErrorCode(str, Enum):
     """An answer that says nothing about the entries (5xx, a proxy's page). Retried."""
     QUEUE_OVERFLOW = "QUEUE_OVERFLOW"
     """More entries than can be held: the oldest were dropped."""
+    EXPIRED = "EXPIRED"
+    """Entries waited in the spool for longer than `spool_max_age`, and were dropped."""
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+    """This process can make no request, or a defect. Retried."""
     INVALID_CONFIG = "INVALID_CONFIG"
     """A setting is wrong, or the server redirects elsewhere."""
 
@@ -93,3 +101,26 @@ ErrorCallback = Callable[[LogwellError], object]
 
 
 FlushCallback = Callable[[int], object]
+
+
+class WithoutFrames:
+    """Takes the frames off a configuration error that leaves the block.
+
+    What shows the locals of frames (rich, `pytest -l`, error trackers) would show the key that
+    was given, and what may have been meant as one. The error's text says which setting it is.
+    """
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raise the error anew."""
+        del traceback
+        if isinstance(error, (LogwellError, TypeError)):
+            error.__cause__ = error.__context__ = None
+            raise error.with_traceback(None)

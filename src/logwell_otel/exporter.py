@@ -6,20 +6,23 @@ Start here: `export()` is the way of a record from OpenTelemetry to what deliver
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from logwell_otel._config.options import Config, options_in_help, service_from_environment
+from logwell_otel._config.settings import Resolver
 from logwell_otel._delivery.engine import Dependencies, Engine, tls_files
 from logwell_otel._delivery.metrics import Metrics
 from logwell_otel._diagnostics import contained
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
-from logwell_otel._http import tls_context
+from logwell_otel._http import requests_problem
+from logwell_otel._network import tls_context, usual_tls_problem
 from logwell_otel._otel import LogRecordExporter, LogRecordExportResult
-from logwell_otel._process import PerProcess, no_interrupt_at_exit
+from logwell_otel._process import PerProcess, Uninterrupted, losses, no_interrupt_at_exit
 from logwell_otel._sigterm import shutting_down
 from logwell_otel._wire import LEVELS, LogEntry
 from logwell_otel.errors import config_error
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from logwell_otel._buffer.account import Counters
     from logwell_otel._buffer.spool import Spool
     from logwell_otel._config.arguments import ExporterOptions, Redacts
+    from logwell_otel._encoding.encoder import Encoded
     from logwell_otel._encoding.stages import Stages
     from logwell_otel._otel import ReadableLogRecord
     from logwell_otel.health import Health
@@ -98,7 +102,10 @@ class LogwellLogExporter(LogRecordExporter):
         _dependencies: Dependencies | None = None,
         **options: Unpack[ExporterOptions],
     ) -> None:
-        config = Config.resolve(endpoint=endpoint, api_key=api_key, **options)
+        settings = Resolver({"endpoint": endpoint, "api_key": api_key, **options})
+        # An error leaves through this frame, and what shows its locals would show the key.
+        del endpoint, api_key, options
+        config = Config.resolve(**settings.arguments)
         if _dependencies is None:
             config = config.unless_in_tests()
         self._begin(config, _dependencies or Dependencies())
@@ -111,26 +118,31 @@ class LogwellLogExporter(LogRecordExporter):
         return exporter
 
     def _begin(self, config: Config, dependencies: Dependencies) -> None:
-        _check_certificates(config)
+        _check_requests(config)
         self._config = config
         self._dependencies = dependencies
         self._stages = stages_of(config)
+        self._mapper = Mapper(
+            config.service,
+            source_location=config.source_location,
+            levels=config.levels,
+            redact=self._stages.redact if self._stages and self._stages.redacts else None,
+        )
         self._encoder = Encoder(
-            Mapper(
-                config.service,
-                source_location=config.source_location,
-                levels=config.levels,
-            ),
+            self._mapper,
             minimum_rank=[*LEVELS].index(config.level),
             stages=self._stages,
         )
         self._closed = False
+        # A signal handler that logs may interrupt an export, on its own thread.
+        self._exports = Uninterrupted(self._export, self._drop)
         self._queues: weakref.WeakSet[Queue] = weakref.WeakSet()
         this = weakref.ref(self)
         self._metrics = Metrics(
             config.endpoint, lambda: _counts(this()), meter_provider=config.meter_provider
         )
-        self._spool = open_spool(config)
+        self._spool = open_spool(config, dependencies)
+        self._unnamed_spool = self._spool if config.service is None else None
         # At the fork, so that a child has it when OpenTelemetry's processor restarts there.
         self._engines = PerProcess(self._new_engine, remake=self._new_engine_in_child, at_fork=True)
         self._engines.get()
@@ -145,20 +157,46 @@ class LogwellLogExporter(LogRecordExporter):
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Hand over `batch`. Never waits, never raises for an `Exception`.
 
+        On the main thread what a signal handler raises, such as `sys.exit()`, goes through,
+        once the batch is accounted for.
+
         Returns:
             SUCCESS when every entry is stored or held for later; FAILURE when any was
             dropped, and after `shutdown`.
         """
         if self._config.disabled:
             return LogRecordExportResult.SUCCESS
-        engine = self._engine
-        kept = False
-        with contained(partial(engine.failed, len(batch))):
-            encoded = self._encoder.encode(batch, room=engine.outbox.room())
-            kept = engine.hand_over(encoded)
-        if kept and not self._closed:
+        outcome = [True]
+        self._exports((batch, outcome))
+        if outcome[0] and not self._closed:
             return LogRecordExportResult.SUCCESS
         return LogRecordExportResult.FAILURE
+
+    @staticmethod
+    def _drop(work: tuple[Sequence[ReadableLogRecord], list[bool]]) -> None:
+        batch, outcome = work
+        outcome[0] = False
+        losses.get().count += len(batch)
+
+    def _export(self, work: tuple[Sequence[ReadableLogRecord], list[bool]]) -> None:
+        batch, outcome = work
+        engine = self._engine
+        outcome[0] = False
+        encoded: Encoded | None = None
+        try:
+            with contained(partial(engine.failed, len(batch))):
+                encoded = self._encoder.encode(batch, room=engine.outbox.room())
+                if self._unnamed_spool is not None and batch:
+                    self._name_spool(batch[0])
+                outcome[0] = engine.hand_over(encoded)
+        except BaseException:
+            if encoded is None:
+                engine.outbox.put([], {"interrupted": len(batch)})
+            else:
+                engine.hand_over(encoded)  # as far as that was not done
+            raise
+        if encoded is not None and encoded.interrupt is not None:
+            raise encoded.interrupt
 
     def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
         """Wait until all that was handed over before is stored at the server.
@@ -174,7 +212,7 @@ class LogwellLogExporter(LogRecordExporter):
             True if all is stored, or was refused by the server for good. False after the
             timeout, when some was dropped, or when called from `on_error` or `on_flush`.
         """
-        return self._engine.sender.flush(timeout_millis / 1000)
+        return self._engine.flush(timeout_millis / 1000)
 
     def shutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
         """Deliver what is held, then end. A second call does nothing.
@@ -246,8 +284,23 @@ class LogwellLogExporter(LogRecordExporter):
         """Have `health()` tell of a processor's queue as well."""
         self._queues.add(queue)
 
+    def _name_spool(self, record: ReadableLogRecord) -> None:
+        """The spool is that of the service which the entries bear: of the first one's resource."""
+        spool, self._unnamed_spool = self._unnamed_spool, None
+        service = None
+        with suppress(Exception):  # a resource that cannot be read, whose entries bear none either
+            service = self._mapper.resource_scope(record).service
+        if spool is not None and service is not None:
+            spool.name_after(service)
+
     def _new_engine(self) -> Engine:
-        return Engine(self._config, self._metrics.observe, self._dependencies, self._spool)
+        return Engine(
+            self._config,
+            self._metrics.observer,
+            self._dependencies,
+            self._spool,
+            redactor=partial(redactor_of, self._config),
+        )
 
     def _new_engine_in_child(self) -> Engine:
         # Or all children of one parent would draw the same jitter and come back together.
@@ -262,7 +315,11 @@ class LogwellLogExporter(LogRecordExporter):
         return self._engines.get()
 
     def __repr__(self) -> str:
-        return f"<LogwellLogExporter to {self._config.endpoint}: {self._engine!r}>"
+        # Of one whose construction failed there is nothing to say, and it is shown all the same.
+        config, engines = getattr(self, "_config", None), getattr(self, "_engines", None)
+        if config is None or engines is None:
+            return "<LogwellLogExporter, not constructed>"
+        return f"<LogwellLogExporter to {config.endpoint}: {engines.get()!r}>"
 
 
 def _counts(exporter: LogwellLogExporter | None) -> tuple[Counters, int] | None:
@@ -276,6 +333,18 @@ def _counts(exporter: LogwellLogExporter | None) -> tuple[Counters, int] | None:
 
 # The parts that only some settings ask for, made of those settings. What they import is most
 # of what there is to import, so that each imports it where it is asked for.
+
+
+def _check_requests(config: Config) -> None:
+    """Refuse what can never deliver, as far as that shows at little cost."""
+    problem = requests_problem()
+    secure = config.endpoint.startswith("https:")
+    if problem is None and secure and config.certificate_file is None:
+        problem = usual_tls_problem()
+    if problem is not None:
+        raise config_error(f"Nothing could be sent from here: {problem}.")
+    if secure:
+        _check_certificates(config)
 
 
 def _check_certificates(config: Config) -> None:
@@ -297,7 +366,7 @@ def _check_certificates(config: Config) -> None:
     )
 
 
-def open_spool(config: Config) -> Spool | None:
+def open_spool(config: Config, dependencies: Dependencies) -> Spool | None:
     """The spool that the settings ask for.
 
     Raises:
@@ -312,10 +381,13 @@ def open_spool(config: Config) -> Spool | None:
         return Spool(
             config.spool_dir,
             endpoint=config.endpoint,
-            service=config.service or service_from_environment(),
+            service=config.service,
             project=lambda: project_name(config.api_key.reveal()),
             max_bytes=config.spool_max_bytes,
             max_age=config.spool_max_age,
+            sync=config.spool_sync,
+            clock=dependencies.wall,
+            monotonic=dependencies.clock,
         )
     except SpoolError as error:
         problem = str(error)
@@ -332,11 +404,7 @@ def stages_of(config: Config) -> Stages | None:
         return None
     from logwell_otel._encoding.stages import Stages  # noqa: PLC0415
 
-    redactor = config.redact or None
-    if redactor is True:
-        from logwell_otel.redaction import Redactor  # noqa: PLC0415
-
-        redactor = Redactor(extra_keys=config.redact_keys, allow=config.redact_allow)
+    redactor = redactor_of(config) if config.redact else None
     if not (config.sampling or config.sampler):
         return Stages(None, redactor, config.before_send)
     from logwell_otel.sampling.processor import decide  # noqa: PLC0415
@@ -345,6 +413,17 @@ def stages_of(config: Config) -> Stages | None:
     sampler: Any = config.sampler or own
     end = None if own is None else own.shutdown
     return Stages(partial(decide, sampler), redactor, config.before_send, end_sampler=end)
+
+
+def redactor_of(config: Config) -> Redacts:
+    """The redactor of the settings; where they ask for none, the one they would get."""
+    if config.redact and config.redact is not True:
+        return config.redact
+    from logwell_otel.redaction import Redactor  # noqa: PLC0415
+
+    return Redactor(
+        extra_keys=config.redact_keys, allow=config.redact_allow, also=config.redact_also
+    )
 
 
 def _sampler_of(config: Config, redactor: Redacts | None) -> Sampler:
@@ -371,6 +450,7 @@ def _follow_server(sampler: Sampler, url: str, config: Config, redactor: Redacts
         team_id=config.sampling_team_id,  # type: ignore[arg-type] # checked with the URL
         bearer=config.sampling_token,
         redactor=_Texts(redactor or Redactor()),
+        allow_zero=config.sampling_allow_zero,
     )
     sampler.follow(server)
 

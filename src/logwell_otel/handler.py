@@ -28,7 +28,8 @@ from opentelemetry._logs import (
 )
 from opentelemetry.semconv.attributes import code_attributes
 
-from logwell_otel._diagnostics import handlers_of, is_opentelemetry
+from logwell_otel._duplicates import comes_out_of_a_queue, duplicates
+from logwell_otel._encoding.events import unfolded
 from logwell_otel._encoding.exceptions import exc_info_details
 from logwell_otel._encoding.resource import level_of_logger
 from logwell_otel._encoding.values import (
@@ -42,7 +43,9 @@ from logwell_otel._encoding.values import (
     showable,
     shown,
 )
-from logwell_otel._process import is_exiting
+from logwell_otel._otel import provider_of, resolved
+from logwell_otel._process import Uninterrupted, is_exiting, is_interruption, losses
+from logwell_otel._writer import LOGGER_NAME
 from logwell_otel.context import current_context
 from logwell_otel.errors import config_error
 
@@ -88,8 +91,12 @@ _FIELDS: Final = frozenset(
         "threadName",
     }
 )
-# The first is the stable name, the second the one before it.
-_EVENT_NAMES: Final = ("otel.event.name", "event.name")
+# Attributes that long are taken as they are.
+_PLAIN: Final = 1024
+
+# The stable name, and the one before it.
+_EVENT: Final = "otel.event.name"
+_EARLIER_EVENT: Final = "event.name"
 
 _FILE: Final = code_attributes.CODE_FILE_PATH
 _FUNCTION: Final = code_attributes.CODE_FUNCTION_NAME
@@ -150,9 +157,16 @@ class LogwellHandler(logging.Handler):
             # logging itself asks for this one before the handler is called.
             self.level = min(self.level, *self._thresholds.values())
         self._counts = HandlerCounts()
+        self._uninterrupted = Uninterrupted(self._emit, self._drop)
         # None for those whose records go nowhere.
         self._loggers: dict[str, Logger | None] = {}
         self._severities: dict[tuple[int, str], tuple[SeverityNumber | None, str]] = {}
+        duplicates.one_more_handler()
+
+    @property
+    def provider(self) -> object:
+        """The LoggerProvider that records go to."""
+        return resolved(self._provider)
 
     @property
     def counts(self) -> HandlerCounts:
@@ -161,13 +175,26 @@ class LogwellHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand a record to OpenTelemetry. Raises nothing that is an `Exception`."""
-        if _emitting.get():
-            self._counts.records_recursive += 1
-            return
+        if _emitting.get() and not (self._uninterrupted.busy and is_interruption()):
+            self._drop(record)
+        else:
+            self._uninterrupted(record)
+
+    def _drop(self, record: logging.LogRecord) -> None:
+        self._counts.records_recursive += 1
+        losses.get().count += record.name != LOGGER_NAME
+
+    def _emit(self, record: logging.LogRecord) -> None:
         token = _emitting.set(True)
         try:
             # Another thread may be formatting the same record, which adds to it.
             fields = record.__dict__.copy()
+            args = fields.get("args")
+            if issubclass(type(fields.get("msg")), dict) and (
+                args is None or (type(args) is tuple and args == ())
+            ):
+                record = unfolded(record)
+                fields = record.__dict__
             name = fields.get("name")
             if self._thresholds and self._left_out(name, fields.get("levelno")):
                 return
@@ -184,18 +211,29 @@ class LogwellHandler(logging.Handler):
             _emitting.reset(token)
 
     def handle(self, record: logging.LogRecord) -> Any:
-        """Hand over a record that the handler's filters let pass.
+        """Hand over a record that the handler's filters let pass, unless another one has.
 
         Without logging's lock, which `emit` does not need: threads do not wait for one another.
         """
-        if not self.filters:
-            self.emit(record)
-            return True
-        passed: Any = self.filter(record)
-        if passed:
+        passed: Any = True
+        if self.filters:
+            passed = self.filter(record)
+            if not passed:
+                return passed
             # Since Python 3.12 a filter may give another record.
-            self.emit(record if passed is True else passed)
+            record = record if passed is True else passed
+        if not (duplicates.possible and self._is_duplicate(record)):
+            self.emit(record)
         return passed
+
+    def _is_duplicate(self, record: logging.LogRecord) -> bool:
+        """Whether this record, or the one that it is a copy of, has been handed over."""
+        fields, provider = record.__dict__, self.provider
+        if self._thresholds and self._left_out(fields.get("name"), fields.get("levelno")):
+            return False
+        if comes_out_of_a_queue(record) and duplicates.has_a_twin(record, provider, copied=True):
+            return True
+        return duplicates.has_been_given(record, provider)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the body of a record; called when a formatter is set."""
@@ -240,7 +278,9 @@ class LogwellHandler(logging.Handler):
         self._loggers[known] = logger
         return logger
 
-    def _translated(self, record: logging.LogRecord, fields: dict[str, Any]) -> LogRecord:
+    def _translated(  # noqa: C901, PLR0912 - a call costs more than most of these steps
+        self, record: logging.LogRecord, fields: dict[str, Any]
+    ) -> LogRecord:
         """Make OpenTelemetry's record of one of logging's, in one pass over it."""
         get = fields.get
         created, level = get("created"), (get("levelno"), get("levelname"))
@@ -249,16 +289,21 @@ class LogwellHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - a new one, or one that cannot be looked up
             number, text = self._severity(*level)
         body = self._message(record) if self.formatter is None else self.format(record)
-        attributes = {name: fields[name] for name in fields if name not in _FIELDS}
-        event = None
-        if attributes:
+        attributes: dict[str, Any] = {}
+        plain = True
+        for name, value in fields.items():
+            if name not in _FIELDS:
+                attributes[name] = value
+                # As most are. The rest is looked at with care, all of it together.
+                kind = type(value)
+                if not (kind is str and len(value) <= _PLAIN and type(name) is str and name):
+                    plain = plain and kind is int and type(name) is str and name != ""
+        if not plain:
             attributes, replaced = clean_attributes(attributes)
             self._counts.values_replaced += replaced
-            # Both are taken out, whichever counts.
-            for name in _EVENT_NAMES:
-                given = attributes.pop(name, None)
-                if event is None and given is not None:
-                    event = safe_str(given)
+        event = None
+        if _EVENT in attributes or _EARLIER_EVENT in attributes:
+            event = _event_of(attributes)
         if context := current_context():
             # In front, where OpenTelemetry's limit of attributes takes away first.
             attributes = {
@@ -366,37 +411,6 @@ class HandlerCounts:
     errors_unreported: int = 0
 
 
-def install_handler(
-    logger: logging.Logger,
-    provider: LoggerProvider,
-    threshold: int,
-    levels: Mapping[str, str] | None = None,
-) -> logging.Handler | None:
-    """Have records of `logger` reach `provider` once.
-
-    Args:
-        logger: Where records come from.
-        provider: Where they go, if no handler takes them to OpenTelemetry already. One that
-            does, as under zero-code start-up, is made safe.
-        threshold: Least severe level that passes. The logger is opened up to it if it lets
-            less through. With `NOTSET` the logger's own level decides.
-        levels: Least severe levels by logger; those are opened up likewise.
-
-    Returns:
-        The handler that was added, None if one was there.
-    """
-    added: logging.Handler | None = None
-    if found := _handlers_of(logger):
-        for handler in found:
-            make_safe(handler, levels=levels)
-    else:
-        added = LogwellHandler(threshold, provider, levels)
-        logger.addHandler(added)
-    open_up(logger, threshold)
-    open_levels(levels or {})
-    return added
-
-
 def open_levels(levels: Mapping[str, str]) -> None:
     """Have each of these loggers let pass what has at least its level."""
     for name, level in levels.items():
@@ -420,15 +434,16 @@ def make_safe(
 
     Args:
         handler: The handler. One of ours, or one with an `emit` of its own, is left alone.
-        provider: Where records go. Default: the global one.
+        provider: Where records go. Default: where the handler's went.
         levels: Least severe levels by logger, in place of the handler's own.
     """
     if isinstance(handler, LogwellHandler) or "emit" in vars(handler):
         return
-    safe = LogwellHandler(handler.level, provider, levels)
+    goal = provider or cast("LoggerProvider", provider_of(handler))
+    safe = LogwellHandler(handler.level, goal, levels)
     safe.formatter, handler.level = handler.formatter, safe.level
     # On the object: its class is OpenTelemetry's, and other objects' of it.
-    vars(handler).update(emit=safe.emit, flush=safe.flush)
+    vars(handler).update(emit=safe.handle, flush=safe.flush)
 
 
 def level_of(level: int | str) -> int:
@@ -462,11 +477,6 @@ def severity_number(level: int | None) -> SeverityNumber | None:
     if tens == 0:
         ones -= 5  # 5 is what most libraries call TRACE
     return SeverityNumber(1 + 4 * tens + min(max(ones, 0), 3))
-
-
-def _handlers_of(logger: logging.Logger) -> list[logging.Handler]:
-    """The handlers that take records of `logger` to OpenTelemetry, ours among them."""
-    return [handler for handler in handlers_of(logger) if is_opentelemetry(handler)]
 
 
 def _without_exception(record: logging.LogRecord) -> logging.LogRecord:
@@ -504,6 +514,13 @@ def _total(made: Iterable[tuple[Any, int]]) -> int:
 
 def _items(values: tuple[Any, ...] | dict[str, Any]) -> Iterable[Any]:
     return values.values() if type(values) is dict else values
+
+
+def _event_of(attributes: dict[str, Any]) -> str | None:
+    """Take the event's name out of attributes, under both names, whichever counts."""
+    name, earlier = attributes.pop(_EVENT, None), attributes.pop(_EARLIER_EVENT, None)
+    given = earlier if name is None else name
+    return None if given is None else safe_str(given)
 
 
 def _name(name: object) -> str:

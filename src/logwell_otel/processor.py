@@ -19,6 +19,12 @@ from opentelemetry.context import Context, attach, detach, set_value
 
 from logwell_otel._config.settings import number_of
 from logwell_otel._diagnostics import warn
+from logwell_otel._encoding.exceptions import (
+    REQUEST_EXCEPTION,
+    is_recorded,
+    mark_request_exception,
+    request_is_logged,
+)
 from logwell_otel._encoding.fields import severity_of
 from logwell_otel._otel import SUPPRESS_INSTRUMENTATION, LogRecordProcessor, ReadableLogRecord
 from logwell_otel._process import (
@@ -176,6 +182,10 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Queue a record. Never waits, unless `on_queue_full` says so."""
         log = log_record.log_record
+        if log.event_name == REQUEST_EXCEPTION:
+            if request_is_logged.get() or is_recorded(getattr(log, "exception", None)):
+                return  # it is, or will be, in the record of the request
+            mark_request_exception(log)
         size = _text_in(log)
         if self._is_full(size) and not (self._waits and self._wait_for_room(size)):
             self._dropped += 1

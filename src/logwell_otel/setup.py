@@ -7,27 +7,29 @@ import functools
 import logging
 import os
 import threading
-import time
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
+from logwell_otel._buffer.outbox import QUEUED_SECONDS
+from logwell_otel._clock import monotonic
 from logwell_otel._config.options import Config
+from logwell_otel._config.settings import Resolver
 from logwell_otel._delivery.worker import flush_while_it_gets_on
 from logwell_otel._diagnostics import warn
-from logwell_otel._otel import LoggerProvider
-from logwell_otel._process import PerProcess, at_exit_of_children
+from logwell_otel._install import InstalledHandler, install_handler
+from logwell_otel._otel import LoggerProvider, is_proxy
+from logwell_otel._process import PerProcess, at_exit, at_exit_of_children
 from logwell_otel._sigterm import deliver_on_sigterm
 from logwell_otel.context import ContextLogRecordProcessor
-from logwell_otel.errors import config_error
+from logwell_otel.errors import WithoutFrames, config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter, exporters
-from logwell_otel.handler import install_handler, level_of, open_up
+from logwell_otel.handler import level_of, open_up
 from logwell_otel.processor import LogwellBatchLogRecordProcessor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
     from typing_extensions import Unpack
 
@@ -68,12 +70,13 @@ class Pipeline:
         self.exporter = exporter
         self.provider = provider
         self._processor = processor
-        self._handlers: list[tuple[logging.Logger, logging.Handler]] = []
+        self._handlers: list[InstalledHandler] = []
+        self._said_gone = False
 
     @property
     def handlers(self) -> list[logging.Handler]:
         """The handlers added to the standard library's loggers; none where some were there."""
-        return [handler for _, handler in self._handlers]
+        return [*self._handlers]
 
     def listen_to(
         self, logger: logging.Logger, threshold: int, levels: Mapping[str, str] | None = None
@@ -85,9 +88,10 @@ class Pipeline:
             threshold: Number of a level.
             levels: Further levels by the names of loggers.
         """
+        self._put_back()
         handler = install_handler(logger, self.provider, threshold, levels)
         if handler is not None:
-            self._handlers.append((logger, handler))
+            self._handlers.append(handler)
 
     def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
         """Wait until everything logged before is stored at the server.
@@ -98,15 +102,33 @@ class Pipeline:
         Returns:
             True if it is, or was refused by the server for good.
         """
+        self._put_back()
         return self._processor.force_flush(timeout_millis)
+
+    def _put_back(self) -> None:
+        """Install a handler again that somebody has cut off from its logger, and say so."""
+        gone = [handler for handler in self._handlers if not handler.installed]
+        for handler in gone:
+            handler.install(handler.listens_to)
+            if not self._said_gone:
+                self._said_gone = True
+                warn(
+                    "Something has cut our handler off from the logger "
+                    f"{handler.listens_to.name!r} since configure(), as dictConfig() does with a "
+                    "logger that it names: what was logged there since was not sent. The handler "
+                    "was put back. Call configure() after logging is configured, or for the root "
+                    "logger."
+                )
 
     def shutdown(self) -> None:
         """Deliver what is held and end this pipeline; a second call does nothing."""
+        self._put_back()
         with _lock.get():
             for key in [key for key, pipeline in _pipelines.items() if pipeline is self]:
                 del _pipelines[key]
-        for logger, handler in self._handlers:
-            logger.removeHandler(handler)
+        for handler in self._handlers:
+            handler.uninstall()
+        self._handlers = []
         self._processor.shutdown()
 
     async def aforce_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
@@ -138,17 +160,13 @@ class Pipeline:
 
     def health(self) -> Health:
         """How delivery is going."""
+        self._put_back()
         return self.exporter.health()
 
     def __enter__(self) -> Pipeline:  # noqa: PYI034 - typing.Self is 3.11
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         flush_while_it_gets_on(self.force_flush, self.health)
 
     def __repr__(self) -> str:
@@ -188,7 +206,10 @@ def configure(
         LogwellError: `INVALID_CONFIG` when a setting is missing or wrong, or when `redact`
             or `before_send` come too late for an exporter that zero-code start-up made.
     """
-    config = Config.resolve(endpoint=endpoint, api_key=api_key, **options).unless_in_tests()
+    settings = Resolver({"endpoint": endpoint, "api_key": api_key, **options})
+    # An error leaves through this frame, and what shows its locals would show the key.
+    del endpoint, api_key, options
+    config = Config.resolve(**settings.arguments).unless_in_tests()
     if config.disabled:
         exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
         return Pipeline(exporter, LoggerProvider(), LogwellBatchLogRecordProcessor(exporter))
@@ -200,7 +221,8 @@ def configure(
         pipeline = _pipelines.get(config.identity)
         made = pipeline is None
         if pipeline is None:
-            pipeline = _adopted(config, options) or _new(config, options.get("service"))
+            with WithoutFrames():
+                pipeline = _adopted(config, settings) or _new(config, settings.argument("service"))
         pipeline.listen_to(target, threshold, config.levels)
         _pipelines[config.identity] = pipeline
     if config.root_level is not None:
@@ -210,6 +232,7 @@ def configure(
         at_exit_of_children(pipeline.shutdown)
         if config.deliver_on_sigterm and isinstance(processor, LogwellBatchLogRecordProcessor):
             deliver_on_sigterm(processor)
+        at_exit(pipeline._put_back)  # noqa: SLF001 - our own class
     return pipeline
 
 
@@ -219,12 +242,16 @@ def pipelines(endpoint: str) -> list[Pipeline]:
         return [pipeline for (server, _), pipeline in _pipelines.items() if server == endpoint]
 
 
-def _adopted(config: Config, options: PipelineOptions) -> Pipeline | None:
+def _adopted(config: Config, settings: Resolver) -> Pipeline | None:
     provider = get_logger_provider()
     exporter = zero_code_exporter(config.identity)
     if exporter is None or not isinstance(provider, LoggerProvider):
         return None
-    given = {name: value for name, value in options.items() if name != "api_key_file"}
+    given = {
+        name: value
+        for name, value in settings.arguments.items()
+        if name not in ("endpoint", "api_key", "api_key_file")
+    }
     if (warning := ignored_arguments(given)) is not None:
         warn(warning)
     return Pipeline(exporter, provider, ZeroCodeProcessor(provider, exporter))
@@ -233,27 +260,51 @@ def _adopted(config: Config, options: PipelineOptions) -> Pipeline | None:
 def _new(config: Config, service: str | None) -> Pipeline:
     exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
     provider = _provider(service)
-    processor = _processor(exporter)
+    processor = _processor(exporter, config)
     provider.add_log_record_processor(processor)
     return Pipeline(exporter, provider, processor)
 
 
 def _provider(service: str | None) -> LoggerProvider:
     current = get_logger_provider()
-    if isinstance(current, LoggerProvider):
-        return current
+    # The SDK's, or one of another package's that stands in front of it.
+    if callable(getattr(current, "add_log_record_processor", None)):
+        return cast("LoggerProvider", current)
     made = LoggerProvider(Resource.create({SERVICE_NAME: service} if service else {}))
     made.add_log_record_processor(ContextLogRecordProcessor())
-    set_logger_provider(made)
+    if is_proxy(current):
+        set_logger_provider(made)
+    else:
+        kind = type(current)
+        warn(
+            f"The global LoggerProvider ({kind.__module__}.{kind.__qualname__}) takes no "
+            "processors: what is logged by the standard library's logging goes to Logwell, what "
+            "is logged by OpenTelemetry's API does not."
+        )
     return made
 
 
-def _processor(exporter: LogwellLogExporter) -> LogwellBatchLogRecordProcessor:
+def _processor(exporter: LogwellLogExporter, config: Config) -> LogwellBatchLogRecordProcessor:
     queue = None if os.environ.get("OTEL_BLRP_MAX_QUEUE_SIZE") else MAX_QUEUE_SIZE
     batch = None if os.environ.get("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE") else MAX_EXPORT_BATCH_SIZE
     return LogwellBatchLogRecordProcessor(
-        exporter, max_queue_size=queue, max_export_batch_size=batch
+        exporter,
+        schedule_delay_millis=_schedule_delay(config),
+        max_queue_size=queue,
+        max_export_batch_size=batch,
     )
+
+
+def _schedule_delay(config: Config) -> float | None:
+    """Milliseconds; with a spool so few that a second from the logging call all is on disk."""
+    if config.spool_dir is None:
+        return None
+    longest = QUEUED_SECONDS * 1000
+    given = os.environ.get("OTEL_BLRP_SCHEDULE_DELAY", "").strip() or longest
+    try:
+        return min(longest, float(given))
+    except ValueError:
+        return None  # the processor says what is wrong with it
 
 
 # `configure()` in a program that zero-code start-up has already set up.
@@ -264,7 +315,7 @@ def _processor(exporter: LogwellLogExporter) -> LogwellBatchLogRecordProcessor:
 
 
 _SET_UP_BY_FILE: Final = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
-_PRIVACY: Final = ("redact", "redact_keys", "before_send")
+_PRIVACY: Final = ("redact", "redact_keys", "redact_also", "before_send")
 
 
 def zero_code_exporter(identity: tuple[str, int]) -> LogwellLogExporter | None:
@@ -314,9 +365,9 @@ class ZeroCodeProcessor:
 
     def force_flush(self, timeout_millis: int) -> bool:
         """Everything logged before is stored at the server."""
-        began = time.monotonic()
+        began = monotonic()
         handed_over = self._provider.force_flush(timeout_millis)
-        spent = int((time.monotonic() - began) * 1000)
+        spent = int((monotonic() - began) * 1000)
         return self._exporter.force_flush(max(0, timeout_millis - spent)) and handed_over
 
     def shutdown(self) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._clock import monotonic
 from logwell_otel.exporter import exporters
 from logwell_otel.setup import pipelines
 
@@ -32,12 +32,12 @@ _VARIABLES: Final = ("LOGWELL_ENDPOINT", "LOGWELL_API_KEY")
 class LogwellTestServer:
     """A Logwell server for one test, and what the program has logged to it.
 
-    ```python
-    with LogwellTestServer() as logwell:
-        with configure():  # takes the server from the environment
-            logging.getLogger("shop").info("order placed", extra={"order": 17})
-        logwell.assert_logged("order placed", order=17)
-    ```
+    Example::
+
+        with LogwellTestServer() as logwell:
+            with configure():  # takes the server from the environment
+                logging.getLogger("shop").info("order placed", extra={"order": 17})
+            logwell.assert_logged("order placed", order=17)
 
     Between entering and leaving, `LOGWELL_ENDPOINT` and `LOGWELL_API_KEY` name it, for this
     process and for those it starts.
@@ -139,14 +139,14 @@ class LogwellTestServer:
             AssertionError: There is none; it shows those that come closest, and how they differ.
         """
         wanted = _Wanted(message, level, service, attributes)
-        until = time.monotonic() + self._timeout
+        until = monotonic() + self._timeout
         while True:
             self._flush()
             entries = self._server.entries(self._skipped)
             for entry in entries:
                 if not wanted.differences(entry):
                     return entry
-            left = until - time.monotonic()
+            left = until - monotonic()
             if left <= 0:
                 break
             self._server.wait_for(self._skipped + len(entries) + 1, min(left, 0.05))

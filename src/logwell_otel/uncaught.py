@@ -29,7 +29,7 @@ class UncaughtCapture:
     """
 
     def __init__(self, logger_provider: LoggerProvider | None = None) -> None:
-        self.failures = 0
+        self.failures: int = 0
         self._logger = get_logger(_SCOPE, logger_provider=logger_provider)
         self._active = False
         self._sys_before: Callable[..., Any] = sys.excepthook

@@ -1,15 +1,14 @@
-"""What zero-code start-up made of OpenTelemetry's, made as safe as ours where it stands.
+"""Our logging handler in the place of OpenTelemetry's, and SIGTERM behind its own processor.
 
 Under `opentelemetry-instrument` it is OpenTelemetry that puts a handler on the root logger,
-one that raises into the application (see `handler`) and knows no log context. It stays the
-one that is there, as `logging.config` is patched to keep it: what it does becomes ours.
+one that raises into the application (see `handler`), knows no log context, and goes with
+all others where Celery or a program of its own takes them off.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -28,12 +27,12 @@ def after_instrumentation() -> None:
     if "logwell_otel.exporter" not in sys.modules:
         return
     try:
-        make_root_safe()
+        take_over()
     except Exception as error:  # noqa: BLE001 - said; OpenTelemetry's handler stays as it is
         from logwell_otel._diagnostics import described, warn  # noqa: PLC0415 - only then
 
         warn(
-            f"OpenTelemetry's logging handler could not be made safe ({described(error)}): a "
+            f"OpenTelemetry's logging handler could not be replaced ({described(error)}): a "
             "record with an attribute that cannot be had may raise in a logging call."
         )
     deliver_all_on_sigterm()
@@ -77,27 +76,31 @@ class BehindOpenTelemetrys:
 
     def shutdown(self, timeout_millis: float) -> None:
         """Deliver what was logged before, and account for the rest."""
-        until = time.monotonic() + timeout_millis / 1000
+        from logwell_otel._clock import monotonic  # noqa: PLC0415 - only with an exporter
+
+        until = monotonic() + timeout_millis / 1000
         self._provider.force_flush(int(timeout_millis))
-        self._exporter.shutdown(max(0.0, until - time.monotonic()) * 1000)
+        self._exporter.shutdown(max(0.0, until - monotonic()) * 1000)
 
 
-def make_root_safe() -> None:
-    """Make every handler of OpenTelemetry's on the root logger safe, and open the loggers up.
+def take_over() -> None:
+    """Replace every handler of OpenTelemetry's on the root logger, and open the loggers up.
 
     By the settings of the exporters that there are: `levels` and `root_level`.
     """
-    from logwell_otel._diagnostics import is_opentelemetry  # noqa: PLC0415 - only then
+    from logwell_otel._install import replace_opentelemetrys  # noqa: PLC0415 - only then
+    from logwell_otel._otel import LoggerProvider, get_logger_provider  # noqa: PLC0415
+    from logwell_otel._server_errors import RequestExceptions  # noqa: PLC0415
     from logwell_otel.exporter import exporters  # noqa: PLC0415
-    from logwell_otel.handler import level_of, make_safe, open_levels, open_up  # noqa: PLC0415
+    from logwell_otel.handler import level_of, open_levels, open_up  # noqa: PLC0415
 
-    root = logging.getLogger()
     levels: dict[str, str] = {}
     for exporter in exporters():
         levels.update(exporter.levels)
         if exporter.root_level is not None:
-            open_up(root, level_of(exporter.root_level))
-    for handler in root.handlers:
-        if is_opentelemetry(handler):
-            make_safe(handler, levels=levels)
+            open_up(logging.getLogger(), level_of(exporter.root_level))
+    provider = get_logger_provider()
+    if isinstance(provider, LoggerProvider):
+        provider.add_log_record_processor(RequestExceptions())
+    replace_opentelemetrys(None, levels)
     open_levels(levels)

@@ -66,7 +66,7 @@ def test_it_ends_at_once_when_it_is_stopped_while_it_goes_to_sleep(
 
     def stop() -> None:
         stopping.start()
-        while not flusher._stopping:  # noqa: SLF001 - a moment that cannot be seen from outside
+        while not flusher._worker.stopping:  # noqa: SLF001 - a moment that cannot be seen from outside
             time.sleep(0.001)
         time.sleep(0.02)  # and it has woken a flusher that it takes to be asleep
 

@@ -57,9 +57,9 @@ def test_directories_are_0700_and_files_0600_whatever_the_umask(world: World, um
         os.umask(old)
 
 
-def test_missing_parents_are_made(tmp_path: Path) -> None:
-    opened(tmp_path / "a" / "b")
-    assert mode(tmp_path / "a" / "b") == 0o700
+def test_missing_parents_are_made_for_us_alone(tmp_path: Path) -> None:
+    opened(tmp_path / "a" / "b" / "c")
+    assert {mode(tmp_path / path) for path in ("a", "a/b", "a/b/c")} == {0o700}
 
 
 def test_the_directory_may_be_reached_by_a_link(world: World, tmp_path: Path) -> None:
@@ -92,14 +92,41 @@ def test_a_directory_everybody_may_write_to_is_refused(world: World) -> None:
         world.open()
 
 
-def test_the_advice_to_name_a_directory_below_works(world: World) -> None:
-    # A Kubernetes emptyDir has mode 0777.
-    world.directory.mkdir()
-    world.directory.chmod(0o777)
-    world.directory = world.directory / "logwell"
+def test_the_advice_to_name_a_directory_below_works(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A Kubernetes emptyDir has mode 0777, and is a volume of its own.
+    volume = world.directory
+    volume.mkdir()
+    volume.chmod(0o777)
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == volume)
+    world.directory = volume / "logwell"
     spool = world.open()
     spool.store([chunk(0)])
     assert drain(spool) == [0]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_parent_in_which_everybody_could_put_another_one_is_refused(
+    world: World, depth: int
+) -> None:
+    world.directory.mkdir()
+    shared, world.directory = world.directory, world.directory.joinpath(*"abc"[:depth])
+    world.directory.parent.mkdir(exist_ok=True)
+    shared.chmod(0o777)
+    with pytest.raises(SpoolError, match=rf"{shared} is writable by every user \(mode 0777\), any"):
+        world.open()
+    shared.chmod(0o1777)  # as /tmp: who owns a directory keeps it
+    world.open()
+
+
+@root_only
+def test_a_parent_of_another_user_is_refused(world: World) -> None:
+    world.directory.mkdir()
+    os.chown(world.directory, 12345, -1)
+    theirs, world.directory = world.directory, world.directory / "ours"
+    with pytest.raises(SpoolError, match=rf"{theirs} belongs to user id 12345, who could put"):
+        world.open()
 
 
 def test_what_kubernetes_opens_to_a_group_is_closed_again(world: World) -> None:
@@ -175,13 +202,65 @@ def test_the_kind_of_file_system_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     assert paths.network_file_system(tmp_path) == "nfs4"
 
 
-def test_a_file_system_without_a_write_ahead_log_is_refused(world: World) -> None:
+def test_without_proc_the_file_system_is_tried(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: Any, **__: Any) -> str:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert paths.network_file_system(world.directory.parent) is None
+    with pytest.raises(SpoolError, match=r"write-ahead log \(locking protocol\).*local disk"):
+        world.open(connect=failing("locking protocol"))
+    world.open().store([chunk(0)])
+
+
+def failing(message: str, name: str = "") -> Any:
+    """Connections on a file system that cannot share memory."""
+    error = sqlite3.OperationalError(message)
+    error.sqlite_errorname = name
+
+    class Failing(sqlite3.Connection):
+        def executescript(self, sql: str, /) -> sqlite3.Cursor:
+            raise error
+
+    return functools.partial(sqlite3.connect, factory=Failing)
+
+
+@pytest.mark.parametrize("service", ["s", None])
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [("locking protocol", ""), ("disk I/O error", "SQLITE_IOERR_SHMMAP")],
+)
+def test_a_file_system_that_cannot_share_memory_is_refused(
+    world: World, service: str | None, message: str, name: str
+) -> None:
+    with pytest.raises(SpoolError, match=rf"cannot keep a write-ahead log \({message}\)"):
+        world.open(service=service, connect=failing(message, name))
+    assert list(world.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("service", ["s", None])
+@pytest.mark.parametrize(
+    "message", ["database or disk is full", "attempt to write a readonly database"]
+)
+def test_a_disk_that_is_full_or_read_only_is_no_reason_to_refuse(
+    world: World, service: str | None, message: str
+) -> None:
+    world.open(service=service, connect=failing(message))
+    assert list(world.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("service", ["s", None])
+def test_a_file_system_without_a_write_ahead_log_is_refused(
+    world: World, service: str | None
+) -> None:
     class NoLog(sqlite3.Connection):
         def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
             return super().execute(sql.replace("= WAL", "= DELETE"), *parameters)
 
     with pytest.raises(SpoolError, match=r"cannot keep a write-ahead log \(it offers 'delete'\)"):
-        world.open(connect=functools.partial(sqlite3.connect, factory=NoLog))
+        world.open(service=service, connect=functools.partial(sqlite3.connect, factory=NoLog))
 
 
 def test_a_python_without_sqlite_is_told_what_to_do(
@@ -243,17 +322,3 @@ def test_any_service_name_gives_a_plain_directory_name_of_its_own(one: str, othe
     name = paths.pool_name(ENDPOINT, one)
     assert re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,80}", name)
     assert (name == paths.pool_name(ENDPOINT, other)) is (one == other)
-
-
-@pytest.mark.parametrize(
-    ("directory", "volatile"),
-    [
-        ("/tmp/spool", True),
-        ("/dev/shm/x", True),
-        ("/run/app/spool", True),
-        ("/var/lib/app/spool", False),
-        ("/tmpfiles/spool", False),
-    ],
-)
-def test_a_directory_that_a_restart_empties_is_known(directory: str, volatile: bool) -> None:
-    assert paths.emptied_at_restart(Path(directory)) is volatile

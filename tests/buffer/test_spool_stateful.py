@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -113,6 +114,13 @@ class Spools(RuleBasedStateMachine):
             assert process.outbox.settle(taken, accepted=taken.count)
 
     @rule(who=st.integers(0, 1))
+    def bury(self, who: int) -> None:
+        process = self.processes[who]
+        if process.in_flight:
+            taken = process.in_flight.pop(0)
+            assert process.outbox.settle(taken, dropped="poison", dead_letter=taken)
+
+    @rule(who=st.integers(0, 1))
     def put_back(self, who: int) -> None:
         process = self.processes[who]
         process.outbox.put_back(process.in_flight)
@@ -199,4 +207,4 @@ class Spools(RuleBasedStateMachine):
 Spools.TestCase.settings = settings(
     max_examples=40, stateful_step_count=40, deadline=None, print_blob=True
 )
-TestSpools = Spools.TestCase
+TestSpools = pytest.mark.slow(Spools.TestCase)

@@ -7,6 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.sdk.resources import Resource
 
 from logwell_otel import LogwellError, LogwellErrorCode
 from logwell_otel._buffer.outbox import Outbox
@@ -16,7 +17,7 @@ from logwell_otel.cli.pools import list_spools
 from support.bench import Bench
 from support.records import messages, record, records
 from support.server import REFUSED, SERVER_ERROR, UNAUTHORIZED, answer
-from support.spool import Disk, World, chunk
+from support.spool import Disk, World, chunk, drain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,12 +63,12 @@ def test_after_a_failure_everything_is_on_disk_at_the_flushers_next_look(
     bench.check_ledger()
 
 
-def test_what_is_unacknowledged_for_a_second_is_on_disk(bench: Bench, tmp_path: Path) -> None:
+def test_what_is_unacknowledged_for_half_a_second_is_on_disk(bench: Bench, tmp_path: Path) -> None:
     bench.exporter.export(records(5))
-    bench.clock.sleep(0.5)
+    bench.clock.sleep(0.1)
     bench.keep()
     assert on_disk(tmp_path) == 0
-    bench.clock.sleep(0.3)
+    bench.clock.sleep(0.1)
     bench.exporter.export(records(5, 5))
     bench.keep()
     assert on_disk(tmp_path) == 10
@@ -146,7 +147,7 @@ def test_a_flush_is_exact_with_entries_on_disk(bench: Bench) -> None:
     assert bench.server.stored == messages(250)
 
 
-def test_poison_on_disk_is_bisected_and_dropped_alone(bench: Bench, tmp_path: Path) -> None:
+def test_poison_on_disk_is_bisected_and_set_aside_alone(bench: Bench, tmp_path: Path) -> None:
     bench.server.always = lambda _: REFUSED
     bench.server.poison = "poison"
     batch = records(1000)
@@ -160,8 +161,9 @@ def test_poison_on_disk_is_bisected_and_dropped_alone(bench: Bench, tmp_path: Pa
         bench.run(10)
     others = [text for text in messages(1050) if text != "message 517"]
     assert sorted(bench.server.stored) == sorted(others)
-    assert bench.exporter.health().dropped == {"poison": 1}
-    assert on_disk(tmp_path) == 0
+    health = bench.exporter.health()
+    assert (health.held_on_disk, health.dropped) == (1, {})
+    assert on_disk(tmp_path) == 1
     bench.check_ledger()
 
 
@@ -201,6 +203,34 @@ def test_a_directory_that_cannot_be_used_is_said_at_construction(tmp_path: Path)
         Bench(spool_dir=str(tmp_path / "file"))
     assert raised.value.code is LogwellErrorCode.INVALID_CONFIG
     assert "spool_dir" in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("option", "attributes", "service"),
+    [
+        (None, {"service.name": "till"}, "till"),
+        ("own", {"service.name": "till"}, "own"),
+        (None, {}, "unknown_service"),
+        (None, {"service.name": 7}, "unknown_service"),
+    ],
+)
+def test_the_database_is_that_of_the_service_which_the_entries_bear(
+    option: str | None,
+    attributes: dict[str, Any],
+    service: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where only the resource names it, it was `unknown_service`, and shared with others."""
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
+    bench = Bench(spool_dir=str(tmp_path), service=option)
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export([record("first", resource=Resource(attributes))])
+    bench.exporter.export(records(1))  # of another one: too late
+    bench.run(1)
+    (pool,) = list_spools(tmp_path)
+    assert (pool.service, pool.entries) == (service, 2)
+    bench.exporter.shutdown()
 
 
 def test_the_key_is_never_written(bench: Bench, tmp_path: Path) -> None:
@@ -413,3 +443,19 @@ def test_rows_that_a_person_deletes_are_missed_and_counted(bench: Bench, tmp_pat
     assert len(bench.server.stored) == 200
     assert bench.exporter.health().dropped == {"spool_gone": 100}
     bench.check_ledger()
+
+
+def test_what_the_spool_dropped_under_a_request_is_left_to_it_again(tmp_path: Path) -> None:
+    with World(tmp_path) as world:
+        notices = Notices(say=lambda _: None)
+        spool = world.open(max_age=3600.0)
+        outbox = Outbox(1024 * 1024, spool, notices=notices, clock=lambda: world.mono)
+        outbox.put([chunk(0)])
+        outbox.spill()
+        assert outbox.take() is not None
+        world.sleep(2 * 3600.0)
+        outbox.look_after_disk()
+        assert outbox.give_up("shutdown") == (0, 1)
+        following = world.open()
+        assert world.look(following) == {"recovered": 1}
+        assert drain(following) == [0]

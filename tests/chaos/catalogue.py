@@ -139,11 +139,24 @@ def _spools() -> list[Scenario]:
 
 
 def _entries() -> list[Scenario]:
+    refusals: tuple[entries.Refusal, ...] = ("403", "502", "413", "connection cut")
     return [
         _same("8 awkward records of 1,000", entries.awkward_ones),
         _same("poison: one of 1,000", partial(entries.poison, [517])),
         _same("poison: two in one chunk", partial(entries.poison, [510, 580])),
         _same("poison: one alone", entries.poison_alone),
+        *(
+            _same(f"firewall refuses one line: {refusal}", partial(entries.firewall, refusal))
+            for refusal in refusals
+        ),
+        _same("a table fails: 500 for errors, 1 min", entries.table_fails),
+        *(
+            _same(
+                f"gateway out of order for 20 s: {status}",
+                partial(entries.gateway_out_of_order, status),
+            )
+            for status in (413, 403, 415)
+        ),
     ]
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 from chaos.pipeline import texts
 from chaos.process import SubjectProcess
 from chaos.result import Trial
-from logwell_otel._buffer.outbox import UNACKNOWLEDGED_SECONDS
 from logwell_otel._wire import MAX_ENTRIES
 from logwell_otel.devserver import DevServer
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from chaos.result import Result
 
 RATE = 200
+PROMISED_SECONDS = 1.0
 _RECOVERY_SECONDS = 20.0
 
 
@@ -32,9 +32,9 @@ def at_random(
 ) -> Result:
     """Some processes at a time share a spool; after each round one is started to deliver it.
 
-    Everything that was handed over more than a second before its process was killed
-    arrives; what is younger may. With a server that is only slow, the chunk whose answer
-    was under way arrives twice.
+    Everything that was logged more than a second before its process was killed arrives,
+    whatever OTEL_BLRP_SCHEDULE_DELAY asks for; what is younger may. With a server that is
+    only slow, the chunk whose answer was under way arrives twice.
     """
     trial, rng = Trial(), random.Random(seed)
     maybe: set[str] = set()
@@ -51,7 +51,7 @@ def at_random(
             else:
                 receiver.faults.delay(300)
             victims = [
-                SubjectProcess(receiver, f"victim-{number}", spool)
+                SubjectProcess(receiver, f"victim-{number}", spool, OTEL_BLRP_SCHEDULE_DELAY="5000")
                 for number in range(first, min(first + at_once, kills))
             ]
             maybe |= _kill_all(trial, victims, [rng.uniform(0.05, longest) for _ in victims])
@@ -84,17 +84,17 @@ def _kill_all(trial: Trial, victims: list[SubjectProcess], lives: list[float]) -
 
 
 def _young(trial: Trial, victim: SubjectProcess, killed_at: float) -> set[str]:
-    handed_over = safe = 0
+    logged = safe = 0
     for line in victim.lines():
         number, _, moment = line.partition(" ")
-        handed_over = int(number)
-        if float(moment) < killed_at - UNACKNOWLEDGED_SECONDS:
-            safe = handed_over
-    trial.send(texts(handed_over, prefix=victim.prefix))
-    # Killed between export() and the line about it: handed over, or not.
-    unsaid = texts(8, handed_over, victim.prefix)
+        logged = int(number)
+        if float(moment) < killed_at - PROMISED_SECONDS:
+            safe = logged
+    trial.send(texts(logged, prefix=victim.prefix))
+    # Killed between the logging call and the line about it: logged, or not.
+    unsaid = texts(8, logged, victim.prefix)
     trial.send(unsaid)
-    return {*texts(handed_over - safe, safe, victim.prefix), *unsaid}
+    return {*texts(logged - safe, safe, victim.prefix), *unsaid}
 
 
 def _recover(trial: Trial, receiver: DevServer, spool: Path, prefix: str) -> None:

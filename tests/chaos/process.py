@@ -122,10 +122,15 @@ class SubjectProcess(Program):
     """`chaos.subject`."""
 
     def __init__(
-        self, receiver: DevServer | DevServerProcess, prefix: str, spool: Path | None = None
+        self,
+        receiver: DevServer | DevServerProcess,
+        prefix: str,
+        spool: Path | None = None,
+        **variables: str,
     ) -> None:
         settings = {} if spool is None else {"spool_dir": spool}
-        super().__init__("chaos.subject", prefix, env=environment(receiver, **settings))
+        env = {**environment(receiver, **settings), **variables}
+        super().__init__("chaos.subject", prefix, env=env)
         self.prefix = prefix
 
     def started(self) -> Self:

@@ -7,26 +7,24 @@ input it ends as any program does, so that OpenTelemetry's provider shuts down a
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import sys
 import time
 from typing import Any
 
-from opentelemetry.sdk._logs import LoggerProvider
-
+import logwell_otel
 from chaos.pipeline import texts
 from chaos.result import Figures
-from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter
 from support.records import record
 
 
 class Subject:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._exporter = LogwellLogExporter()
-        self._provider = LoggerProvider()
-        self._provider.add_log_record_processor(LogwellBatchLogRecordProcessor(self._exporter))
+        pipeline = logwell_otel.configure()
+        self._exporter, self._provider = pipeline.exporter, pipeline.provider
 
     def log(self, first: str, count: str) -> None:
         """Through the processor, as an application does."""
@@ -40,11 +38,13 @@ class Subject:
         self._exporter.export(batch)
 
     def run(self, rate: str) -> None:
-        """For ever; says how many were handed over, and when, once they were."""
+        """For ever, by the standard library's logging; says how many records, and when."""
         rng, number = random.Random(self._prefix), 0
+        logger = logging.getLogger("subject")
         while True:
             count = rng.randint(1, 8)
-            self.hand(str(number), str(count))
+            for text in texts(count, number, self._prefix):
+                logger.info(text)
             number += count
             os.write(1, b"%d %.6f\n" % (number, time.monotonic()))
             time.sleep(count / float(rate))

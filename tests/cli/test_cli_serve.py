@@ -21,6 +21,7 @@ DEFAULTS = {
     "api_key": None,
     "requests_per_minute": 600,
     "db": None,
+    "max_bytes": 256 << 20,
     "faults": False,
     "quiet": False,
     "colour": False,
@@ -33,7 +34,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -49,10 +50,44 @@ def test_arguments_reach_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(devserver, "serve", note)
     given = ["--host", "::1", "--port", "1", "--api-key", "k", "--requests-per-minute", "9"]
-    assert main(["serve", *given, "--db", "x.db", "--faults", "--quiet"]) == 7
+    given += ["--db", "x.db", "--max-mib", "3"]
+    assert main(["serve", *given, "--faults", "--quiet"]) == 7
     assert main(["serve"]) == 7
-    asked = ("::1", 1, "k", 9, "x.db", True, True, False)
-    assert seen == [dict(zip(DEFAULTS, asked, strict=True)), DEFAULTS]
+    assert main(["serve", "--max-mib", "0"]) == 7
+    asked = ("::1", 1, "k", 9, "x.db", 3 << 20, True, True, False)
+    assert seen == [
+        dict(zip(DEFAULTS, asked, strict=True)),
+        DEFAULTS,
+        {**DEFAULTS, "max_bytes": None},
+    ]
+
+
+def test_the_key_from_a_variable_or_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[object] = []
+
+    def note(*, api_key: object, **_: Any) -> int:
+        seen.append(api_key)
+        return 0
+
+    monkeypatch.setattr(devserver, "serve", note)
+    keys = [f"lw_{letter * 32}" for letter in "abcd"]
+    file = tmp_path / "key"
+    file.write_text(f"{keys[0]}\n")
+    assert main(["serve", "--api-key-file", str(file)]) == 0
+    monkeypatch.setenv("LOGWELL_SERVE_API_KEY_FILE", str(file))
+    assert main(["serve"]) == 0
+    monkeypatch.setenv("LOGWELL_SERVE_API_KEY", keys[1])
+    assert main(["serve"]) == 0
+    assert main(["serve", "--api-key-file", str(file)]) == 0
+    assert main(["serve", "--api-key", keys[2]]) == 0
+    assert seen == [keys[0], keys[0], keys[1], keys[0], keys[2]]
+    monkeypatch.setenv("LOGWELL_SERVE_API_KEY", "lw_short")
+    assert main(["serve"]) == 2
+    said = capsys.readouterr().err
+    assert "LOGWELL_SERVE_API_KEY" in said
+    assert "lw_short" not in said
 
 
 def test_entries_are_coloured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,15 +119,23 @@ def test_wrong_ports(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"argument --port: must be 0 to 65,535, got {port}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
-def test_what_is_said_without_the_extra(missing: str) -> None:
+@pytest.mark.parametrize("size", ["-1", "1.5", "1GB", ""])
+def test_wrong_sizes(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--max-mib", size])
+    assert ended.value.code == 2
+    wanted = f"argument --max-mib: must be a whole number of MiB, got {size}"
+    assert wanted in capsys.readouterr().err
+
+
+def test_what_is_said_without_the_extra() -> None:
     done = run(
-        f"import sys; sys.modules[{missing!r}] = None; from logwell_otel.cli import main; "
+        "import sys; sys.modules['uvicorn'] = None; from logwell_otel.cli import main; "
         "sys.exit(main(['serve']))"
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"logwell-otel serve needs {missing}, which is not installed: "
+        "logwell-otel serve needs uvicorn, which is not installed: "
         "pip install 'logwell-otel[devserver]'\n"
     )
 
@@ -131,6 +174,6 @@ def test_the_installed_command() -> None:
     if not command.exists():
         pytest.skip("the project is not installed here")
     done = subprocess.run(
-        [str(command), "--version"], capture_output=True, text=True, timeout=60, check=False
+        [str(command), "--version"], capture_output=True, text=True, timeout=180, check=False
     )
     assert done.stdout == f"logwell-otel {__version__}\n"

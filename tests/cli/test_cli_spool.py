@@ -72,6 +72,24 @@ def test_what_lies_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     living.close()
 
 
+def test_a_database_whose_entries_are_delivered_is_not_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emptied = open_spool(tmp_path, "emptied")
+    emptied.close()
+    assert emptied.path.exists()
+    assert main(["spool", "list", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"Nothing lies in {tmp_path}.\n"
+    assert main(["spool", "list", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    shop = fill(tmp_path, "shop", 3)
+    assert main(["spool", "list", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{shop}\n")
+    assert "3 entries in 1 pool," in out
+    assert "emptied" not in out
+
+
 def test_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = fill(tmp_path, "shop", 3)
     (pool,) = list_spools(tmp_path)
@@ -94,6 +112,7 @@ def test_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
                     "oldest": "2026-11-18T12:00:00Z",
                 }
             ],
+            "dead": [],
             "damaged_bytes": 0,
             "problem": None,
         }
@@ -190,3 +209,72 @@ def test_purge_with_nobody_to_ask(
         "logwell-otel spool purge: nobody to ask; give --yes to delete.\n"
     )
     assert list_spools(tmp_path)[0].entries == 2
+
+
+# Dead letters.
+
+
+def bury(directory: Path, *, project: str = PROJECT) -> str:
+    """Three entries that wait and three that a process gave up; returns the pool's name."""
+    spool = open_spool(directory, project=project)
+    spool.store([chunk(0, 3)])
+    spool.bury(chunk(10, 2), "poison")
+    spool.bury(chunk(12), "refused")
+    spool.close()
+    return spool.path.stem
+
+
+def test_what_was_given_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path, "till", 1)
+    name = bury(tmp_path)
+    assert main(["spool", "list", str(tmp_path)]) == 0
+    assert "  dead       3 entries given up; --dead shows them\n" in capsys.readouterr().out
+    assert main(["spool", "list", str(tmp_path), "--dead"]) == 0
+    poison, refused = (len(one.body()) for one in (chunk(10, 2), chunk(12)))
+    assert capsys.readouterr().out == (
+        f"{name}\n  endpoint   https://a.example\n  service    shop\n"
+        f"  poison     2 entries, {poison} bytes, the first of 2026-11-18T12:00:00Z, "
+        f"key {PROJECT}\n"
+        f"  refused    1 entry, {refused} bytes, the first of 2026-11-18T12:00:00Z, "
+        f"key {PROJECT}\n3 entries given up in 1 pool\n"
+    )
+    assert main(["spool", "list", str(tmp_path), "--dead", "--json"]) == 0
+    (pool,) = json.loads(capsys.readouterr().out)
+    assert pool["entries"] == 3
+    assert pool["dead"] == [
+        {
+            "project": PROJECT,
+            "reason": reason,
+            "entries": entries,
+            "bytes": size,
+            "oldest": "2026-11-18T12:00:00Z",
+        }
+        for reason, entries, size in (("poison", 2, poison), ("refused", 1, refused))
+    ]
+    assert main(["spool", "list", str(tmp_path), "--dead", "--pool", fill(tmp_path, "x", 1)]) == 0
+    assert capsys.readouterr().out == f"No dead letters lie in {tmp_path}.\n"
+
+
+def test_dead_letters_are_purged_by_themselves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bury(tmp_path)
+    size = sum(one.bytes for pool in list_spools(tmp_path) for one in pool.dead)
+    assert main(["spool", "purge", str(tmp_path), "--dead", "--yes"]) == 0
+    assert capsys.readouterr().out == f"Deleted 3 dead letters, {size} bytes.\n"
+    (pool,) = list_spools(tmp_path)
+    assert (pool.entries, pool.dead) == (3, ())
+    bury(tmp_path)
+    assert main(["spool", "purge", str(tmp_path), "--yes"]) == 0
+    (pool,) = list_spools(tmp_path)
+    assert (pool.entries, sum(one.entries for one in pool.dead)) == (0, 3)
+
+
+def test_purging_dead_letters_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bury(tmp_path)
+    monkeypatch.setattr(sys, "stdin", Keyboard("n\n"))
+    assert main(["spool", "purge", str(tmp_path), "--dead"]) == 1
+    assert capsys.readouterr().err == f"Delete 3 dead letters of 1 pool in {tmp_path}? [y/N] "
+    assert list_spools(tmp_path)[0].dead

@@ -74,6 +74,7 @@ class Send:
             "pool": None,
             "any_endpoint": False,
             "any_key": False,
+            "dead": False,
             "endpoint": URL,
             "api_key": KEY,
             "api_key_file": None,
@@ -256,8 +257,8 @@ def test_an_entry_that_the_server_cannot_store(tmp_path: Path) -> None:
     server.poison = "^77$"
     sent = Send(tmp_path, server)
     assert sent.status == 1
-    assert sent.lines[-1] == "300 entries found: 299 delivered, 1 lost; 0 left in the directory."
-    assert any("One entry was dropped" in line for line in sent.errors)
+    assert sent.lines[-1] == "300 entries found: 299 delivered; 1 left in the directory."
+    assert "1 entry was set aside: others are accepted" in sent.errors[-1]
     assert sorted(server.stored, key=int) == [one for one in messages(300) if one != "77"]
 
 
@@ -359,3 +360,59 @@ def test_the_key_is_in_no_output(tmp_path: Path) -> None:
     server.always = lambda _: answer(401, {"error": "unauthorized", "message": f"no {KEY}"})
     sent = Send(tmp_path, server)
     assert KEY not in sent.out.getvalue() + sent.err.getvalue()
+
+
+# Dead letters.
+
+
+def bury(directory: Path, count: int, *, key: str = KEY) -> str:
+    """Entries that a process gave up; returns the pool's name."""
+    spool = open_spool(directory, key=key)
+    for number in range(count):
+        spool.bury(chunk(number), "poison")
+    spool.close()
+    return spool.path.stem
+
+
+def dead(directory: Path) -> int:
+    return sum(one.entries for pool in list_spools(directory) for one in pool.dead)
+
+
+def test_dead_letters_are_sent_when_asked_for(tmp_path: Path) -> None:
+    name = bury(tmp_path, 3)
+    server = Server()
+    assert Send(tmp_path, server).status == 0
+    assert (server.stored, dead(tmp_path)) == ([], 3)
+    sent = Send(tmp_path, server, dead=True)
+    assert sent.status == 0
+    assert sent.lines == [
+        f"{name}: 3 entries to {URL}",
+        "3 entries found: 3 delivered; 0 left in the directory.",
+    ]
+    assert server.stored == messages(3)
+    assert dead(tmp_path) == 0
+
+
+def test_dead_letters_that_are_not_accepted_wait(tmp_path: Path) -> None:
+    bury(tmp_path, 3)
+    server = Server()
+    server.always = lambda _: REFUSED
+    sent = Send(tmp_path, server, dead=True)
+    assert sent.status == 1
+    assert sent.lines[-1] == "3 entries found: 0 delivered; 3 left in the directory."
+    assert (left(tmp_path), dead(tmp_path)) == (3, 0)
+
+
+def test_dead_letters_of_another_key(tmp_path: Path) -> None:
+    name = bury(tmp_path, 2, key="lw_" + "o" * 32)
+    server = Server()
+    sent = Send(tmp_path, server, dead=True)
+    assert sent.errors == [
+        (
+            f"{name}: not sent: 2 entries stored for another key. Give --any-key to send them with "
+            "this one all the same."
+        )
+    ]
+    assert (server.stored, dead(tmp_path)) == ([], 2)
+    assert Send(tmp_path, server, dead=True, any_key=True).status == 0
+    assert (server.stored, dead(tmp_path)) == (messages(2), 0)

@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from logwell_otel.cli import check, main
 from logwell_otel.cli.terminal import Terminal, wants_colour
+from logwell_otel.devserver import DevServer
 
 
 def test_an_encoding_without_the_character() -> None:
@@ -38,8 +40,70 @@ def test_a_reader_that_goes_away() -> None:
     assert process.stdout is not None
     process.stdout.close()
     process.stdout = None
-    _, errors = process.communicate("go\n", timeout=60)
+    _, errors = process.communicate("go\n", timeout=180)
     assert (process.returncode, errors) == (1, "")
+
+
+def run_in_shell(command: str, redirection: str) -> tuple[int, str, str]:
+    """Exit status, output and errors of `logwell-otel COMMAND REDIRECTION`."""
+    environ = {name: value for name, value in os.environ.items() if "LOGWELL" not in name}
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -W error -m logwell_otel.cli {command} {redirection}"],
+        env={**environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_nothing_else(closed: str, tmp_path: Path) -> None:
+    """A stream that is closed is one that nobody wants to read."""
+    log = tmp_path / "shop.log"
+    log.write_text("order 1 placed\n", encoding="utf-8")
+    for command in (f"patterns {log}", f"spool list {tmp_path}/none", "search x", "login"):
+        status, output, errors = run_in_shell(command, "")
+        expected = ("" if ">&-" in closed.split() else output, "" if "2>" in closed else errors)
+        assert run_in_shell(command, closed) == (status, *expected), command
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_check_with_closed_streams_finds_what_it_finds_without(closed: str) -> None:
+    with DevServer() as server:
+        arguments = f"--endpoint {server.url} --api-key {server.key} --service shop"
+        status, output, errors = run_in_shell(f"check {arguments}", closed)
+        assert (status, errors) == (0, "")
+        assert ("Nothing failed" in output) is (closed == "2>&-")
+        assert server.count() == 1
+
+
+needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+
+
+@needs_dev_full
+@pytest.mark.process
+@pytest.mark.parametrize(("command", "status"), [("check", 1), ("patterns LOG", 1)])
+def test_output_to_a_full_disk_is_said_once(command: str, status: int, tmp_path: Path) -> None:
+    log = tmp_path / "shop.log"
+    log.write_text("order 1 placed\n", encoding="utf-8")
+    command = command.replace("LOG", str(log))
+    said = "logwell-otel: the output cannot be written: No space left on device\n"
+    assert run_in_shell(command, ">/dev/full") == (status, "", said)
+    assert run_in_shell(command, ">/dev/full 2>&1") == (status, "", "")
+
+
+@needs_dev_full
+@pytest.mark.process
+def test_what_has_no_output_needs_no_room_for_it(tmp_path: Path) -> None:
+    command = f"spool list {tmp_path}/none"
+    assert run_in_shell(command, ">/dev/full") == run_in_shell(command, "")
+    status, output, _ = run_in_shell(command, "")
+    assert run_in_shell(command, "2>/dev/full") == (status, output, "")
 
 
 class Tty(io.StringIO):

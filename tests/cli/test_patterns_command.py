@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from logwell_otel.cli.patterns import FURTHER, PatternTable, add_arguments, as_json, entries_of, run
+from logwell_otel.cli.patterns import FURTHER, PatternTable, add_to, as_json, entries_of
 from logwell_otel.cli.terminal import Terminal
-from logwell_otel.errors import LogwellError
 from logwell_otel.sampling import SamplingRules, signature
-from logwell_otel.sampling.rules import rates_of
 from support.server import SocketServer, answer_all, closed_port, response
 
 if TYPE_CHECKING:
@@ -23,9 +21,10 @@ if TYPE_CHECKING:
 
 def _run(*arguments: str) -> tuple[int, str, str]:
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    add_to(parser.add_subparsers())
+    options = parser.parse_args(["patterns", *arguments])
     output, errors = io.StringIO(), io.StringIO()
-    status = run(parser.parse_args(arguments), Terminal(output, errors))
+    status = options.run(options, Terminal(output, errors))
     return status, output.getvalue(), errors.getvalue()
 
 
@@ -150,6 +149,10 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     with SocketServer(answer_all(response(b"", "404 Not Found"))) as server:
         status, _, errors = _run(server.url)
     assert (status, "answered 404" in errors) == (1, True)
+    with SocketServer(answer_all(response(b"", "401 Unauthorized"))) as server:
+        status, _, errors = _run(server.url)
+    assert status == 1
+    assert "logwell-otel search --limit all --json | logwell-otel patterns -" in errors
     with closed_port() as port:
         status, _, errors = _run(f"http://127.0.0.1:{port}")
     assert (status, "no answer: ConnectError" in errors) == (1, True)
@@ -220,14 +223,3 @@ def test_patterns_are_bounded() -> None:
 )
 def test_lines(line: str, entries: list[Any]) -> None:
     assert list(entries_of([line])) == entries
-
-
-def test_rates_as_text() -> None:
-    assert rates_of(" info=0.2, Warning = 1 ,critical=1,") == {"info": 0.2, "warn": 1, "fatal": 1}
-    assert rates_of("") == {}
-
-
-@pytest.mark.parametrize("text", ["info", "info=", "info=a", "loud=1", "=1", "warn=1,warning=0"])
-def test_rates_that_are_none(text: str) -> None:
-    with pytest.raises(LogwellError, match="sampling rates"):
-        rates_of(text)

@@ -58,7 +58,7 @@ def test_every_variable_has_a_row_and_every_row_its_variable() -> None:
     assert {name: row.variable for name, row in ROWS.items()} == {
         name: f"`LOGWELL_{name.upper()}`" if name in settings else "–" for name in ROWS
     }
-    assert set(settings) <= set(ROWS)
+    assert {*settings} == {name for name, option in OPTIONS.items() if option["variable"]}
 
 
 @pytest.mark.parametrize("name", [name for name in ROWS if name not in ("api_key", "endpoint")])
@@ -86,17 +86,16 @@ def test_bounds(name: str) -> None:
 
 def test_every_number_has_bounds() -> None:
     numbers = {name for name in ROWS if isinstance(getattr(resolve(), name, None), (int, float))}
-    flags, without_default = (
-        {
-            "source_location",
-            "sampling",
-            "redact",
-            "deliver_on_sigterm",
-            "disabled",
-            "send_in_tests",
-        },
-        {"requests_per_hour"},
-    )
+    flags = {
+        "source_location",
+        "sampling",
+        "sampling_allow_zero",
+        "redact",
+        "deliver_on_sigterm",
+        "disabled",
+        "send_in_tests",
+    }
+    without_default = {"requests_per_hour"}
     assert set(RANGES) == numbers - flags | without_default | {"sampling_team_id"}
 
 

@@ -52,9 +52,9 @@ def test_the_usual_variables(
         (".example.com", "https://LOGS.example.com"),
         ("other, logs.example.com", "https://logs.example.com:8443"),
         ("logs.example.com:8443", "https://logs.example.com:8443/prefix"),
-        ("::1", "https://[::1]:3000"),
-        ("[::1]", "https://[::1]:3000"),
-        ("::1", "https://[::1]"),
+        ("2001:db8::1", "https://[2001:db8::1]:3000"),
+        ("[2001:db8::1]", "https://[2001:db8::1]:3000"),
+        ("2001:db8::1", "https://[2001:db8::1]"),
     ],
 )
 def test_no_proxy(no_proxy: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:

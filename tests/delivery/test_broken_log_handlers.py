@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from logwell_otel import LogwellLogExporter
-from logwell_otel._diagnostics import LOGGER_NAME
+from logwell_otel._writer import LOGGER_NAME, unwritten
 from logwell_otel.devserver import DevServer
 from support.bench import Bench
 from support.config import KEY
+from support.process import wait_until
 from support.records import records
 from support.server import REFUSED
 
@@ -36,10 +37,10 @@ def _broken() -> Iterator[None]:
 def test_the_senders_thread_lives_on_and_delivers() -> None:
     with DevServer() as receiver:
         receiver.faults.answer(401, times=1)  # said at once
+        before = unwritten()
         exporter = LogwellLogExporter(receiver.url, receiver.key)
         exporter.export(records(10))
-        while not exporter._engine.notices.failed_callbacks:  # noqa: SLF001
-            assert exporter._engine.sender.running  # noqa: SLF001
+        wait_until(lambda: unwritten() > before, exporter.health)
         assert exporter._engine.sender.running  # noqa: SLF001
         exporter.shutdown()
         assert receiver.count() == 10

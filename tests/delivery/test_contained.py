@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -24,21 +25,38 @@ def test_nothing_is_told_where_nothing_is_raised() -> None:
     assert told == []
 
 
-@pytest.mark.parametrize("error", [SystemExit(1), asyncio.CancelledError()], ids=repr)
-def test_an_exit_is_contained_only_where_it_is_asked_for(error: BaseException) -> None:
+ANYWHERE = [ValueError(), asyncio.CancelledError(), GeneratorExit()]
+ON_THREADS = [SystemExit(1), KeyboardInterrupt()]
+
+
+@pytest.mark.parametrize("error", [*ANYWHERE, *ON_THREADS], ids=repr)
+def test_on_a_thread_nothing_goes_further(error: BaseException) -> None:
     told: list[BaseException] = []
-    with pytest.raises(type(error)), contained(told.append):
-        raise error
-    assert told == []
-    with contained(told.append, exits=True):
+
+    def run() -> None:
+        with contained(told.append):
+            raise error
+        told.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert told == [error, error]
+
+
+@pytest.mark.parametrize("error", ANYWHERE, ids=repr)
+def test_what_no_signal_handler_raises_goes_no_further_on_the_main_thread(
+    error: BaseException,
+) -> None:
+    told: list[BaseException] = []
+    with contained(told.append):
         raise error
     assert told == [error]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit])
-@pytest.mark.parametrize("exits", [False, True])
-def test_an_interrupt_goes_through(error: type[BaseException], exits: bool) -> None:
+@pytest.mark.parametrize("error", ON_THREADS, ids=repr)
+def test_what_ends_the_program_goes_through_on_the_main_thread(error: BaseException) -> None:
     told: list[BaseException] = []
-    with pytest.raises(error), contained(told.append, exits=exits):
+    with pytest.raises(type(error)), contained(told.append):
         raise error
     assert told == []

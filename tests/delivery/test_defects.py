@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from logwell_otel import LogwellLogExporter
 from logwell_otel._delivery import ordering as incidents
 from logwell_otel.devserver import DevServer
@@ -11,8 +13,6 @@ from support.bench import Bench
 from support.records import messages, record, records
 
 if TYPE_CHECKING:
-    import pytest
-
     from logwell_otel._delivery.delivery import Delivery
     from logwell_otel._encoding.chunk import Chunk
 
@@ -88,6 +88,7 @@ def test_a_failure_after_the_answer_sends_nothing_twice(monkeypatch: pytest.Monk
     bench.check_ledger()
 
 
+@pytest.mark.socket
 def test_the_thread_outlives_a_step_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     with DevServer() as server:

@@ -158,27 +158,15 @@ def test_a_request_that_is_too_large_is_split_and_the_limit_learned(too_large: A
     assert len(refused) <= 3, "once for each halving, not for each chunk"
 
 
-def test_an_entry_too_large_alone_is_cut_until_it_fits() -> None:
-    bench = Bench()
-    bench.server.always = lambda _: (
-        answer(413, "") if len(bench.server.bodies[-1]) > 30_000 else None
-    )
-    bench.exporter.export([record("x" * 100_000), record("small")])
-    bench.run()
-    assert "small" in bench.server.stored
-    (cut,) = [text for text in bench.server.stored if text != "small"]
-    assert 1_000 < len(cut) < 30_000
-    assert b'"logwell.truncated":true' in bench.server.bodies[-2] + bench.server.bodies[-1]
-
-
-def test_an_entry_that_never_fits_is_dropped_and_named() -> None:
+def test_an_entry_that_never_fits_is_held_and_whole() -> None:
     bench = Bench()
     bench.server.always = lambda _: answer(413, "")
-    bench.exporter.export([record("never")])
-    bench.run()
+    bench.exporter.export([record("never " + "x" * 10_000)])
+    bench.run(24 * 3600)
     health = bench.exporter.health()
-    assert (health.refused, health.held) == (1, 0)
-    assert "info 'never'" in bench.errors[-1].message
+    assert (health.refused, health.held, health.dropped) == (0, 1, {})
+    assert len(bench.server.requests) < 24 * 120 + 20
+    assert {len(body) for body in bench.server.bodies} == {len(bench.server.bodies[0])}
 
 
 def test_content_that_the_server_calls_wrong_is_bisected_and_named() -> None:

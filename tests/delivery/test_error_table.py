@@ -6,6 +6,7 @@ import copy
 import pickle
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -19,7 +20,7 @@ from logwell_otel._delivery.response import Action, Outcome, outcome_of
 from logwell_otel._http import Answer, NoAnswer
 from support.bench import Bench
 from support.records import records
-from support.server import answer
+from support.server import REFUSED, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,8 +49,11 @@ def own(error: str, message: str = "so it is") -> dict[str, str]:
 
 
 NO_ANSWER = "no answer: connecting, TLS, a proxy, a time-out, a lost connection"
-OTHER = "any other 4xx or 5xx, and 400, 403 or 415 from something in front of the server"
-OWN = "400, 403 or 415 with the server's own JSON"
+OTHER = "any other 4xx or 5xx, which is from something in front of the server"
+OWN = "400 `invalid_json` or `validation_error`, as the server's own JSON"
+PROCESS = "no request can be made: a package, a descriptor, memory"
+DEFECT = "an error of a library's or of ours in the middle of a request"
+EMPTY = "2xx without a body, or with one in an encoding that nobody asked for"
 NOT_COUNTED = "2xx that is not JSON with an `accepted` number"
 
 ROWS = [
@@ -72,6 +76,26 @@ ROWS = [
         "No answer from the server: ConnectError: [SSL: CERTIFICATE_VERIFY_FAILED] unable to get "
         "local issuer. If the server's certificate is signed by an authority of your own, name "
         "that in certificate_file (LOGWELL_CERTIFICATE_FILE). Entries are held and sent again.",
+    ),
+    Row(
+        PROCESS,
+        NoAnswer("ModuleNotFoundError: No module named 'httpcore'", "process"),
+        RETRY,
+        "INTERNAL_ERROR",
+        True,
+        "This process can make no request: ModuleNotFoundError: No module named 'httpcore'. That "
+        "is neither the network nor the server, but what this process has: its packages, files, "
+        "descriptors or memory. Entries are held and sent again.",
+    ),
+    Row(
+        DEFECT,
+        NoAnswer("TypeError: 'NoneType' object is not callable", "defect"),
+        RETRY,
+        "INTERNAL_ERROR",
+        True,
+        "A request failed with an error of its own: TypeError: 'NoneType' object is not callable. "
+        "This is a defect of logwell-otel or of a package it uses; please report it. Entries are "
+        "held and sent again.",
     ),
     Row(
         "401",
@@ -106,8 +130,6 @@ ROWS = [
         for status, error in (
             (400, "invalid_json"),
             (400, "validation_error"),
-            (403, "forbidden"),
-            (415, "unsupported_media_type"),
         )
     ),
     Row(
@@ -118,24 +140,21 @@ ROWS = [
         False,
         "The server refuses the request (batch_too_large: over 100); it is sent in parts.",
     ),
-    Row(
-        "413",
-        answer(413),
-        SPLIT,
-        "VALIDATION_ERROR",
-        False,
-        "The request was too large; it is sent in parts. A limit lower than the server's own 512 "
-        "KiB is that of a proxy in front of it.",
-    ),
-    Row(
-        "413",
-        answer(413, HTML),
-        SPLIT,
-        "VALIDATION_ERROR",
-        False,
-        "The request was too large (with text/html, so perhaps from a proxy in front of it); it "
-        "is sent in parts. A limit lower than the server's own 512 KiB is that of a proxy in "
-        "front of it.",
+    *(
+        Row(
+            "413",
+            reply,
+            Action.SHRINK,
+            "SERVER_ERROR",
+            True,
+            f"Something in front of the server says that the request is too large{said}; it is "
+            "sent in parts where that helps, else later. The server's own limit is 512 KiB, and "
+            "no request of ours reaches it.",
+        )
+        for reply, said in (
+            (answer(413), ""),
+            (answer(413, HTML), " (with text/html, so perhaps from a proxy in front of it)"),
+        )
     ),
     *(
         Row(
@@ -219,6 +238,9 @@ ROWS = [
             answer(403, {"error": "Forbidden", "message": "x"}),
             answer(403, {"message": "Forbidden"}),
             answer(415, HTML),
+            answer(403, own("forbidden")),
+            answer(415, own("unsupported_media_type")),
+            answer(400, own("some_error")),
             *(
                 answer(status, body)
                 for status in (402, 404, 405, 408, 409, 421, 425, 451, 501, 502, 503, 504, 520)
@@ -259,9 +281,12 @@ ROWS = [
         "sent again.",
     ),
     *(
+        Row(EMPTY, reply, Action.TAKEN, "SERVER_ERROR", True, "Something answered 2")
+        for reply in (answer(204), answer(200), Answer(202, {}, b" \r\n"))
+    ),
+    *(
         Row(NOT_COUNTED, reply, RETRY, "SERVER_ERROR", True, "Something answered 2")
         for reply in (
-            answer(204),
             answer(202, {}),
             answer(200, []),
             answer(200, {"accepted": None}),
@@ -373,8 +398,8 @@ def test_recorded_answers(name: str, reply: Answer) -> None:
         400: Action.INVALID,
         401: HOLD,
         403: RETRY,  # it is text, so as if it came from something in front
-        413: SPLIT,
-        415: Action.INVALID,
+        413: Action.SHRINK,
+        415: RETRY,  # whatever took our Content-Type away
         500: Action.SUSPECT,
     }[reply.status]
     assert outcome.action is (SPLIT if name == "batch of 101" else expected)
@@ -473,10 +498,14 @@ def poison() -> LogwellError:
     bench = Bench()
     bench.server.poison = "message 7$"
     bench.exporter.export(records(1000))
-    bench.run()
-    (error,) = [error for error in bench.errors if error.code is not LogwellErrorCode.SERVER_ERROR]
-    assert error.message.startswith("One entry was dropped: every request with it was answered 500")
-    assert "info 'message 7'" in error.message
+    for hour in range(8):
+        bench.run(3600)
+        bench.exporter.export(records(1, 1000 + hour))
+    (error,) = [error for error in bench.errors if error.code is LogwellErrorCode.VALIDATION_ERROR]
+    assert error.message.startswith(
+        "1 entry was given up: every request with one was answered 500, while others were accepted."
+    )
+    assert '"message":"message 7"' in error.message
     return error
 
 
@@ -487,6 +516,39 @@ def overflow() -> LogwellError:
     bench.engine.notices.dispatch()
     error = bench.errors[0]
     assert "max_queue_bytes (LOGWELL_MAX_QUEUE_BYTES)" in error.message
+    return error
+
+
+def spool_overflow() -> LogwellError:
+    with TemporaryDirectory() as directory:
+        bench = Bench(spool_dir=directory, spool_max_bytes=1_048_576)
+        bench.server.always = lambda _: REFUSED
+        for first in range(0, 20_000, 500):
+            bench.exporter.export(records(500, first))
+            bench.clock.sleep(1)
+            bench.keep()
+        bench.exporter.shutdown()
+    error = next(e for e in bench.errors if e.code is not LogwellErrorCode.NETWORK_ERROR)
+    assert "spool_max_bytes (LOGWELL_SPOOL_MAX_BYTES)" in error.message
+    return error
+
+
+def expired() -> LogwellError:
+    with TemporaryDirectory() as directory:
+        bench = Bench(spool_dir=directory, spool_max_age=60)
+        bench.server.always = lambda _: REFUSED
+        bench.exporter.export(records(3))
+        bench.run(1)
+        bench.clock.sleep(100)
+        bench.keep()
+        bench.engine.notices.dispatch()
+        assert bench.exporter.health().dropped == {"spool_expired": 3}
+        bench.exporter.shutdown()
+    error = next(e for e in bench.errors if e.code is not LogwellErrorCode.NETWORK_ERROR)
+    assert error.message == (
+        "3 entries were dropped from the spool: they were older than spool_max_age "
+        "(LOGWELL_SPOOL_MAX_AGE)."
+    )
     return error
 
 
@@ -511,8 +573,10 @@ def do_not_add_up() -> None:
 OTHERS: dict[str, Callable[[], LogwellError | None]] = {
     "2xx with entries refused one by one": refused_one_by_one,
     "2xx whose counts do not add up": do_not_add_up,
-    "an entry with which every request is answered 500 while others are accepted": poison,
+    "an entry with which every request fails for hours while others are accepted": poison,
     "more entries than `max_queue_bytes` holds": overflow,
+    "more entries than `spool_max_bytes` holds": spool_overflow,
+    "an entry that has waited in the spool for `spool_max_age`": expired,
     "a setting that is missing or wrong": wrong_setting,
 }
 
@@ -547,7 +611,7 @@ def test_the_page_says_what_delivery_does(outcome: str) -> None:
 
 def test_every_action_has_a_row() -> None:
     assert {row.action for row in ROWS} | {Action.DONE} == set(Action)
-    assert {row.code for row in ROWS} | {"QUEUE_OVERFLOW"} == {
+    assert {row.code for row in ROWS} | {"QUEUE_OVERFLOW", "EXPIRED"} == {
         code.value for code in LogwellErrorCode
     }
     assert Outcome(Action.DONE).error is None

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from logwell_otel._delivery.isolation import Limits
+from logwell_otel._delivery.limits import Limits
 from logwell_otel._delivery.status import LossReport
 from support.bench import Bench
 from support.records import record, records
@@ -52,10 +52,13 @@ def test_what_overflowed_in_an_outage_is_reported_after_it() -> None:
     bench.check_ledger()
 
 
-def test_a_poison_entry_at_the_end_of_all_traffic_is_reported_at_once() -> None:
+def test_an_entry_that_is_given_up_at_the_end_of_all_traffic_is_reported_at_once() -> None:
     bench = Bench()
     bench.server.poison = "poison"
     bench.exporter.export([*records(999), record("poison")])
+    for hour in range(7):
+        bench.run(3600)
+        bench.exporter.export(records(1, 999 + hour))
     bench.run()
     assert [report["message"] for report in reports(bench)] == ["logwell-otel dropped 1 log entry"]
     assert reports(bench)[0]["metadata"]["logwell.dropped"] == {"poison": 1}

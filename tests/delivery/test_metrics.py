@@ -15,6 +15,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from logwell_otel import __version__
+from logwell_otel._delivery import metrics
 from logwell_otel._delivery.metrics import ENABLED_BY
 from support.bench import Bench
 from support.records import records
@@ -73,10 +74,21 @@ def test_off_by_default(value: str | None, monkeypatch: pytest.MonkeyPatch) -> N
     if value is not None:
         monkeypatch.setenv(ENABLED_BY, value)
     meters = Meters()
-    bench = Bench(meter_provider=meters.provider)
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: meters.provider)
+    bench = Bench()
     bench.exporter.export(records(3))
     bench.run()
     assert meters.metrics() == {}
+    meters.provider.shutdown()
+
+
+def test_a_meter_provider_that_is_given_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ENABLED_BY, raising=False)
+    meters = Meters()
+    bench = Bench(meter_provider=meters.provider)
+    bench.exporter.export(records(3))
+    bench.run()
+    assert "otel.sdk.exporter.log.exported" in meters.metrics()
     meters.provider.shutdown()
 
 

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import io
 import logging
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -105,7 +106,7 @@ class Unspeakable(Exception):  # noqa: N818 - what it is, is the point
     [
         (ValueError("x"), "ValueError: x"),
         (Unspeakable(), "Unspeakable"),
-        (SystemExit(1), "SystemExit: 1"),
+        (GeneratorExit("x"), "GeneratorExit: x"),
         (asyncio.CancelledError("x"), "CancelledError: x"),
     ],
 )
@@ -137,7 +138,7 @@ def test_a_callback_without_a_name_is_named_by_its_type() -> None:
     )
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit()])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
 def test_what_is_meant_for_the_program_passes(error: BaseException) -> None:
     told = Told(on_error=raising(error))
     told.notices.error(ERROR)
@@ -325,6 +326,17 @@ def test_no_stderr_is_nobody_to_tell(
         patch.setattr(sys, "stderr", stream)
         warn(WARNING)
     assert capsys.readouterr().out == ""
+
+
+def test_what_an_exporter_warns_of_carries_its_process_id(
+    otel_handler: logging.Handler, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four workers of a server write the same line to one stream."""
+    collected = Notices()
+    collected.say(WARNING)
+    with heard_by(otel_handler):
+        collected.dispatch()
+    assert capsys.readouterr().err == f"logwell_otel: {WARNING} [process {os.getpid()}]\n"
 
 
 def test_the_name_of_the_logger_is_public() -> None:

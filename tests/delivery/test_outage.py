@@ -99,6 +99,61 @@ def test_a_database_that_is_down_says_so_and_the_chunk_is_no_suspect() -> None:
     assert bench.server.requests == [messages(3)] * 2
 
 
+def test_a_database_that_is_down_is_said_at_once() -> None:
+    bench = Bench()
+    bench.server.always = lambda _: SERVER_ERROR
+    bench.server.is_healthy = False
+    bench.exporter.export(records(3))
+    bench.run(1)
+    (said,) = bench.said
+    assert said == (
+        "Its health check says that the server's database is down. The server answered 500. If it "
+        "lasts, see the server's own log. Entries are held and sent again."
+    )
+
+
+def test_the_end_says_how_much_of_it_was_the_wait_for_the_next_try() -> None:
+    bench = Bench()
+    bench.server.is_healthy = False
+    bench.server.always = lambda _: SERVER_ERROR
+    bench.exporter.export(records(3))
+    bench.run(12.7)
+    bench.server.always = lambda _: None
+    bench.run()
+    *_, ended = bench.said
+    waited = bench.clock() - 1_000_000.03
+    assert ended == (
+        f"The server accepts entries again, after {waited:.0f} s and 1 failed request; the last "
+        f"{waited:.0f} s of them were the wait for this try."
+    )
+
+
+def test_an_address_that_was_right_before_is_not_doubted() -> None:
+    bench = Bench()
+    bench.exporter.export(records(1))
+    bench.run()
+    portal = answer(200, "<html>Please log in</html>")
+    redirect = answer(302, "", location="https://elsewhere.example.com")
+    for reply in (REFUSED, answer(404), answer(405), answer(421), portal, redirect):
+        bench.server.replies = [reply]
+        bench.exporter.export(records(1))
+        bench.run()
+    assert len(bench.errors) == 6
+    for error in bench.errors:
+        assert "LOGWELL_ENDPOINT" not in error.message
+        assert "taken requests before" in error.message
+
+
+def test_one_request_that_failed_is_one_request() -> None:
+    bench = Bench()
+    bench.server.is_healthy = False
+    bench.server.always = lambda _: SERVER_ERROR
+    bench.exporter.export(records(3))
+    bench.run(1)
+    (reason,) = bench.exporter.health().reasons
+    assert reason.startswith("1 request failed in a row: ")
+
+
 def test_trouble_is_said_when_it_starts_and_when_it_ends() -> None:
     bench = Bench()
     bench.server.always = lambda _: REFUSED

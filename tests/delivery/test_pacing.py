@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from logwell_otel._delivery.pacing import Pace
@@ -348,6 +348,13 @@ steps = st.lists(
 )
 
 
+@example(
+    # Late on the clock, at a high rate: its step is more than a billionth of a token.
+    steps=[("accepted", 1000.0, None, False)] * 58 + [("accepted", 0.0, None, True)] * 1000,
+    requests_per_minute=6787.0,
+    requests_per_hour=None,
+    seed=0,
+)
 @given(
     steps=steps,
     requests_per_minute=st.floats(0.1, 10_000),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from simulation import scenarios
+from simulation.pacing import scenarios
+
+pytestmark = pytest.mark.slow
 
 SEEDS = range(1, 6)
 MINUTE = 60.0

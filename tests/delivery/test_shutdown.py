@@ -113,6 +113,7 @@ def test_a_well_server_gets_everything(receiver: DevServer) -> None:
     assert [entry.message for entry in receiver.entries()] == messages(2_000)
 
 
+@pytest.mark.socket
 def test_refused_connections_end_it_within_a_second_and_a_half() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
@@ -122,6 +123,7 @@ def test_refused_connections_end_it_within_a_second_and_a_half() -> None:
     assert exporter.health().dropped == {"shutdown": 10}
 
 
+@pytest.mark.socket
 def test_a_server_that_never_answers_ends_it_within_five_seconds() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
         exporter = LogwellLogExporter(f"http://127.0.0.1:{silent.getsockname()[1]}", KEY)

@@ -8,6 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from logwell_otel import LogwellError, LogwellLogExporter
 from logwell_otel._buffer.spool import Spool
 from logwell_otel._delivery.engine import Dependencies
@@ -21,8 +23,6 @@ from support.spool import FULL, Disk
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def test_a_request_that_ends_without_an_answer_buys_no_more_time() -> None:
@@ -40,6 +40,7 @@ def test_a_request_that_ends_without_an_answer_buys_no_more_time() -> None:
     assert bench.engine.delivery.last_answer_at > answered_at
 
 
+@pytest.mark.socket
 def test_what_is_left_in_the_spool_is_said_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
@@ -76,6 +77,7 @@ def test_a_disk_that_has_just_refused_is_asked_once_more_at_shutdown(
     assert (health.held_on_disk, health.dropped) == (250, {})
 
 
+@pytest.mark.socket
 def test_what_a_slow_server_has_not_taken_is_on_disk_while_shutdown_goes_on(
     tmp_path: Path,
 ) -> None:
@@ -97,24 +99,30 @@ def test_what_a_slow_server_has_not_taken_is_on_disk_while_shutdown_goes_on(
         assert receiver.count() == 2_000
 
 
+@pytest.mark.socket
 def test_a_shutdown_from_a_callback_ends_both_threads(tmp_path: Path) -> None:
     with DevServer() as receiver:
         before = threading.enumerate()
+        seen = threading.Event()  # or they may have ended before they were looked at
+
+        def end(_: int) -> None:
+            assert seen.wait(10)
+            exporter.shutdown()
+
         exporter = LogwellLogExporter(
-            receiver.url,
-            receiver.key,
-            spool_dir=tmp_path / "spool",
-            on_flush=lambda _: exporter.shutdown(),
+            receiver.url, receiver.key, spool_dir=tmp_path / "spool", on_flush=end
         )
         exporter.export(records(1))
         started = [thread for thread in threading.enumerate() if thread not in before]
         mine = [thread for thread in started if thread.name.startswith("Logwell")]
         assert len(mine) == 2
+        seen.set()
         for thread in mine:
             thread.join(5.0)
         assert not any(thread.is_alive() for thread in mine)
 
 
+@pytest.mark.socket
 def test_a_pace_slower_than_an_answer_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries were dropped after 4.5 s although the server was well and there were 30."""
     monkeypatch.setattr("logwell_otel._delivery.worker._STALLED_AFTER", 0.1)
@@ -140,6 +148,7 @@ def test_a_pace_slower_than_the_budget_is_not_waited_for_in_vain() -> None:
     assert bench.exporter.health().dropped == {"shutdown": 50}
 
 
+@pytest.mark.socket
 def test_a_callback_that_never_returns_holds_up_no_shutdown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -42,6 +42,7 @@ def run_all(*functions: object) -> None:
     assert failures == []
 
 
+@pytest.mark.socket
 @pytest.mark.parametrize("repetition", range(5))
 def test_export_flush_and_shutdown_from_three_threads_at_once(
     restless: None, repetition: int
@@ -72,6 +73,7 @@ def test_export_flush_and_shutdown_from_three_threads_at_once(
         assert stored.total() == health.accepted
 
 
+@pytest.mark.socket
 def test_the_sum_holds_at_any_moment(restless: None) -> None:
     with DevServer(requests_per_minute=None) as receiver:
         exporter = LogwellLogExporter(receiver.url, receiver.key, max_queue_bytes=1024 * 1024)

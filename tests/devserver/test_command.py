@@ -43,14 +43,17 @@ def test_the_introduction(tmp_path: Path) -> None:
     status, text = run(db=path, faults=True)
     lines = text.splitlines()
     url = lines[-2].split()[1]
+    assert lines.pop(-3).startswith("  export LOGWELL_USERNAME=admin LOGWELL_PASSWORD=")
     assert status == 0
     assert lines == [
         "Logwell development server: for developing and testing, not for production.",
+        f"open {url}/ to look at what arrives",
         f"  entries       {url}/api/logs",
         f"  stored in     {path}",
         f"  fault switch  {url}/_control/faults",
         "Send to it with",
         f"  export LOGWELL_ENDPOINT={url} LOGWELL_API_KEY={KEY}",
+        "Read it with logwell-otel search, tail and incidents after",
         f"ready: {url} {KEY}",
         "stopped: 0 entries stored",
     ]

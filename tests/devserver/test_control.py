@@ -84,6 +84,7 @@ def test_the_journal(receiver: DevServer, client: httpx.Client) -> None:
         "outcome": "answered",
         "status": 200,
         "stored": 2,
+        "refused": 2,
     }
     assert (second["number"], second["status"], second["messages"]) == (2, 400, [])
 
@@ -93,6 +94,7 @@ def test_the_journal(receiver: DevServer, client: httpx.Client) -> None:
     assert client.get("/_control/requests").json()["requests"][0]["number"] == 1
 
 
+@pytest.mark.socket
 def test_it_is_not_there_unless_asked_for() -> None:
     with DevServer(control=False, journal=False) as receiver:
         headers = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}

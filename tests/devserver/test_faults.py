@@ -86,6 +86,19 @@ def test_an_answer_replaced_after_storing(receiver: DevServer, client: httpx.Cli
     assert receiver.requests[0].stored == 2
 
 
+def test_only_requests_with_a_text(receiver: DevServer, client: httpx.Client) -> None:
+    receiver.faults.answer(403, only="<script>", times=2)
+    blocked = b'[{"level":"info","message":"<script>"}]'
+    for _ in range(2):
+        assert client.post("/v1/ingest", content=blocked).status_code == 403
+        assert post(client).status_code == 200
+    assert client.post("/v1/ingest", content=blocked).status_code == 200
+    receiver.faults.close(only="<script>")
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.post("/v1/ingest", content=blocked)
+    assert post(client).status_code == 200
+
+
 @pytest.mark.parametrize("stored", [False, True])
 def test_a_cut_connection(receiver: DevServer, client: httpx.Client, stored: bool) -> None:
     receiver.faults.close(times=1, stored=stored)
@@ -166,6 +179,7 @@ def test_every_insert_fails_while_health_is_fine(receiver: DevServer, client: ht
     assert receiver.count() == 2
 
 
+@pytest.mark.socket
 def test_switches_stand_in_front_of_the_rate_limit() -> None:
     with DevServer(requests_per_minute=1) as receiver:
         headers = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}
@@ -195,6 +209,7 @@ def test_switches_work_together(receiver: DevServer, client: httpx.Client) -> No
         lambda faults: faults.delay(-1),
         lambda faults: faults.delay(600_001),
         lambda faults: faults.poison(""),
+        lambda faults: faults.answer(403, only=""),
     ],
 )
 def test_wrong_settings_change_nothing(receiver: DevServer, change: Any) -> None:

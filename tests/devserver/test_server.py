@@ -94,8 +94,9 @@ def in_background(receiver: DevServer) -> tuple[threading.Thread, list[Any]]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    deadline = time.monotonic() + 5
-    while not receiver.requests and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    while not receiver.requests:
+        assert time.monotonic() < deadline
         time.sleep(0.002)
     return thread, results
 
@@ -114,7 +115,7 @@ def test_stopping_cuts_what_hangs(receiver: DevServer) -> None:
     thread, results = in_background(receiver)
     before = time.monotonic()
     receiver.stop()
-    assert time.monotonic() - before < 10
+    assert time.monotonic() - before < 30  # for ever, or a minute
     thread.join()
     assert results == [httpx.RemoteProtocolError]
     assert receiver.faults.settings.outcome is not None  # The switch itself stays.
@@ -128,7 +129,7 @@ def test_stopping_does_not_wait_for_long_delays(
     thread, results = in_background(receiver)
     before = time.monotonic()
     receiver.stop()
-    assert time.monotonic() - before < 10
+    assert time.monotonic() - before < 30  # for ever, or a minute
     thread.join()
     assert results == [httpx.RemoteProtocolError]
     (request,) = receiver.requests

@@ -113,6 +113,7 @@ class TestLargeEntries:
         assert chunks[0].size <= 128 * 1024 + 2
         check(chunks)
 
+    @pytest.mark.slow
     def test_a_hundred_of_them(self) -> None:
         chunks = encoded(["x" * 1_000_000] * 100)
         assert sum(chunk.count for chunk in chunks) == 100

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -131,13 +131,11 @@ def check(batch: list[ReadableLogRecord], room: int = 0) -> list[dict[str, Any]]
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(foreign_records(), max_size=4), st.integers(0, 100))
 def test_records_with_anything_in_any_field(batch: list[ReadableLogRecord], room: int) -> None:
     check(batch, room)
 
 
-@settings(max_examples=60, deadline=None)
 @given(log_records())
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_no_attribute_of_the_api_disappears(log: LogRecord) -> None:
@@ -177,7 +175,6 @@ def test_the_receiver_stores_all_of_it() -> None:
     """The stand-in server follows recorded answers of the real one, poison included."""
     with DevServer(requests_per_minute=None) as receiver, httpx.Client() as client:
 
-        @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
         @given(st.lists(foreign_records(), min_size=1, max_size=4))
         def send(batch: list[ReadableLogRecord]) -> None:
             before = receiver.count()

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from logwell_otel._encoding.encoder import Encoder
@@ -51,7 +51,6 @@ VALUES = st.one_of(
 NAMES = ["a", "trace_id", "resource", "body", "service.name", "code.filepath"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from([None, "", " ", b"", "text", (), {"k": b""}]) | VALUES,
     st.dictionaries(

@@ -50,6 +50,7 @@ def batch(thread: int) -> list[ReadableLogRecord]:
     ]
 
 
+@pytest.mark.slow
 def test_many_threads_with_one_encoder() -> None:
     encoder = Encoder(Mapper())
     batches = [batch(thread) for thread in range(THREADS)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from logwell_otel._encoding.fields import RESERVED
@@ -301,7 +301,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.text(min_size=1),
     st.dictionaries(st.text(), JSON, max_size=10),

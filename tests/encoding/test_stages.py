@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from logwell_otel import LogEntry, LogwellError
@@ -227,7 +227,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(message=st.text(max_size=9) | VALUES, metadata=st.dictionaries(st.text(max_size=3), VALUES))
 def test_the_quick_look_at_what_before_send_returned_agrees_with_cleaning(
     message: object, metadata: dict[str, Any]

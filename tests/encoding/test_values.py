@@ -250,6 +250,7 @@ class TestDepth:
         assert conversion.value(value) == value
         assert not conversion.cut
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: {"k": v}, lambda v: (v,)])
     def test_what_lies_deeper_does_not(self, wrap: Any) -> None:
         value: Any = "leaf"
@@ -335,6 +336,7 @@ class TestBoundedTimeAndSize:
         assert conversion.value("x" * (MAX_CHARACTERS + 1)) == "x" * MAX_CHARACTERS + CUT
         assert conversion.cut
 
+    @pytest.mark.slow
     def test_containers_that_never_end(self) -> None:
         class Endless(Sequence[int]):
             def __getitem__(self, index: Any) -> Any:

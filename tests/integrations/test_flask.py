@@ -143,3 +143,20 @@ def test_under_the_wsgi_instrumentation() -> None:
     WsgiCall(wsgi.OpenTelemetryMiddleware(app, tracer_provider=tracers), "/orders/7").finish()
     (span,) = seen
     assert (recorder.only.trace_id, recorder.only.span_id) == (span.trace_id, span.span_id)
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_flasks_test_client_is_no_client_that_went_away(read: bool) -> None:
+    recorder = Recorder()
+    answer = flask_app(recorder).test_client().get("/orders/7")
+    if read:
+        assert answer.data
+    answer.close()
+    assert "disconnected" not in body_of(recorder.only)
+    assert "error.type" not in attributes_of(recorder.only)
+
+
+def test_a_client_that_takes_less_than_the_whole_went_away() -> None:
+    recorder = Recorder()
+    flask_app(recorder).test_client().get("/stream").close()
+    assert attributes_of(recorder.only)["error.type"] == "client_disconnected"

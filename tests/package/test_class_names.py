@@ -9,11 +9,14 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 import logwell_otel
 
 PACKAGE = Path(logwell_otel.__file__).parent
 
 
+@pytest.mark.slow
 def test_no_class_name_stands_for_two_things() -> None:
     places: dict[str, list[str]] = defaultdict(list)
     for file in sorted(PACKAGE.rglob("*.py")):

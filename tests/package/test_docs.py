@@ -15,16 +15,18 @@ import functools
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import textwrap
+import uuid
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.request import urlopen
 
 import pytest
 
+import logwell_otel
 from logwell_otel import Health, LogwellErrorCode
 from logwell_otel._buffer.overflow import LOSSES as SPOOL_LOSSES
 from logwell_otel._buffer.overflow import REASONS as SPOOL_REASONS
@@ -54,6 +56,7 @@ OURS = (
     "sizing",
     "troubleshooting",
 )
+OURSELVES = "https://github.com/logwell-otel/logwell-otel"
 KEY = "lw_" + "x" * 32
 
 _FENCE = re.compile(
@@ -138,6 +141,8 @@ class Ran(NamedTuple):
     output: str
     entries: list[Entry]
     file: str
+    rows: list[dict[str, Any]]
+    """The entries as Logwell's API shows them."""
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +154,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Block], Ran]:
         directory = tmp_path_factory.mktemp("program")
         with DevServer() as receiver:
             output = run(block.text, receiver, directory, language=block.language)
-            return Ran(output, receiver.entries(), str(directory / "program.py"))
+            with urlopen(f"{receiver.url}/api/logs", timeout=PATIENCE) as answer:
+                rows = json.load(answer)["logs"]
+            return Ran(output, receiver.entries(), str(directory / "program.py"), rows)
 
     return once
 
@@ -234,27 +241,35 @@ def test_log_exception_names_its_caller(ran: Callable[[Block], Ran]) -> None:
         assert "log_exception(" in lines[entry.line_number - 1]
 
 
-# The parts on the front page.
-
-STOPPED = """
-import logging, os, signal
-import logwell_otel
-logwell_otel.configure(service="shop")
-{part}
-logging.info("the last one")
-os.kill(os.getpid(), signal.SIGTERM)
-"""
+# The front page and the configuration file.
 
 
-def test_two_lines_make_an_ordinary_end_of_a_program_that_is_stopped(
-    receiver: DevServer, tmp_path: Path
+def test_the_entry_of_the_front_page_is_what_its_program_stores(
+    ran: Callable[[Block], Ran],
 ) -> None:
-    run(STOPPED.format(part=""), receiver, tmp_path, status=-signal.SIGTERM)
-    run(STOPPED.format(part=APPS["sigterm"].text), receiver, tmp_path)
-    assert [entry.message for entry in receiver.entries()] == ["the last one"] * 2
+    (program,) = (block for block in PYTHON if block.page == "README.md")
+    found = ran(program)
+    (row,) = found.rows
+    shown = json.loads(APPS["first-entry"].text)
+    assert row["sourceFile"] == found.file
+    # What differs from run to run has the same form.
+    for entry in (row, shown):
+        entry["timestamp"] = re.sub(r"\d", "0", entry["timestamp"])
+        entry["sourceFile"] = Path(entry["sourceFile"]).suffix
+        uuid.UUID(entry["metadata"]["resource"].pop("service.instance.id"))
+    assert shown == {name: value for name, value in row.items() if value is not None}
 
 
-def test_the_configuration_file_of_the_front_page(receiver: DevServer, tmp_path: Path) -> None:
+def test_the_front_page_is_short_and_can_be_read_anywhere() -> None:
+    """On the package index, relative links lead nowhere."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= 700
+    assert all(link.startswith("https://") for link in re.findall(r"\]\(([^()\s]+)\)", text))
+    first = next(blocks_of(ROOT / "README.md"))
+    assert first.text.startswith("pip install logwell-otel\n")
+
+
+def test_the_configuration_file_of_its_page(receiver: DevServer, tmp_path: Path) -> None:
     pytest.importorskip("opentelemetry.configuration")
     app, file = tmp_path / "app.py", tmp_path / "otel.yaml"
     app.write_text('import logging\nlogging.warning("stock is low")\n', encoding="utf-8")
@@ -350,19 +365,22 @@ def test_every_reason_for_dropping_has_its_line() -> None:
     chosen = set(re.findall(r'DroppedRecord\("(\w+)"', stages)) | {"level"}
     failed = {f"{stage}_error" for stage in re.findall(r'_failed\("(\w+)"', stages)}
     assert len(chosen) == 3
-    assert len(failed) == 2
-    assert named == UNAVOIDED | set(SPOOL_REASONS) | chosen | failed | {"shutdown"}
+    assert len(failed) == 3
+    others = {"shutdown", "interrupted", "recursive"}
+    assert named == UNAVOIDED | set(SPOOL_REASONS) | chosen | failed | others
 
 
 METRICS_PROGRAM = """
 import json, logging
+from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 import logwell_otel
 
 reader = InMemoryMetricReader()
 provider = MeterProvider([reader])
-pipeline = logwell_otel.configure(meter_provider=provider, max_queue_bytes=1 << 20)
+metrics.set_meter_provider(provider)
+pipeline = logwell_otel.configure(max_queue_bytes=1 << 20)
 logging.info("stored")
 pipeline.force_flush()
 found = {}
@@ -401,7 +419,8 @@ def test_the_metrics_are_those_of_the_page(receiver: DevServer, tmp_path: Path) 
 def links_of(page: Path) -> Iterator[tuple[str, str]]:
     """Targets and fragments of internal links; code is no prose."""
     prose = _FENCE.sub("", page.read_text(encoding="utf-8"))
-    for target in re.findall(r"\]\(([^()\s]+)\)", re.sub(r"`[^`\n]+`", "", prose)):
+    for link in re.findall(r"\]\(([^()\s]+)\)", re.sub(r"`[^`\n]+`", "", prose)):
+        target = re.sub(f"^{OURSELVES}/blob/main", os.path.relpath(ROOT, page.parent), link)
         if not re.match(r"[a-z]+:", target):
             path, _, fragment = target.partition("#")
             yield path, fragment
@@ -427,7 +446,13 @@ def test_every_internal_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 def test_the_index_has_every_page() -> None:
     listed = {path for path, _ in links_of(ROOT / "docs" / "README.md")}
     pages = {page.name for page in PAGES if page.parent == ROOT / "docs"}
-    assert pages - {"README.md"} <= listed
+    assert pages - {"README.md", "index.md"} <= listed
+
+
+def test_the_reference_has_every_public_name() -> None:
+    """Packages beside it are there whole, by their `__all__`."""
+    listed = re.findall(r"^\.\. auto\w+:: (\w+)$", page_text("reference"), re.MULTILINE)
+    assert sorted([*listed, "__version__"]) == sorted(logwell_otel.__all__)
 
 
 def string_constants() -> Iterator[str]:
@@ -452,6 +477,8 @@ def error_messages() -> Iterator[str]:
     answers: list[Answer | NoAnswer] = [
         NoAnswer("ConnectError: refused"),
         NoAnswer("CERTIFICATE_VERIFY_FAILED"),
+        NoAnswer("ImportError: no such module", "process"),
+        NoAnswer("TypeError: not callable", "defect"),
     ]
     answers += [Answer(status, page, b"<html>") for status in (200, *range(300, 308))]
     answers += [Answer(status, page, b"<html>") for status in range(400, 505)]
@@ -523,7 +550,7 @@ def test_every_source_file_that_is_named_exists(name: str) -> None:
 
 
 def test_the_error_codes_are_as_many_as_the_page_says() -> None:
-    assert len(LogwellErrorCode) == 7
+    assert len(LogwellErrorCode) == 7 + 2  # EXPIRED and INTERNAL_ERROR are ours alone
     assert "the seven codes" in page_text("moving-from-logwell-sdk")
 
 

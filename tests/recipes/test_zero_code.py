@@ -34,5 +34,7 @@ def test_zero_code(receiver: DevServer, configurator: str) -> None:
         order = number // 2
         assert own_metadata(entry) == {"order_id": order, "request_id": f"r-{order}"}
         assert location_of(entry) == location("zero_code.py", f'"{entry.message}"')
-    # OpenTelemetry notes which of two configurators it does not load. Nothing else is said.
-    assert all(line.startswith("Configuration of ") for line in done.stderr.splitlines())
+    # OpenTelemetry notes which of two configurators it does not load. Warnings are printed as
+    # Python prints them where nothing else does, and nothing else is said.
+    said = [line for line in done.stderr.splitlines() if not line.startswith("Configuration of ")]
+    assert said == ["stock is low"] * 1000

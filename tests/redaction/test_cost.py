@@ -25,7 +25,13 @@ _PIECES = [
     "://b:c@", "Bearer ", "bearer 1", "Basic a", "Authorization: Digest a=b,", "Cookie: a",
     "Cookie: a=", "sk-", "sk-a1", "lw_", "AKIA", "1:AA", "xoxb-1", "SG.a.", "hf_a", "glpat-",
     "hooks.slack.com/services/", "curl ", "curl -u ", '  File "x"\n    token = x\n',
-    "[redacted:",
+    "[redacted:", "curl -u a:", "curl  -u \\\n", "curl curl ", "('password', ", "['a', ",
+    "'token', [",
+    '"name": "password", ', '"value": "x", ', '"name": "token"', 'name="token"\r\n', "key=aB1",
+    "&code=a", "s.a1B", "hf_aB", "sk-ant-", "a.b1c2d3.", "0q~", "glc_", "-us1", '"@', '"a"@b.',
+    "@b.c",
+    "dp.pt.", "xoxo-123456-", "EAAA", "1234 ", "1234 12345 ", "pin", "verification code",
+    "$1:", "x" * 14, "Authorization: Bearer $", '\\\\"', '"\\', "\\\\",
 ]  # fmt: skip
 _LENGTH = 100_000
 

@@ -114,6 +114,7 @@ def test_a_lone_surrogate_does_not_raise() -> None:
     assert server_signature("\ud800") == server_signature("?")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ["a.", "a@", "a@a.", "@", "/", "/a", "f", "1.", "a:\\", " "])
 def test_twice_the_text_costs_about_twice(piece: str) -> None:
     def seconds(length: int) -> float:

@@ -283,6 +283,39 @@ def test_a_token_over_plain_http_to_elsewhere_is_warned_about() -> None:
     ]
 
 
+def test_a_policy_over_plain_http_from_elsewhere_is_warned_about_without_a_token_too() -> None:
+    said: list[str] = []
+    for url in ("http://policies.example", "https://policies.example", "http://localhost:9"):
+        PolicyServer(url, service="shop", team_id=7, say=said.append).feed(lambda rules: None)
+    (warning,) = said
+    assert warning == (
+        "The sampling policy comes unencrypted from http://policies.example, and who is on the way "
+        "can have records dropped. Use https where the way to the server is not your own."
+    )
+
+
+@pytest.mark.parametrize("rates", [{"DEBUG": 0, "INFO": 0, "WARNING": 0}, {}, {"INFO": 1e-9}])
+def test_a_policy_that_drops_everything_below_error_is_refused(
+    rates: dict[str, float], stand_in: PolicyStandIn
+) -> None:
+    stand_in.policy = {"severity_rates": rates, "global_rate": 0, "version": 1}
+    for allow_zero in (False, True):
+        said: list[str] = []
+        used: list[object] = []
+        server = PolicyServer(
+            stand_in.url, service="shop", team_id=7, allow_zero=allow_zero, say=said.append
+        )
+        server.feed(used.append)
+        server.fetch()
+        assert (len(used), len(said)) == ((1, 0) if allow_zero else (0, 1))
+        assert allow_zero or "LOGWELL_SAMPLING_ALLOW_ZERO" in said[0]
+    stand_in.policy = {"severity_rates": {"WARNING": 0.1}, "global_rate": 0, "version": 2}
+    server = PolicyServer(stand_in.url, service="shop", team_id=7, say=said.append)
+    server.feed(used.append)
+    server.fetch()
+    assert len(used) == 2
+
+
 def test_our_requests_log_and_trace_nothing(
     stand_in: PolicyStandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -331,4 +364,6 @@ def test_the_environments_proxy_is_used_and_its_password_shown_nowhere(
         following.tick()
     assert proxy.heads[0].startswith("GET http://policies.example/api/v1/policies/shop?team_id=7 ")
     assert TOKEN not in " ".join(following.said)
-    assert "it answered 407" in following.said[0]
+    unencrypted, refused = following.said
+    assert "unencrypted" in unencrypted
+    assert "it answered 407" in refused

@@ -115,12 +115,12 @@ def test_a_registration_that_is_redirected_is_none() -> None:
         calls.append(method)
         return Answer(404 if method == "GET" else 307, {"location": "http://elsewhere/"}, b"")
 
-    following = Following("http://policies.example", _request=http)
+    following = Following("https://policies.example", _request=http)
     following.tick()
     following.tick()
     assert calls == ["GET", "POST", "GET", "POST"]
     assert following.said[0].startswith(
-        "The sampling policy of http://policies.example could not be had: it answered 307 to the "
+        "The sampling policy of https://policies.example could not be had: it answered 307 to the "
         "registration of the service."
     )
 

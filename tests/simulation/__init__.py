@@ -1,5 +1,6 @@
-"""Many processes that share one server's rate limit, in simulated time.
+"""The exporter in simulated time.
 
-`python -m simulation` and `python -m simulation.constants` (with `src` and `tests` on the path)
-print the figures that stand in `docs/pacing.md`.
+`scripts/simulate` runs worlds: the whole exporter on a clock, a network, a disk and processes
+that a seed decides about, held against what it promises. `simulation.pacing` is another, older
+and smaller one: many processes that share one server's rate limit.
 """

@@ -1,106 +1,75 @@
-"""Print the table of `docs/pacing.md`: the worst of five seeds for each pace."""
+"""`scripts/simulate`: worlds from seeds, checked. Status 1 and the seed on a finding."""
 
 from __future__ import annotations
 
-import functools
+import argparse
+import itertools
+import multiprocessing
+import os
+import secrets
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from simulation import scenarios
-from simulation.additive import Additive
+from simulation.run import WORLD_SECONDS, simulate
 
 if TYPE_CHECKING:
-    from simulation.run import Outcome
-    from simulation.scenarios import MakePace
+    from collections.abc import Iterator
+    from multiprocessing.pool import Pool
 
-SEEDS = range(1, 6)
-END = scenarios.MINUTES_30
-LAST_20 = END - 20 * 60.0
-PACES: dict[str, MakePace] = {
-    "Pace": scenarios.adaptive,
-    "+0.05 a request": functools.partial(Additive, per_request=0.05),
-    "+0.3 a minute": functools.partial(Additive, per_minute=0.3),
-}
+    from simulation.world import Verdict
+
+_BATCH = 100
 
 
-def used(outcome: Outcome, begin: float) -> float:
-    """Accepted requests as a share of the tokens there were."""
-    burst = 600 if begin == 0 else 0
-    return outcome.accepted(begin, END) / (burst + (END - begin) * 10)
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="scripts/simulate", description=__doc__)
+    parser.add_argument("--seed", type=int, help="run this world and print its history")
+    parser.add_argument("--minutes", type=float, default=1.0, help="run fresh worlds so long")
+    parser.add_argument("--worlds", type=int, help="run so many worlds instead")
+    parser.add_argument("--first", type=int, help="the first one's seed, a fresh one by default")
+    options = parser.parse_args(arguments)
+    if options.seed is not None:
+        verdict = simulate(options.seed)
+        sys.stdout.write(verdict.text)
+        return 1 if verdict.findings else 0
+    first = secrets.randbelow(10**9) if options.first is None else options.first
+    return many(first, options.minutes, options.worlds)
 
 
-def saturated_row(make_pace: MakePace, processes: int) -> str:
-    outcomes = [
-        scenarios.saturated(seed, processes=processes, make_pace=make_pace) for seed in SEEDS
-    ]
-    return (
-        f"{min(used(o, 0) for o in outcomes):8.1%} {min(used(o, LAST_20) for o in outcomes):8.1%}"
-        f" {max(o.refused_share(LAST_20) for o in outcomes):8.2%}"
-        f" {min(min(o.shares()) for o in outcomes):8.2f}"
-        f" {max(max(o.shares()) for o in outcomes):8.2f}"
-    )
-
-
-def trickle_row(make_pace: MakePace, unevenness: float) -> str:
-    outcomes = [
-        scenarios.trickle(seed, unevenness=unevenness, make_pace=make_pace) for seed in SEEDS
-    ]
-    return (
-        f"{max(o.refused_share(LAST_20, END) for o in outcomes):8.2%}"
-        f" {max(o.age(0.5, LAST_20) for o in outcomes):8.1f}"
-        f" {max(o.age(0.99, LAST_20) for o in outcomes):8.1f}"
-        f" {max(o.age(0.99) for o in outcomes):8.1f}"
-        f" {max(o.age(1.0) for o in outcomes):8.1f}"
-    )
-
-
-def long_run_row(make_pace: MakePace) -> str:
-    hour, end = 3600.0, 3 * 3600.0
-    outcomes = [scenarios.saturated(seed, seconds=end, make_pace=make_pace) for seed in SEEDS]
-    return (
-        f"{max(o.refused_share(hour) for o in outcomes):8.2%}"
-        f" {min(min(o.shares(hour, end)) for o in outcomes):8.2f}"
-        f" {max(max(o.shares(hour, end)) for o in outcomes):8.2f}"
-    )
-
-
-def change_row(make_pace: MakePace) -> str:
-    joins, end = 20 * 60.0, 50 * 60.0
-    late = [scenarios.late_joiner(s, joins=joins, end=end, make_pace=make_pace) for s in SEEDS]
-    shares = [outcome.shares(joins, end)[50] for outcome in late]
-    small = [scenarios.backlog(s, 10_000, server_limit=60, make_pace=make_pace) for s in SEEDS]
-    raised = scenarios.changed_limit(
-        1, processes=1, before=60, after=600, at=1800, end=4 * 3600.0, make_pace=make_pace
-    )
-    minute = next(
-        (m for m in range(209) if raised.accepted(1800 + m * 60, 1860 + m * 60) >= 570), None
-    )
-    return (
-        f"{min(shares):8.2f} {max(shares):8.2f} {max(o.refused() for o in small):8}"
-        f" {max(o.age(1.0) for o in small):8.0f} {'never' if minute is None else minute:>8}"
-    )
-
-
-def main() -> None:
+def many(first: int, minutes: float, worlds: int | None) -> int:
+    """Run worlds on all cores, and say what was found."""
     write = sys.stdout.write
-    began = time.perf_counter()
-    write("As much to send as goes, 30 minutes    used  last 20      429 least share most\n")
-    for processes in (1, 2, 5, 15, 50, 150):
-        for name, make_pace in PACES.items():
-            write(f"{processes:4d} processes  {name:16s} {saturated_row(make_pace, processes)}\n")
-    write("\n50 processes, a record a second         429  age 50%  age 99%  99% all   oldest\n")
-    for unevenness, rhythm in ((0.5, "uneven"), (0.0, "even")):
-        for name, make_pace in PACES.items():
-            write(f"{rhythm:15s} {name:16s} {trickle_row(make_pace, unevenness)}\n")
-    write("\n50 processes, hours 2 and 3              429    least     most\n")
-    for name, make_pace in PACES.items():
-        write(f"{'':15s} {name:16s} {long_run_row(make_pace)}\n")
-    write("\nWhen things change               a 51st: least     most   60: 429  seconds   raised\n")
-    for name, make_pace in PACES.items():
-        write(f"{'':15s} {name:16s} {change_row(make_pace)}\n")
-    write(f"\nworst of {len(SEEDS)} seeds; {time.perf_counter() - began:.0f} s\n")
+    began = time.monotonic()
+    ran = 0
+    found: list[int] = []
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(os.cpu_count(), maxtasksperchild=2000) as pool:
+        for verdict in _verdicts(pool, first, worlds, began + minutes * 60):
+            ran += 1
+            if verdict.findings:
+                found.append(verdict.seed)
+                write(f"\n{verdict.text}" if len(found) <= 3 else f"{verdict.findings[0]}\n")
+                write(f"again: scripts/simulate --seed {verdict.seed}\n")
+                sys.stdout.flush()
+    seconds = time.monotonic() - began
+    write(
+        f"{ran:,} worlds from seed {first} in {seconds:.0f} s, {len(found)} findings"
+        f"{': seeds ' + ', '.join(map(str, found[:20])) if found else ''}\n"
+    )
+    return 1 if found else 0
+
+
+def _verdicts(pool: Pool, first: int, worlds: int | None, until: float) -> Iterator[Verdict]:
+    seeds = itertools.count(first) if worlds is None else iter(range(first, first + worlds))
+    while batch := list(itertools.islice(seeds, _BATCH)):
+        if worlds is None and time.monotonic() >= until:
+            return
+        verdicts = pool.imap_unordered(simulate, batch)
+        for _ in batch:
+            # Longer than a world may take: the process that ran it has ended, with a traceback.
+            yield verdicts.next(timeout=2 * WORLD_SECONDS)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

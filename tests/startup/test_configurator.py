@@ -59,7 +59,7 @@ def configured(*first: Path, **variables: str) -> str:
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr

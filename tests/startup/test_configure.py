@@ -81,7 +81,7 @@ def test_called_twice_nothing_is_doubled(receiver: DevServer) -> None:
         import logging, logwell_otel
         first = logwell_otel.configure()
         assert logwell_otel.configure() is first
-        assert len(logging.getLogger().handlers) == 1
+        assert len(first.handlers) == 1
         logging.info("once")
         """,
     )
@@ -172,7 +172,7 @@ def test_the_end_of_the_block_does_not_wait_for_a_server_that_hangs(receiver: De
         """
         import logging, os, time, logwell_otel
         began = time.monotonic()
-        with logwell_otel.configure(timeout=60) as pipeline:
+        with logwell_otel.configure(timeout=180) as pipeline:
             logging.info("held")
         assert time.monotonic() - began < 30, time.monotonic() - began
         assert pipeline.health().held == 1, pipeline.health()

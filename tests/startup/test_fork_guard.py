@@ -10,7 +10,10 @@ import pytest
 
 from logwell_otel import _process as fork_guard
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here"),
+]
 
 
 def _fork() -> int:
@@ -36,7 +39,7 @@ def _hold(seconds: float, released: threading.Event) -> threading.Thread:
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert held.wait(10)
+    assert held.wait(60)
     return thread
 
 

@@ -157,18 +157,19 @@ def test_context_is_added_once_with_and_without_the_processor(with_processor: bo
     }
 
 
-def test_80000_records_through_a_tiny_batch_that_was_there_first_all_have_their_context() -> None:
+def test_records_through_a_tiny_batch_that_was_there_first_all_have_their_context() -> None:
+    # Where the context is added behind the batch, it comes too late for one in 500.
     exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
     batch = BatchLogRecordProcessor(
-        exporter, max_queue_size=100_000, max_export_batch_size=2, schedule_delay_millis=1
+        exporter, max_queue_size=10_000, max_export_batch_size=2, schedule_delay_millis=1
     )
     logger, _ = logging_to(batch)
     with log_context(request_id="r-1"):
-        for _ in range(80_000):
+        for _ in range(8_000):
             logger.info("x")
     batch.shutdown()  # type: ignore[no-untyped-call]
     exported = exporter.get_finished_logs()
-    assert len(exported) == 80_000
+    assert len(exported) == 8_000
     assert all(attributes_of(data.log_record)["request_id"] == "r-1" for data in exported)
 
 
@@ -232,7 +233,7 @@ def test_flush_reaches_the_provider() -> None:
 
     _, handler = logging_to(Flushed())
     handler.flush()
-    assert flushed.wait(5)
+    assert flushed.wait(60)
 
 
 def test_a_provider_that_does_nothing() -> None:

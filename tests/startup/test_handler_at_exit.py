@@ -29,7 +29,7 @@ def test_a_process_that_ends_sends_its_records_and_says_nothing() -> None:
         [sys.executable, "-c", PROGRAM],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
         env={**os.environ, "PYTHONPATH": str(Path(logwell_otel.handler.__file__).parents[1])},
     )

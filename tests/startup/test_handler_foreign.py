@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from logwell_otel._encoding.exceptions import mark_recorded
+from logwell_otel._encoding.values import type_name
 from logwell_otel._otel import LogRecord, SeverityNumber
 from logwell_otel.handler import HandlerCounts, LogwellHandler
 from support.records import Recorder, attributes_of, provider_with
@@ -148,7 +149,7 @@ def test_the_stack_stays() -> None:
 NOW = [None, float("nan"), float("inf"), float("-inf"), "", "yesterday", [], object(), 1e300, True]
 
 
-@pytest.mark.parametrize("created", NOW, ids=str)
+@pytest.mark.parametrize("created", NOW, ids=[*map(type_name, NOW)])
 def test_no_time_is_now(created: Any) -> None:
     found = handled(made(created=created))
     assert found.timestamp is None

@@ -12,8 +12,9 @@ from logwell_otel import LogwellError
 from logwell_otel._config.options import Config
 from logwell_otel._encoding.encoder import Encoder
 from logwell_otel._encoding.mapping import Mapper
+from logwell_otel._install import install_handler
 from logwell_otel._otel import SeverityNumber
-from logwell_otel.handler import LogwellHandler, install_handler
+from logwell_otel.handler import LogwellHandler
 from support.config import KEY
 from support.entries import entries
 from support.process import instrumented, run

@@ -31,7 +31,7 @@ def imported(**variables: str) -> set[str]:
         env={**environ, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     return set(run.stdout.split())

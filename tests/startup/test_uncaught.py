@@ -43,7 +43,7 @@ def run(program: str) -> tuple[list[Any], str, int]:
         [sys.executable, "-c", PROGRAM + program],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
         env={**os.environ, "PYTHONPATH": str(source)},
     )

@@ -47,6 +47,7 @@ def test_a_web_application_beside_its_traces(receiver: DevServer, app: Path) -> 
     receiver.faults.answer(200, body='{"accepted":9}', stored=True, times=1)
     run = instrumented(
         app,
+        OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="",
         OTEL_LOGS_EXPORTER="logwell",
         OTEL_TRACES_EXPORTER="console",
         OTEL_METRICS_EXPORTER="none",
@@ -89,4 +90,24 @@ def test_a_wrong_setting_is_said_without_the_key_and_the_program_runs(app: Path)
     assert run.returncode == 0, run.stderr
     assert "api_key (LOGWELL_API_KEY): expected 'lw_' and 32 characters" in run.stderr
     assert "got 27 characters from the variable LOGWELL_API_KEY." in run.stderr
+    assert run.stderr.startswith("No logs go to Logwell: ")
+    assert "Traceback" not in run.stderr
     assert "s3cr3t" not in run.stdout + run.stderr
+
+
+def test_nothing_is_said_where_nothing_is_wrong(receiver: DevServer, tmp_path: Path) -> None:
+    """Neither about the configurator of the SDK, which ours has called."""
+    program = tmp_path / "program.py"
+    program.write_text('import logging\nlogging.warning("only this")\n')
+    run = instrumented(
+        program,
+        OTEL_LOGS_EXPORTER="logwell",
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_METRICS_EXPORTER="none",
+        LOGWELL_ENDPOINT=receiver.url,
+        LOGWELL_API_KEY=receiver.key,
+    )
+    assert run.returncode == 0
+    assert "not loaded" not in run.stderr
+    assert "Traceback" not in run.stderr
+    assert [entry.message for entry in receiver.entries()] == ["only this"]

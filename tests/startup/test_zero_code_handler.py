@@ -136,7 +136,7 @@ def test_level_formatter_and_filters_stay(monkeypatch: pytest.MonkeyPatch) -> No
 def test_handlers_of_ours_and_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, others = LogwellHandler(), logging.NullHandler()
     Handlers(monkeypatch, ours, others)
-    zero_code.make_root_safe()
+    zero_code.take_over()
     assert "emit" not in vars(ours)
     assert "emit" not in vars(others)
 
@@ -148,12 +148,12 @@ def test_a_failure_is_said_and_start_up_goes_on(monkeypatch: pytest.MonkeyPatch)
     def broken() -> None:
         raise TypeError("another handler")
 
-    monkeypatch.setattr(zero_code, "make_root_safe", broken)
+    monkeypatch.setattr(zero_code, "take_over", broken)
     monkeypatch.setattr(notices, "warn", said.append)
     zero_code.after_instrumentation()
     assert said == [
         (
-            "OpenTelemetry's logging handler could not be made safe (TypeError: another handler): "
+            "OpenTelemetry's logging handler could not be replaced (TypeError: another handler): "
             "a record with an attribute that cannot be had may raise in a logging call."
         )
     ]

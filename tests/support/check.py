@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from logwell_otel.cli.check.report import Result
+    from logwell_otel.cli.check.report import Finding
 
 
 KEY = "lw_" + "k" * 28 + "last"
@@ -101,7 +101,7 @@ def results(
     environ: Mapping[str, str] | None = None,
     dependencies: Mapping[str, Any] | None = None,
     **arguments: Any,
-) -> list[Result]:
+) -> list[Finding]:
     """All results of a check with nothing but these settings, and a start that is not real."""
     made = CheckDependencies(
         environ=environ or {}, **{"start": lambda *_: UP, **(dependencies or {})}
@@ -111,19 +111,19 @@ def results(
     return list(check.results())
 
 
-def server_lines(found: list[Result]) -> list[str]:
+def server_lines(found: list[Finding]) -> list[str]:
     """The server's part, one line for each result, with its advice behind `->`."""
     return list(lines(found, "server"))
 
 
-def lines(found: list[Result], group: str) -> Iterator[str]:
+def lines(found: list[Finding], group: str) -> Iterator[str]:
     for one in found:
         if one.group == group:
             advice = "" if one.advice is None else f" -> {one.advice}"
             yield f"{one.status} {one.step}: {one.text}{advice}"
 
 
-def only(found: list[Result], step: str) -> str:
+def only(found: list[Finding], step: str) -> str:
     """The line of one step."""
     (line,) = (
         line

@@ -21,7 +21,6 @@ from support.clock import Clock
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -210,12 +209,7 @@ class SocketServer:
         self._start(self._accept)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.closed.set()
         for sock in (self._listener, *self._open):
             with contextlib.suppress(OSError):
@@ -285,10 +279,12 @@ class ConnectProxy(SocketServer):
 
 
 def tunnel(client: socket.socket, target: str) -> None:
-    """Carry bytes both ways between a client and `host:port`, until both have ended."""
-    host, _, port = target.rpartition(":")
-    assert host == "127.0.0.1"
-    with socket.create_connection((host, int(port)), 5) as upstream:
+    """Carry bytes both ways between a client and the port of `host:port`, until both have ended.
+
+    On loopback, whatever the host is called: this machine is not reached through a proxy.
+    """
+    port = target.rpartition(":")[2]
+    with socket.create_connection(("127.0.0.1", int(port)), 5) as upstream:
         back = threading.Thread(target=_pump, args=(upstream, client), daemon=True)
         back.start()
         _pump(client, upstream)

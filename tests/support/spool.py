@@ -120,7 +120,9 @@ class World:
         for spool in self._spools:
             spool.close()
 
-    def open(self, *, service: str = SERVICE, project: str = PROJECT, **options: Any) -> Spool:
+    def open(
+        self, *, service: str | None = SERVICE, project: str = PROJECT, **options: Any
+    ) -> Spool:
         """A spool as another process would have it."""
         spool = Spool(
             self.directory,

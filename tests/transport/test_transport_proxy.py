@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
+from logwell_otel._config.address import Proxy, is_insecure
 from logwell_otel._config.options import Config
 from logwell_otel._delivery.engine import transport_to
 from logwell_otel._http import Answer, NoAnswer
@@ -100,12 +101,13 @@ def test_https_goes_through_a_tunnel_that_does_not_see_the_key(
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    authority.issue_cert("logs.example.com").configure_cert(tls)
     with SocketServer(answer_all(), tls) as server, SocketServer(proxy) as between:
         monkeypatch.setenv("HTTPS_PROXY", with_credentials(between))
-        assert post(server.url, certificate_file=tmp_path / "ca.pem") == OK
+        url = f"https://logs.example.com:{server.port}"
+        assert post(url, certificate_file=tmp_path / "ca.pem") == OK
     assert [head.split("\r\n")[0] for head in between.heads] == [
-        f"CONNECT 127.0.0.1:{server.port} HTTP/1.1"
+        f"CONNECT logs.example.com:{server.port} HTTP/1.1"
     ]
     assert not any(KEY in head for head in between.heads)
     assert [head.split("\r\n")[0] for head in server.heads] == ["POST /v1/ingest HTTP/1.1"]
@@ -113,12 +115,45 @@ def test_https_goes_through_a_tunnel_that_does_not_see_the_key(
     assert everything_logged.records == []
 
 
-def test_no_proxy_goes_straight(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])
+def test_this_machine_is_never_reached_through_a_proxy(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with SocketServer(answer_all()) as server, SocketServer(proxy) as between:
         monkeypatch.setenv("HTTP_PROXY", with_credentials(between))
-        monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
-        assert post(server.url) == OK
+        monkeypatch.setenv("ALL_PROXY", with_credentials(between))
+        assert post(f"http://{host}:{server.port}") == OK
     assert (server.connections, between.connections) == (1, 0)
+
+
+def test_no_proxy_goes_straight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "logs.example.com")
+    config = Config.resolve({}, endpoint="http://logs.example.com", api_key=KEY)
+    assert config.proxy is None
+    assert Config.resolve({}, endpoint="http://other.example.com", api_key=KEY).proxy is not None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "through", "insecure"),
+    [
+        ("http://logs.example.com", "", True),
+        ("http://localhost:3000", "", False),
+        ("http://[::1]:3000", "http://proxy.example.com:8080", False),
+        ("https://logs.example.com", "http://proxy.example.com:8080", False),
+        ("http://logs.example.com", "http://127.0.0.1:8080", True),
+    ],
+)
+def test_what_counts_as_unencrypted(
+    endpoint: str, through: str, insecure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", through)
+    assert Config.resolve({}, endpoint=endpoint, api_key=KEY).insecure is insecure
+
+
+def test_a_proxy_elsewhere_makes_plain_http_to_this_machine_unencrypted() -> None:
+    assert is_insecure("http://localhost", Proxy("http://proxy.example.com:8080"))
+    assert not is_insecure("http://localhost", Proxy("http://127.0.0.1:8080"))
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -73,12 +73,21 @@ def test_a_health_check_carries_no_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "healthy"),
-    [(200, True), (503, False), (404, None), (302, None), (500, None), (204, None)],
+    ("status", "body", "healthy"),
+    [
+        (200, '{"status":"healthy"}', True),
+        (200, "", None),  # something else, which says yes to everything
+        (200, "<html>", None),
+        (503, "", False),
+        (404, "{}", None),
+        (302, "", None),
+        (500, "{}", None),
+        (204, "", None),
+    ],
 )
 @respx.mock
-def test_what_a_health_check_says(status: int, healthy: bool | None) -> None:
-    respx.get("http://logs.example.com/api/health").respond(status)
+def test_what_a_health_check_says(status: int, body: str, healthy: bool | None) -> None:
+    respx.get("http://logs.example.com/api/health").respond(status, text=body)
     assert transport_to("http://logs.example.com").healthy(10) is healthy
 
 
@@ -160,7 +169,8 @@ def test_a_long_chain_of_causes_is_cut() -> None:
     transport._client._open = raiser(chain(20))  # type: ignore[assignment, method-assign]  # noqa: SLF001
     reply = transport.post(BODY, 10)
     numbers = range(20, 14, -1)
-    assert reply == NoAnswer("; ".join(f"ValueError: cause {number}" for number in numbers))
+    reason = "; ".join(f"ValueError: cause {number}" for number in numbers)
+    assert reply == NoAnswer(reason, "process")
 
 
 @respx.mock
@@ -169,7 +179,7 @@ def test_a_circle_of_causes_ends() -> None:
     first.__cause__, second.__context__ = second, first
     transport = transport_to("http://logs.example.com")
     transport._client._open = raiser(first)  # type: ignore[assignment, method-assign]  # noqa: SLF001
-    assert transport.post(BODY, 10) == NoAnswer("OSError: first; OSError: second")
+    assert transport.post(BODY, 10) == NoAnswer("OSError: first; OSError: second", "process")
 
 
 def raiser(error: Exception) -> Callable[[str], NoReturn]:

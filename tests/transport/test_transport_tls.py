@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING
 
+import certifi
 import pytest
 import trustme
 from cryptography.hazmat.primitives.serialization import (
@@ -18,7 +20,9 @@ from logwell_otel import LogwellError, LogwellErrorCode, LogwellLogExporter
 from logwell_otel._config.options import Config
 from logwell_otel._delivery.engine import tls_files, transport_to
 from logwell_otel._delivery.response import outcome_of
-from logwell_otel._http import Answer, NoAnswer, tls_context
+from logwell_otel._http import Answer, NoAnswer
+from logwell_otel._network import tls_context
+from logwell_otel.cli.check.network import Route, handshake
 from support.config import KEY
 from support.server import ACCEPTED, Connection, SocketServer, answer_all, response
 
@@ -34,8 +38,10 @@ OK = Answer(200, {"content-length": "14"}, ACCEPTED)
 class Certificates:
     """An authority's, a server's and a client's, as files."""
 
-    def __init__(self, directory: Path) -> None:
-        self.authority = trustme.CA()
+    def __init__(self, directory: Path, authority: trustme.CA | None = None) -> None:
+        directory.mkdir(exist_ok=True)
+        self.directory = directory
+        self.authority = authority or trustme.CA()
         self.ca = directory / "ca.pem"
         self.authority.cert_pem.write_to_path(str(self.ca))
         client = self.authority.issue_cert("client@example.com")
@@ -51,6 +57,10 @@ class Certificates:
                 Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
             )
         )
+
+    def another_client(self) -> Certificates:
+        """The same authority's, with a certificate renewed."""
+        return Certificates(self.directory / "another", self.authority)
 
     def server(self, *names: str, ask_client: bool = False) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -166,6 +176,121 @@ def test_a_handshake_that_does_not_end(certificates: Certificates) -> None:
         )
         reply = transport_to(config).post(BODY, 0.3)
     assert reason(reply).startswith(("ConnectTimeout", "TimeoutError"))
+
+
+def certificate_shown(server: SocketServer, connection: Connection) -> None:
+    """Answers with the serial number of the client's certificate."""
+    shown = connection.socket.getpeercert()  # type: ignore[attr-defined]
+    while connection.read_request():
+        connection.send(response(str(shown["serialNumber"]).encode()))
+
+
+def test_certificates_that_were_renewed_are_used_without_a_restart(tmp_path: Path) -> None:
+    """The authority as well as the client's own; between a new file and its key the old ones."""
+    old, new = Certificates(tmp_path / "old"), Certificates(tmp_path / "new")
+    live = tmp_path / "live"
+    live.mkdir()
+    names = {"certificate_file": "ca", "client_certificate_file": "client"}
+    files = {setting: live / f"{name}.pem" for setting, name in names.items()}
+    files["client_key_file"] = live / "client-key.pem"
+
+    def install(certificates: Certificates, *names: str) -> None:
+        for name in names:  # as Kubernetes does: another file in the place of the first
+            path = live / f"{name}.new"
+            path.write_bytes((certificates.directory / f"{name}.pem").read_bytes())
+            path.replace(live / f"{name}.pem")
+
+    def shown() -> str:
+        reply = transport.post(BODY, 10)
+        assert isinstance(reply, Answer), reply
+        return reply.body.decode()
+
+    install(old, "ca", "client", "client-key")
+    tls = old.server("127.0.0.1", ask_client=True)
+    with SocketServer(certificate_shown, tls) as server:
+        transport = transport_to(Config.resolve({}, endpoint=server.url, api_key=KEY, **files))
+        first = shown()
+        assert shown() == first
+        install(old.another_client(), "client")  # its key is still to come
+        assert shown() == first
+        install(old.another_client(), "client", "client-key")
+        second = shown()
+        assert second != first
+    with SocketServer(certificate_shown, new.server("127.0.0.1", ask_client=True)) as server:
+        transport._ingest_url = f"{server.url}/v1/ingest"  # noqa: SLF001 - the same server, renewed
+        transport.close()
+        assert "CERTIFICATE_VERIFY_FAILED" in reason(transport.post(BODY, 10))
+        install(new, "ca", "client", "client-key")
+        assert shown() not in (first, second)
+        transport.close()
+
+
+def test_a_renewed_file_that_cannot_be_read_is_said_where_the_server_refuses_the_old(
+    tmp_path: Path,
+) -> None:
+    old, new = Certificates(tmp_path / "old"), Certificates(tmp_path / "new")
+    with SocketServer(answer_all(), old.server("127.0.0.1")) as server:
+        config = Config.resolve({}, endpoint=server.url, api_key=KEY, certificate_file=old.ca)
+        transport = transport_to(config)
+        assert transport.post(BODY, 10) == OK
+        transport.close()
+    old.ca.write_text("no certificate")
+    with SocketServer(answer_all(), new.server("127.0.0.1")) as server:
+        transport._ingest_url = f"{server.url}/v1/ingest"  # noqa: SLF001
+        said = reason(transport.post(BODY, 10))
+    assert "CERTIFICATE_VERIFY_FAILED" in said
+    assert "; changed certificates cannot be read (" in said
+
+
+@pytest.mark.parametrize(
+    ("variable", "content", "named"),
+    [
+        ("SSL_CERT_FILE", None, "SSL_CERT_FILE: expected a file of certificates in PEM form (No"),
+        ("SSL_CERT_FILE", "", "SSL_CERT_FILE: expected a file of certificates in PEM form (NO_"),
+        ("SSL_CERT_FILE", "x", "SSL_CERT_FILE: expected a file of certificates in PEM form (NO_"),
+        ("SSL_CERT_DIR", None, "SSL_CERT_DIR: expected a directory of certificates, found none"),
+    ],
+)
+def test_tls_settings_of_the_environment_are_refused_for_https_and_let_http_be(
+    variable: str,
+    content: str | None,
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "authorities"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv(variable, str(path))
+    with pytest.raises(LogwellError) as caught:
+        LogwellLogExporter("https://logs.example.com", KEY)
+    assert caught.value.code is LogwellErrorCode.INVALID_CONFIG
+    assert caught.value.message.startswith(f"Nothing could be sent from here: {named}")
+    finding = handshake(
+        Config.resolve({}, endpoint="https://logs.example.com", api_key=KEY),
+        Route("logs.example.com", 443, tls=True),
+        0.0,
+    )
+    assert finding.text.startswith(named)  # `logwell-otel check` says the same
+    with SocketServer(answer_all()) as server:
+        LogwellLogExporter(server.url, KEY).shutdown()
+        assert post(server.url) == OK
+
+
+def test_missing_authorities_are_refused_for_https(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    monkeypatch.setattr(certifi, "where", lambda: str(tmp_path / "cacert.pem"))
+    monkeypatch.setattr("logwell_otel._network.find_spec", lambda _: ModuleSpec("certifi", None))
+    with pytest.raises(LogwellError, match=r"certifi, which has the usual authorities, is not"):
+        LogwellLogExporter("https://logs.example.com", KEY)
+    spec = ModuleSpec("certifi", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr("logwell_otel._network.find_spec", lambda _: spec)
+    with pytest.raises(LogwellError, match=r"certifi has no cacert\.pem with the usual"):
+        LogwellLogExporter("https://logs.example.com", KEY)
 
 
 def test_no_context_of_our_own_without_files() -> None:

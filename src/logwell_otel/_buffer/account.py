@@ -17,9 +17,7 @@ from logwell_otel._encoding.chunk import RECOVERED, Chunk, Rows
 from logwell_otel._wire import MAX_ENTRIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from logwell_otel._buffer.spool import Change
+    from collections.abc import Callable, Iterator
 
 
 class Counters(msgspec.Struct):
@@ -61,39 +59,31 @@ class Holdings(NamedTuple):
         return self.entries_in_memory + self.entries_on_disk
 
 
-class OnDisk:
-    """What is held in the spool, by generation. Called under the outbox's lock."""
+class Change(NamedTuple):
+    """What the spool did of its own to rows of ours.
 
-    def __init__(self) -> None:
-        self.bytes = 0
-        self._entries: Counter[int] = Counter()
+    Attributes:
+        reason: `recovered`, or the name under which the entries count as dropped.
+        entries: How many; -1 for all that we had.
+        bytes: Their bodies' bytes.
+        generation: That of their chunks.
+        row: The row's id, where it is a single one that may be in flight.
+        text: What to tell people, if anything.
+    """
 
-    @property
-    def entries(self) -> int:
-        """Entries of all generations."""
-        return sum(self._entries.values())
-
-    def add(self, generation: int, entries: int, size: int) -> None:
-        """Entries are on disk from now on."""
-        self._entries[generation] += entries
-        self.bytes += size
-
-    def remove(self, generation: int, entries: int, size: int) -> int:
-        """Entries are there no longer; gives how many of so many we had."""
-        known = min(entries, self._entries[generation])
-        self._entries[generation] -= known
-        if not self._entries[generation]:
-            del self._entries[generation]
-        self.bytes = max(0, self.bytes - size) if self._entries else 0
-        return known
-
-    def by_generation(self) -> dict[int, int]:
-        """Entries of each generation, recovered ones first."""
-        return dict(sorted(self._entries.items()))
+    reason: str
+    entries: int
+    bytes: int = 0
+    generation: int = RECOVERED
+    row: int | None = None
+    text: str | None = None
 
 
 class Flushes:
     """Counts held entries by generation; every flush ends one. It waits for its own and older.
+
+    Generations that no flush under way tells apart are one: what was logged between flushes
+    that nobody waits for any more travels together.
 
     Not thread-safe: the outbox calls it under its own lock.
     """
@@ -103,17 +93,28 @@ class Flushes:
         """What is handed over now belongs to it."""
         self._held: Counter[int] = Counter()
         self._lost: set[int] = set()
+        self._waiting: dict[int, set[int]] = {}
+        # Flushes under way, by their marks, and the losses that each has seen.
+
+    def of(self, generation: int) -> int:
+        """The generation that stands for all that no flush tells from this one."""
+        if generation == RECOVERED:
+            return RECOVERED
+        # A copy: the spool asks without the lock.
+        marks = (mark for mark in [*self._waiting] if mark >= generation)
+        return min(marks, default=self.generation)
 
     def entered(self, generation: int, count: int) -> None:
         """`count` entries are held from now on, in memory or on disk."""
         if generation != RECOVERED:
-            self._held[generation] += count
+            self._held[self.of(generation)] += count
 
     def left(self, generation: int, count: int) -> None:
         """`count` entries are held no longer."""
         if generation == RECOVERED:
             return
-        self._held[generation] -= count
+        generation = self.of(generation)
+        self._held[generation] -= min(count, self._held[generation])
         if not self._held[generation]:
             del self._held[generation]
 
@@ -121,21 +122,76 @@ class Flushes:
         """Entries were dropped."""
         if generation != RECOVERED:
             self._lost.add(generation)
+            for mark, seen in self._waiting.items():
+                if generation <= mark:
+                    seen.add(generation)
 
     def mark(self) -> int:
-        """End the current generation and return its number."""
+        """A flush begins: end the current generation and return its number."""
+        mark = self.generation
+        self._waiting[mark] = {generation for generation in self._lost if generation <= mark}
         self.generation += 1
-        return self.generation - 1
+        return mark
 
     def is_settled(self, mark: int) -> bool:
         """True if nothing of generation `mark` or before is held."""
         return all(generation > mark for generation in self._held)
 
-    def take_losses(self, mark: int) -> bool:
-        """True if something up to `mark` was dropped; forgets it: one flush reports a loss."""
-        lost = {generation for generation in self._lost if generation <= mark}
-        self._lost -= lost
-        return bool(lost)
+    def ended(self, mark: int) -> bool:
+        """A flush is over; True if everything up to its mark is settled and nothing was dropped.
+
+        A loss is reported by all flushes that were under way together, and by no later one.
+        """
+        settled = self.is_settled(mark)
+        seen = self._waiting.pop(mark, set())
+        if mark in self._held:
+            self._held[self.of(mark)] += self._held.pop(mark)
+        if settled:
+            self._lost -= seen
+        return settled and not seen
+
+
+class OnDisk:
+    """What is held in the spool, by generation. Called under the outbox's lock.
+
+    Args:
+        of: Gives the generation that stands for one.
+    """
+
+    def __init__(self, of: Callable[[int], int]) -> None:
+        self.bytes = 0
+        self._of = of
+        self._entries: Counter[int] = Counter()
+
+    @property
+    def entries(self) -> int:
+        """Entries of all generations."""
+        return sum(self._entries.values())
+
+    def add(self, generation: int, entries: int, size: int) -> None:
+        """Entries are on disk from now on."""
+        self._entries[self._of(generation)] += entries
+        self.bytes += size
+
+    def remove(self, generation: int, entries: int, size: int) -> int:
+        """Entries are there no longer; gives how many of so many we had."""
+        generation = self._of(generation)
+        self._unite()
+        known = min(entries, self._entries[generation])
+        self._entries[generation] -= known
+        if not self._entries[generation]:
+            del self._entries[generation]
+        self.bytes = max(0, self.bytes - size) if self._entries else 0
+        return known
+
+    def by_generation(self) -> dict[int, int]:
+        """Entries of each generation, recovered ones first."""
+        self._unite()
+        return dict(sorted(self._entries.items()))
+
+    def _unite(self) -> None:
+        for generation in [one for one in self._entries if self._of(one) != one]:
+            self._entries[self._of(generation)] += self._entries.pop(generation)
 
 
 class Memory:
@@ -160,7 +216,7 @@ class Memory:
         something is settled. Held for moments only, never while a disk works."""
         self.counters = Counters()
         self.flushes = Flushes()
-        self.on_disk = OnDisk()
+        self.on_disk = OnDisk(self.flushes.of)
 
     def __iter__(self) -> Iterator[Chunk]:
         yield from self._in_flight
@@ -199,7 +255,7 @@ class Memory:
     def room(self) -> int:
         """Entries that the last waiting chunk still takes."""
         tail = self._queue[-1] if self._queue else None
-        if tail is None or tail.generation != self.flushes.generation:
+        if tail is None or self.flushes.of(tail.generation) != self.flushes.generation:
             return 0
         return MAX_ENTRIES - tail.count
 
@@ -207,13 +263,28 @@ class Memory:
         """A new chunk; a small one joins the last that waits."""
         self.flushes.entered(chunk.generation, chunk.count)
         tail = self._queue[-1] if self._queue else None
-        if tail is not None and tail.takes(chunk):
+        if tail is not None and self._unites(tail, chunk):
             self._queued_bytes -= tail.memory
             tail.join(chunk)
             self._queued_bytes += tail.memory
         else:
             self._queue.append(chunk)
             self._queued_bytes += chunk.memory
+
+    def _unites(self, chunk: Chunk, other: Chunk) -> bool:
+        """True if two chunks may travel together, as far as flushes go as well."""
+        chunk.generation = self.flushes.of(chunk.generation)
+        other.generation = self.flushes.of(other.generation)
+        return chunk.takes(other)
+
+    def take(self) -> Chunk | None:
+        """The oldest waiting chunk, and small ones behind it that no flush tells from it."""
+        chunk = self.popleft()
+        while chunk is not None and self._queue and self._unites(chunk, self._queue[0]):
+            other = self._queue.popleft()
+            self._queued_bytes -= other.memory
+            chunk.join(other)
+        return chunk
 
     def popleft(self) -> Chunk | None:
         """The oldest waiting chunk, waiting no longer; None if there is none."""
@@ -243,6 +314,38 @@ class Memory:
         if chunk.rows is not None:
             self._lost_rows.difference_update(chunk.rows.ids)
         return self._in_flight.pop(chunk, None) is not None
+
+    def set_aside(self, chunk: Chunk) -> None:
+        """No flush waits for a chunk in flight any more; for those that did, it is lost."""
+        if not chunk.unawaited:
+            self.flushes.lost(chunk.generation)
+            self.flushes.left(chunk.generation, chunk.count)
+            chunk.unawaited = True
+            self.changed.notify_all()
+
+    def await_again(self, chunk: Chunk) -> None:
+        """A chunk waits for its turn as all others."""
+        if chunk.unawaited:
+            self.flushes.entered(chunk.generation, chunk.count)
+            chunk.unawaited = False
+
+    def join(self, chunk: Chunk, other: Chunk) -> bool:
+        """Have `other` travel with `chunk`, both in flight; False if they do not fit."""
+        if not (self.in_flight(chunk) and self.in_flight(other)):
+            return False
+        if chunk.unawaited != other.unawaited or (chunk.rows is None) != (other.rows is None):
+            return False
+        if self.lost_in_flight(chunk) or self.lost_in_flight(other):
+            return False
+        if not self._unites(chunk, other):
+            return False
+        self.end_flight(other)
+        chunk.join(other)
+        if chunk.rows is not None and other.rows is not None:
+            ids, size = chunk.rows.ids + other.rows.ids, chunk.rows.bytes + other.rows.bytes
+            chunk.rows = Rows(ids, size)
+        self.begin_flight(chunk)
+        return True
 
     def rows_in_flight(self) -> set[int]:
         """The rows that must not be taken again."""
@@ -340,8 +443,10 @@ class Memory:
         self.counters.refused += refused
         if dropped is not None:
             self.counters.dropped[dropped] += chunk.count
-            self.flushes.lost(chunk.generation)
+            if not chunk.unawaited:
+                self.flushes.lost(chunk.generation)
         if chunk.rows is not None:
             self.on_disk.remove(chunk.generation, chunk.count, chunk.rows.bytes)
-        self.flushes.left(chunk.generation, chunk.count)
+        if not chunk.unawaited:
+            self.flushes.left(chunk.generation, chunk.count)
         self.changed.notify_all()

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel._buffer.account import Holdings, Memory
+from logwell_otel._clock import monotonic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable
 
     from logwell_otel._buffer.overflow import Overflow
     from logwell_otel._buffer.spool import Spool
     from logwell_otel._diagnostics import Notices
     from logwell_otel._encoding.chunk import Chunk
 
-UNACKNOWLEDGED_SECONDS: Final = 1.0
-"""With a spool, what the server has not acknowledged for this long is on disk: the most
-that a `kill -9` can cost."""
+UNACKNOWLEDGED_SECONDS: Final = 0.5
+"""With a spool, what was handed over so long ago is on disk, if the server has not
+acknowledged it."""
+
+QUEUED_SECONDS: Final = 0.5
+"""What a processor may take before that, so that a `kill -9` costs a second at most."""
+
+INTENDED: Final = frozenset({"level", "sampled", "before_send"})
+"""Reasons for which settings and the application's own code leave a record out: no loss."""
 
 _LONGEST_WAIT: Final = 5.0
 """Seconds that a full memory waits for a disk that hangs; then it drops the oldest."""
@@ -40,7 +46,7 @@ class Outbox:
         spool: Spool | None = None,
         *,
         notices: Notices | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._clock = clock
         self._memory = Memory(max_bytes)
@@ -60,6 +66,11 @@ class Outbox:
         self._left = False
         self._given_up = False
 
+    @property
+    def keeps_dead_letters(self) -> bool:
+        """True with a spool, in which `settle` keeps what it is given as a dead letter."""
+        return self._overflow is not None
+
     # What comes in.
 
     def room(self) -> int:
@@ -69,18 +80,21 @@ class Outbox:
 
     def put(
         self,
-        chunks: Iterable[Chunk],
-        left_out: Mapping[str, int] | None = None,
+        chunks: list[Chunk],
+        left_out: dict[str, int] | None = None,
         *,
         although_closed: bool = False,
     ) -> int:
         """Take `chunks`; small ones join the last waiting chunk.
 
-        Waits for no disk, unless the memory is full.
+        Waits for no disk, unless the memory is full. Both collections are emptied as they
+        are counted: after an interruption, such as an exit in a signal handler, another
+        call takes what is left in them.
 
         Args:
             chunks: Oldest first.
-            left_out: Records that became no entry, by reason.
+            left_out: Records that became no entry, by reason; a flush reports those that
+                nobody wanted to lose.
             although_closed: Take them while what is held is still being delivered, and
                 although the memory is full.
 
@@ -90,10 +104,14 @@ class Outbox:
         """
         memory = self._memory
         with self._changed:
-            for reason, count in (left_out or {}).items():
+            while left_out:
+                reason, count = left_out.popitem()
                 memory.counters.handed_over += count
                 memory.counters.dropped[reason] += count
-            for chunk in chunks:
+                if reason not in INTENDED:
+                    memory.flushes.lost(memory.flushes.generation)
+            while chunks:
+                chunk = chunks.pop(0)
                 memory.counters.handed_over += chunk.count
                 if self._given_up or (self._closed and not although_closed):
                     memory.counters.dropped["shutdown"] += chunk.count
@@ -187,7 +205,7 @@ class Outbox:
 
     def _take(self, chunk: Chunk | None) -> Chunk | None:
         with self._changed:
-            chunk = chunk or self._memory.popleft()
+            chunk = chunk or self._memory.take()
             if chunk is not None:
                 self._memory.begin_flight(chunk)
             return chunk
@@ -204,8 +222,10 @@ class Outbox:
                 self._to_memory(chunk)
             with self._changed:
                 # If not, it was given up in a shutdown meanwhile, and counted there.
-                if self._memory.end_flight(chunk) and chunk.rows is None:
-                    self._memory.pushleft(chunk)
+                if self._memory.end_flight(chunk):
+                    self._memory.await_again(chunk)
+                    if chunk.rows is None:
+                        self._memory.pushleft(chunk)
 
     def _to_memory(self, chunk: Chunk) -> None:
         """Part of the chunk was dropped from the disk while it was in flight: all is here still."""
@@ -214,6 +234,23 @@ class Outbox:
             self._overflow.delete(chunk)
             with self._changed:
                 self._memory.is_in_memory(chunk)
+
+    def set_aside(self, chunk: Chunk) -> None:
+        """A chunk in flight may be held for hours: no flush waits for it, the next says False."""
+        with self._changed:
+            if self._memory.in_flight(chunk):
+                self._memory.set_aside(chunk)
+
+    def join(self, chunk: Chunk, other: Chunk) -> bool:
+        """Have `other`, in flight as well, travel with `chunk`; False if they do not fit."""
+        if self._overflow is None:
+            return self._join(chunk, other)
+        with self._overflow.lock:  # neither is just being written
+            return self._join(chunk, other)
+
+    def _join(self, chunk: Chunk, other: Chunk) -> bool:
+        with self._changed:
+            return self._memory.join(chunk, other)
 
     def split(self, chunk: Chunk, pieces: Iterable[Chunk]) -> bool:
         """Have `pieces` in flight in the place of `chunk`; False if it was given up."""
@@ -228,6 +265,7 @@ class Outbox:
             return False
         for piece in pieces:
             piece.generation, piece.entered = chunk.generation, chunk.entered
+            piece.unawaited = chunk.unawaited
         stored = self._overflow.replace(chunk, pieces) if self._overflow and chunk.rows else []
         with self._changed:
             if self._overflow is not None:
@@ -243,7 +281,13 @@ class Outbox:
             return True
 
     def settle(
-        self, chunk: Chunk, *, accepted: int = 0, refused: int = 0, dropped: str | None = None
+        self,
+        chunk: Chunk,
+        *,
+        accepted: int = 0,
+        refused: int = 0,
+        dropped: str | None = None,
+        dead_letter: Chunk | None = None,
     ) -> bool:
         """A chunk in flight is done with.
 
@@ -252,6 +296,9 @@ class Outbox:
             accepted: Entries stored.
             refused: Entries the server refused for good.
             dropped: Reason why all of it was dropped, instead.
+            dead_letter: What of it is kept in the spool for a person to look at, if there is
+                a spool: the chunk itself, or one of some of its entries. They count as refused
+                or dropped all the same, and are kept under that reason.
 
         Returns:
             False if it had been given up in a shutdown and counted there.
@@ -259,8 +306,11 @@ class Outbox:
         if self._overflow is None:
             return self._settle(chunk, accepted, refused, dropped)
         with self._overflow.lock:
-            if self.in_flight(chunk) and chunk.rows is not None:
-                self._overflow.delete(chunk)
+            if self.in_flight(chunk):
+                if dead_letter is not None:
+                    self._overflow.bury(chunk, dead_letter, dropped or "refused")
+                elif chunk.rows is not None:
+                    self._overflow.delete(chunk)
             if accepted:
                 self._overflow.trouble = False
             return self._settle(chunk, accepted, refused, dropped)
@@ -295,8 +345,11 @@ class Outbox:
         """
         flushes = self._memory.flushes
         with self._changed:
-            self._changed.wait_for(lambda: self._given_up or flushes.is_settled(mark), timeout)
-            return flushes.is_settled(mark) and not flushes.take_losses(mark)
+            try:
+                self._changed.wait_for(lambda: self._given_up or flushes.is_settled(mark), timeout)
+            finally:
+                stored = flushes.ended(mark)
+            return stored
 
     # The end.
 
@@ -344,7 +397,16 @@ class Outbox:
             self._changed.notify_all()
             return lost, memory.on_disk.entries
 
+    @property
+    def is_given_up(self) -> bool:
+        """True once nothing is held here any more, for good."""
+        return self._given_up
+
     def _leave(self, overflow: Overflow) -> None:
+        with self._changed:
+            lost = [chunk for chunk in self._memory if self._memory.lost_in_flight(chunk)]
+        for chunk in lost:
+            self._to_memory(chunk)  # which is where it still is, to be stored anew
         overflow.store_all()
         with self._changed:
             self._left = True

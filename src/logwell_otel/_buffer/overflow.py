@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel._buffer.spool import SpoolError
+from logwell_otel._clock import monotonic
 from logwell_otel._diagnostics import entries, was
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 
@@ -57,7 +57,7 @@ class Overflow:
         spool: Spool,
         *,
         notices: Notices,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._memory = memory
         self._spool = spool
@@ -144,12 +144,12 @@ class Overflow:
         if not self.waiting:
             return None
         try:
-            chunk = self._spool.take(self._memory.rows_in_flight())
+            chunk = self._spool.take(self._memory.rows_in_flight(), self._memory.flushes.of)
             self.apply()
             if chunk is None:
                 self._find_missing()
                 # The look at what is missing may have claimed rows of a dead process.
-                chunk = self._spool.take(self._memory.rows_in_flight())
+                chunk = self._spool.take(self._memory.rows_in_flight(), self._memory.flushes.of)
         except SpoolError as error:
             self.apply()
             self._say_unreadable(error)
@@ -170,7 +170,8 @@ class Overflow:
         """Have `pieces` on disk in the place of `chunk`; nothing if the disk refuses."""
         assert chunk.rows is not None  # noqa: S101 - asked for only with some
         try:
-            return self._spool.replace(chunk.rows, pieces, self._memory.rows_in_flight())
+            in_flight = self._memory.rows_in_flight()
+            return self._spool.store(pieces, in_flight, instead_of=chunk.rows)
         except SpoolError as error:
             self._refused(error)
             self.delete(chunk)
@@ -183,6 +184,17 @@ class Overflow:
             self._spool.delete(chunk.rows)
         except SpoolError as error:
             self._say_unreadable(error)
+
+    def bury(self, chunk: Chunk, letter: Chunk, reason: str) -> None:
+        """A chunk was given up; `letter`, all of it or a part, is kept as a dead letter."""
+        try:
+            self._spool.bury(letter, reason, chunk.rows)
+        except SpoolError as error:
+            self._notices.say(
+                f"{error} {entries(letter.count)} given up ({reason}) {was(letter.count)} not "
+                "kept as a dead letter.",
+                about="dead letters",
+            )
 
     def look_after(self) -> None:
         """Take over what dead processes left and drop what is too old."""
@@ -223,9 +235,11 @@ class Overflow:
                 self._notices.say(change.text, about=f"spool {change.reason}")
 
     def _tell(self, reason: str, count: int) -> None:
-        if count and (why := LOSSES.get(reason)) is not None:
-            message = f"{entries(count)} {was(count)} dropped from the spool: {why}."
-            self._notices.error(LogwellError(message, LogwellErrorCode.QUEUE_OVERFLOW))
+        if count and reason in LOSSES:
+            message = f"{entries(count)} {was(count)} dropped from the spool: {LOSSES[reason]}."
+            expired = reason == "spool_expired"
+            code = LogwellErrorCode.EXPIRED if expired else LogwellErrorCode.QUEUE_OVERFLOW
+            self._notices.error(LogwellError(message, code))
             self._notices.say(message, about=f"spool {reason}")
 
     # The end.

@@ -7,8 +7,12 @@ import ipaddress
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
+
+from logwell_otel._config.secrets import Secret
+from logwell_otel._process import stands_in_the_way
+from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,15 +63,11 @@ def base_url(text: str) -> str:
     return SplitResult(parts.scheme, netloc, path, "", "").geturl()
 
 
-def is_insecure(url: str) -> bool:
-    """True if what is sent to `url` travels unencrypted to another machine."""
+def is_insecure(url: str, proxy: Proxy | None = None) -> bool:
+    """True if what is sent to `url` travels unencrypted to another machine, a proxy's included."""
     parts = urlsplit(url)
-    return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
-
-
-def is_loopback(url: str) -> bool:
-    """True if `url` leads to this machine."""
-    return _is_loopback(urlsplit(url).hostname or "")
+    hosts = [parts.hostname or "", *([] if proxy is None else [proxy.host])]
+    return parts.scheme == "http" and not all(map(is_loopback, hosts))
 
 
 def _split(text: str) -> tuple[SplitResult | None, int | None]:
@@ -85,7 +85,8 @@ def _is_host(host: str) -> bool:
     return _HOST_NAME.fullmatch(host) is not None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """True if a host name or an address is this machine's own."""
     if host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
         return True
     address = _address(host)
@@ -102,7 +103,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 # The proxy between here and the server, as the environment names it.
 
 
-class Proxy:
+class Proxy(Secret):
     """A proxy, whose URL may hold a user name and a password.
 
     Args:
@@ -119,9 +120,9 @@ class Proxy:
     def __init__(self, url: str) -> None:
         self._url = url if "://" in url else f"http://{url}"
         parts, port = _split(self._url)
-        self.scheme = parts.scheme if parts else ""
-        self.host = (parts.hostname if parts else None) or ""
-        self.port = port or PORTS.get(self.scheme, 80)
+        self.scheme: str = parts.scheme if parts else ""
+        self.host: str = (parts.hostname if parts else None) or ""
+        self.port: int = port or PORTS.get(self.scheme, 80)
 
     def reveal(self) -> str:
         """The URL itself: for connecting only."""
@@ -145,12 +146,12 @@ class Proxy:
     def __repr__(self) -> str:
         return "<Proxy>"
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Proxy is not pickled: it would leave the process in clear text")
-
 
 def proxy_of(endpoint: str) -> Proxy | None:
     """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for `endpoint`.
+
+    None for one on this machine, whatever NO_PROXY says: the key and all logs would go to the
+    proxy, and what it calls this machine is another one.
 
     Asked once, at construction: on macOS the system's settings count too, and asking for
     those in a forked child crashes it.
@@ -161,6 +162,8 @@ def proxy_of(endpoint: str) -> Proxy | None:
     from urllib.request import proxy_bypass  # noqa: PLC0415 - see `_proxies`
 
     parts = urlsplit(endpoint)
+    if is_loopback(parts.hostname or ""):
+        return None
     # With port or without, and with brackets around an IPv6 address or without.
     if proxy_bypass(parts.netloc) or proxy_bypass(parts.hostname or ""):
         return None
@@ -191,6 +194,11 @@ def _proxies() -> dict[str, str]:
         name.lower().endswith("_proxy") for name in os.environ
     ):
         return {}
-    from urllib.request import getproxies  # noqa: PLC0415
-
-    return getproxies()
+    try:
+        from urllib.request import getproxies  # noqa: PLC0415
+    except (ImportError, AttributeError) as error:
+        problem = f"Python's own urllib.request cannot be imported ({error})"
+    else:
+        return getproxies()
+    module = stands_in_the_way()
+    raise config_error(f"The proxy's settings cannot be read: {module or problem}.")

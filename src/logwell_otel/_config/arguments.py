@@ -73,16 +73,19 @@ class PipelineOptions(TypedDict, total=False):
     spool_dir: str | os.PathLike[str] | None
     spool_max_bytes: int | None
     spool_max_age: float | None
+    spool_sync: str | None
     sampling: bool | None
     sample_rates: Mapping[str, float] | str | None
     sampling_policy: str | os.PathLike[str] | None
     sampling_team_id: int | None
     sampling_token: str | None
     sampling_token_file: str | os.PathLike[str] | None
+    sampling_allow_zero: bool | None
     sampler: Samples | None
     redact: bool | Redacts | None
     redact_keys: Iterable[str] | None
     redact_allow: Iterable[str] | None
+    redact_also: Iterable[str] | None
     before_send: BeforeSend | None
     on_error: ErrorCallback | None
     on_flush: FlushCallback | None

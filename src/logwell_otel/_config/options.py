@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from logwell_otel._config.address import (
     INGEST_PATH,
@@ -35,10 +35,16 @@ from logwell_otel._config.secrets import (
     credential_of,
     headers_of,
 )
-from logwell_otel._config.settings import LEVEL_SPELLINGS, Resolver, rates_of, shown_text
+from logwell_otel._config.settings import (
+    LEVEL_SPELLINGS,
+    SPOOL_SYNCS,
+    Resolver,
+    rates_of,
+    shown_text,
+)
 from logwell_otel._diagnostics import Secrets, hide_keys, warn
 from logwell_otel._wire import MAX_SERVICE_BYTES
-from logwell_otel.errors import config_error
+from logwell_otel.errors import WithoutFrames, config_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,8 +179,11 @@ def _sampler(settings: Resolver, name: str) -> Samples | None:
     return sampler
 
 
+REDACT_ALSO: Final = ("phone", "ip", "iban", "national_id")
+
+
 def _redact(settings: Resolver, name: str) -> bool | Redacts:
-    beyond = settings.words("redact_keys") + settings.words("redact_allow")
+    beyond = sum(map(settings.words, ("redact_keys", "redact_allow", "redact_also")), ())
     redactor = settings.argument(name)
     if not hasattr(redactor, "redact_entry"):
         return settings.flag(name, default=bool(beyond))
@@ -182,10 +191,19 @@ def _redact(settings: Resolver, name: str) -> bool | Redacts:
         raise config_error(
             "A Redactor given as redact does not go together with redact_keys "
             "(LOGWELL_REDACT_KEYS) or redact_allow (LOGWELL_REDACT_ALLOW): give them to the "
-            "Redactor as extra_keys and allow, or leave them out."
+            "Redactor as extra_keys and allow, and redact_also (LOGWELL_REDACT_ALSO) as also, or "
+            "leave them out."
         )
     settings.origins[name] = "argument"
     return redactor  # type: ignore[no-any-return] # it has the one method that matters
+
+
+def _redact_also(settings: Resolver, name: str) -> tuple[str, ...]:
+    kinds = settings.words(name)
+    for kind in kinds:
+        if kind not in REDACT_ALSO:
+            raise settings.error(name, "words of " + ", ".join(REDACT_ALSO), shown_text(kind))
+    return kinds
 
 
 def _callback(settings: Resolver, name: str) -> Any:
@@ -196,16 +214,16 @@ def _callback(settings: Resolver, name: str) -> Any:
     return value
 
 
-def _option(read: Callable[[Resolver, str], T], *meaning: str, shown: bool = True) -> T:
+def _option(read: Callable[[Resolver, str], T], *meaning: str, variable: bool = True) -> T:
     """A field of `Config` that is a setting.
 
     Args:
         read: Reads and checks it.
         *meaning: What it means, with unit and default: lines of the exporter's help.
-        shown: Whether the repr of a `Config` has it.
+        variable: Whether it has a `LOGWELL_*` variable; an object of the program's has none.
     """
-    metadata = {"read": read, "meaning": meaning}
-    made: Any = field(repr=shown, metadata=metadata)
+    metadata = {"read": read, "meaning": meaning, "variable": variable}
+    made: Any = field(repr=variable, metadata=metadata)
     return made  # type: ignore[no-any-return] # as dataclasses.field: the type of the value
 
 
@@ -306,6 +324,11 @@ class Config:
         partial(Resolver.number, default=48 * 3600.0, least=60, most=365 * 24 * 3600),
         "Seconds an entry may wait in the spool; default 48 hours.",
     )
+    spool_sync: str = _option(
+        partial(Resolver.choice, default="normal", choices=SPOOL_SYNCS),
+        "`full` has the disk confirm what goes to the spool, so that it survives a power",
+        "cut as well; `normal` (default) leaves that to the operating system.",
+    )
     sampling: bool = _option(
         _sampling,
         "True keeps a share of the records: all errors, less and less of what is",
@@ -331,8 +354,14 @@ class Config:
         "A file that holds the token instead. It is read again when the policy",
         "server refuses the token.",
     )
+    sampling_allow_zero: bool = _option(
+        partial(Resolver.flag, default=False),
+        "True lets a policy server's policy drop everything below error. Default False.",
+    )
     sampler: Samples | None = _option(
-        _sampler, "A `Sampler` with settings of one's own, in place of all of these."
+        _sampler,
+        "A `Sampler` with settings of one's own, in place of all of these.",
+        variable=False,
     )
     redact: bool | Redacts = _option(
         _redact,
@@ -347,28 +376,34 @@ class Config:
     redact_allow: tuple[str, ...] = _option(
         Resolver.words, "Names and texts that stay as they are; likewise."
     )
+    redact_also: tuple[str, ...] = _option(
+        _redact_also,
+        "What else to take out: `phone`, `ip`, `iban`, `national_id`. Switches redaction",
+        "on likewise.",
+    )
     before_send: BeforeSend | None = _option(
         _callback,
         "Called with every `LogEntry`, after redaction and in the thread that",
         "exports; returns it, another one, or None to drop it. If it raises, the",
         "entry is dropped, counted and said.",
-        shown=False,
+        variable=False,
     )
     on_error: ErrorCallback | None = _option(
         _callback,
         "Called with every `LogwellError`, on the exporter's thread. What it raises",
         "is contained.",
-        shown=False,
+        variable=False,
     )
     on_flush: FlushCallback | None = _option(
         _callback,
         "Called with the number of entries each time some were stored.",
-        shown=False,
+        variable=False,
     )
     meter_provider: MeterProvider | None = _option(
         Resolver.argument,
-        "Where the exporter's own metrics go; default the global one.",
-        shown=False,
+        "Where the exporter's own metrics go: on when given. Without it they go to the",
+        "global one when `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is `true`.",
+        variable=False,
     )
     deliver_on_sigterm: bool = _option(
         partial(Resolver.flag, default=True),
@@ -407,7 +442,7 @@ class Config:
     @property
     def insecure(self) -> bool:
         """True if the key travels unencrypted to another machine."""
-        return is_insecure(self.endpoint)
+        return is_insecure(self.endpoint, self.proxy)
 
     @classmethod
     def resolve(cls, environ: Mapping[str, str] | None = None, /, **arguments: Any) -> Config:
@@ -421,12 +456,18 @@ class Config:
             TypeError: There is no setting of that name.
             LogwellError: `INVALID_CONFIG`, naming the argument and the variable.
         """
-        for name in arguments:
+        settings = Resolver(arguments, environ)
+        del arguments, environ
+        with WithoutFrames():
+            return cls._of(settings)
+
+    @classmethod
+    def _of(cls, settings: Resolver) -> Config:
+        for name in settings.arguments:
             if name not in OPTIONS:
                 raise TypeError(f"unexpected keyword argument {name!r}{_did_you_mean(name)}")
-        settings = Resolver(arguments, environ)
-        sdk = (os.environ if environ is None else environ).get("OTEL_SDK_DISABLED", "")
         # https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
+        sdk = settings.environ.get("OTEL_SDK_DISABLED", "")
         if settings.flag("disabled", default=sdk.strip().lower() == "true"):
             settings = Resolver(_NOWHERE, {})
         values = {name: option["read"](settings, name) for name, option in OPTIONS.items()}
@@ -439,7 +480,12 @@ class Config:
 
     def unless_in_tests(self) -> Config:
         """These settings, or in a test run that is not to send to them: disabled ones."""
-        if self.disabled or self.send_in_tests or is_loopback(self.endpoint) or not in_tests():
+        if (
+            self.disabled
+            or self.send_in_tests
+            or is_loopback(urlsplit(self.endpoint).hostname or "")
+            or not in_tests()
+        ):
             return self
         warn(
             f"This is a test run, so nothing is sent to {self.endpoint}. Set LOGWELL_DISABLED=true "
@@ -462,7 +508,8 @@ def in_tests() -> bool:
 
 
 OPTIONS: Final = {option.name: option.metadata for option in fields(Config) if option.metadata}
-"""How each setting is read (`read`) and what it means (`meaning`), by name."""
+"""How each setting is read (`read`), what it means (`meaning`) and whether it has a variable
+(`variable`), by name."""
 
 
 def options_in_help(kind: type[T]) -> type[T]:

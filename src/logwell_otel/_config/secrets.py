@@ -22,31 +22,19 @@ _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 _FILE_CHARACTERS: Final = 4096
 
 
-def key_problem(value: str) -> str | None:
-    """What is wrong with the form of an API key, without showing any of it; None if nothing is."""
-    if _KEY.fullmatch(value):
-        return None
-    if not value:
-        return "nothing"
-    if not value.startswith("lw_"):
-        return f"{len(value)} characters that do not begin with 'lw_'"
-    if len(value) != 35:
-        return f"{len(value)} characters"
-    return "a character outside A-Z, a-z, 0-9, '_' and '-'"
+class Secret:
+    """A value that is never pickled: it would leave the process in clear text."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        # A pickle is where a secret is least expected.
+        raise TypeError(
+            f"{type(self).__name__} is not pickled: it would leave the process in clear text"
+        )
 
 
-def token_problem(value: str) -> str | None:
-    """What is wrong with the form of a bearer token, likewise."""
-    if not value:
-        return "nothing"
-    if len(value) >= _FILE_CHARACTERS:
-        return f"{_FILE_CHARACTERS:,} characters or more"
-    if not _TOKEN.fullmatch(value):
-        return f"{len(value)} characters with white space or some outside ASCII among them"
-    return None
-
-
-class Credential:
+class Credential(Secret):
     """A secret that requests carry.
 
     One from a file is read again when the server refuses it: secrets mounted into a
@@ -110,12 +98,6 @@ class Credential:
         name = type(self).__name__
         return f"<{name} from file>" if self._path else f"<{name}>"
 
-    def __reduce__(self) -> NoReturn:
-        # A pickle is where a secret is least expected.
-        raise TypeError(
-            f"this {type(self).__name__} is not pickled: it would leave the process in clear text"
-        )
-
 
 class ApiKey(Credential):
     """The key of a Logwell project."""
@@ -123,7 +105,19 @@ class ApiKey(Credential):
     __slots__ = ()
     noun = "key"
     form = "'lw_' and 32 characters of A-Z, a-z, 0-9, '_' and '-'"
-    problem = staticmethod(key_problem)
+
+    @staticmethod
+    def problem(value: str) -> str | None:
+        """What is wrong with it: too short, say."""
+        if _KEY.fullmatch(value):
+            return None
+        if not value:
+            return "nothing"
+        if not value.startswith("lw_"):
+            return f"{len(value)} characters that do not begin with 'lw_'"
+        if len(value) != 35:
+            return f"{len(value)} characters"
+        return "a character outside A-Z, a-z, 0-9, '_' and '-'"
 
 
 class BearerToken(Credential):
@@ -132,7 +126,17 @@ class BearerToken(Credential):
     __slots__ = ()
     noun = "token"
     form = "printable ASCII characters without white space"
-    problem = staticmethod(token_problem)
+
+    @staticmethod
+    def problem(value: str) -> str | None:
+        """What is wrong with it: white space, say."""
+        if not value:
+            return "nothing"
+        if len(value) >= _FILE_CHARACTERS:
+            return f"{_FILE_CHARACTERS:,} characters or more"
+        if not _TOKEN.fullmatch(value):
+            return f"{len(value)} characters with white space or some outside ASCII among them"
+        return None
 
 
 _Kind = TypeVar("_Kind", bound=Credential)
@@ -185,7 +189,7 @@ _VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
 _SHORTEST_WORD: Final = 8
 
 
-class Headers(Mapping[str, str]):
+class Headers(Secret, Mapping[str, str]):
     """Header names and values. The values are secrets as often as not, and never shown."""
 
     __slots__ = ("_values",)
@@ -211,9 +215,6 @@ class Headers(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return f"<Headers {', '.join(self._values)}>" if self._values else "<Headers>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("Headers are not pickled: they would leave the process in clear text")
 
 
 def headers_of(settings: Resolver, setting: str) -> Headers:

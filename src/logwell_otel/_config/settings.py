@@ -30,6 +30,9 @@ LEVEL_SPELLINGS: Final[Mapping[str, Level]] = {
 RATE_LEVELS: Final[Mapping[str, Level]] = {**LEVEL_SPELLINGS, "trace": "debug"}
 """The same for sampling rates: what is traced is sent as debug."""
 
+SPOOL_SYNCS: Final[Mapping[str, str]] = {"normal": "normal", "full": "full"}
+"""What the spool asks of the disk, by SQLite's names for it."""
+
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
@@ -54,22 +57,23 @@ class Resolver:
         environ: The environment, `os.environ` by default.
 
     Attributes:
+        arguments: As they were given.
         origins: Setting name -> `argument`, the variable's name, or `default`.
     """
 
     def __init__(
         self, arguments: Mapping[str, Any], environ: Mapping[str, str] | None = None
     ) -> None:
-        self._arguments = arguments
-        self._environ = os.environ if environ is None else environ
+        self.arguments = arguments
+        self.environ = os.environ if environ is None else environ
         self.origins: dict[str, str] = {}
 
     def raw(self, name: str) -> Any:
         """The value as given, None where it is neither an argument nor a variable."""
         variable = variable_of(name)
         for origin, value in (
-            ("argument", self._arguments.get(name)),
-            (variable, self._environ.get(variable)),
+            ("argument", self.arguments.get(name)),
+            (variable, self.environ.get(variable)),
         ):
             found = value.strip() if isinstance(value, str) else value
             if found is not None and found != "":
@@ -80,7 +84,7 @@ class Resolver:
 
     def argument(self, name: str) -> Any:
         """The value of a setting that has no variable."""
-        return self._arguments.get(name)
+        return self.arguments.get(name)
 
     def text(self, name: str) -> str | None:
         """A text. Numbers become text: YAML reads an all-digits value as one."""
@@ -161,7 +165,14 @@ class Resolver:
             raise self.error(name, "a path", type(value).__name__)
         if hide_keys(path) != path or "\0" in path:
             raise self.error(name, "a path", shown_text(path))
-        return _expanded(path)
+        expanded = in_home(path)
+        if expanded is None:
+            raise self.error(
+                name,
+                "a path from the root, since there is no such home directory",
+                f"{shown_text(path)} (No such file or directory)",
+            )
+        return expanded
 
     def words(self, name: str) -> tuple[str, ...]:
         """Texts: an iterable of them, or one text with commas between them."""
@@ -210,6 +221,26 @@ class Resolver:
 def variable_of(name: str) -> str:
     """The variable of an argument: `spool_dir` -> `LOGWELL_SPOOL_DIR`."""
     return f"LOGWELL_{name.upper()}"
+
+
+def in_home(path: str | os.PathLike[str]) -> Path | None:
+    """`path`, with the home directory for a `~` in front; None where there is no such home.
+
+    A user of a container often has no home, and a directory that is named `~` is nobody's wish
+    (`./~` is, for whoever wants one).
+    """
+    text = os.fspath(path)
+    if not text.startswith("~"):
+        return Path(text)
+    try:
+        expanded = Path(text).expanduser()
+    except RuntimeError:
+        return None
+    # An empty HOME is the root directory to Python, and a relative one the current directory's.
+    own = Path(text).parts[0] == "~"
+    if own and not Path(os.environ.get("HOME", os.sep)).is_absolute():
+        return None
+    return expanded
 
 
 def from_file(origins: Mapping[str, str], name: str) -> bool:
@@ -310,13 +341,6 @@ def number_of(value: object) -> float | None:
 
 def _spelling(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else (as_text(value) or "").lower()
-
-
-def _expanded(path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # there is no such user: a directory may begin with ~ all the same
-        return Path(path)
 
 
 def _unreadable(path: Path) -> str | None:

@@ -6,23 +6,27 @@ sleeps nor starts a thread, so that tests drive it with a clock of their own.
 
 from __future__ import annotations
 
-import time
+import math
+from collections.abc import Callable  # noqa: TC003 - a NamedTuple reads its annotations
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from logwell_otel._clock import monotonic, wall_clock
 from logwell_otel._delivery import ordering as incidents
 from logwell_otel._delivery import response as report
-from logwell_otel._delivery.isolation import Limits
-from logwell_otel._delivery.response import Action, Outcome, outcome_of
-from logwell_otel._diagnostics import contained, described
-from logwell_otel._http import Answer
+from logwell_otel._delivery.isolation import MAX_SET_ASIDE, OUTAGE, Verdict
+from logwell_otel._delivery.limits import Limits
+from logwell_otel._delivery.response import SENT_BEFORE, Action, Outcome, outcome_of
+from logwell_otel._delivery.retry import RequestTimeout
+from logwell_otel._diagnostics import contained, described, entries, was
+from logwell_otel._http import Answer, NoAnswer
+from logwell_otel._wire import IngestResponse
 from logwell_otel.errors import LogwellErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from logwell_otel._buffer.outbox import Outbox
     from logwell_otel._config.options import Config
+    from logwell_otel._delivery.common_cause import CommonCause, CommonCauses
     from logwell_otel._delivery.isolation import Quarantine
     from logwell_otel._delivery.pacing import Pace
     from logwell_otel._delivery.retry import Breaker
@@ -38,6 +42,16 @@ even once it exists."""
 _DISK_RETRY_SECONDS: Final = 1.0
 _HEALTH_INTERVAL: Final = 5.0
 _HEALTH_TIMEOUT: Final = 2.0
+_MOST_UNREACHABLE: Final = 8
+
+_LIMITED_AGAIN: Final = 600.0
+
+_SUSPECTS_SHARE: Final = 0.5
+"""Of max_queue_bytes: what suspects that wait may take, so that they stand in nobody's way."""
+
+_CUT_AFTER: Final = 300.0
+"""Seconds that an entry is refused for its size, while others are accepted, before it is cut:
+a gateway that is out of order for a while must not cost a text."""
 
 
 class Delivery:
@@ -51,11 +65,13 @@ class Delivery:
         transport: Sends a request.
         pace: When the rate limit allows the next request.
         breaker: When failures allow the next request.
-        quarantine: Keeps chunks that were answered 500.
+        quarantine: Keeps chunks that fail while others may not.
+        causes: Keeps entries that fail for something they have in common.
         trouble: Follows how delivery goes.
         losses: Reports what was dropped, once entries are accepted again.
         notices: Tells people.
-        observe: Called with every outcome and the seconds that its request took.
+        observe: Called with every outcome and the seconds that its request took; None for nobody.
+        written_out: An entry in full, as it may stand in a warning.
         clock: Monotonic clock, in seconds.
         wall: Wall clock, in seconds.
     """
@@ -69,12 +85,14 @@ class Delivery:
         pace: Pace,
         breaker: Breaker,
         quarantine: Quarantine,
+        causes: CommonCauses,
         trouble: Trouble,
         losses: LossReport,
         notices: Notices,
-        observe: Callable[[Outcome, float], None],
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        observe: Callable[[Outcome, float], None] | None,
+        written_out: Callable[[bytes], str],
+        clock: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = wall_clock,
     ) -> None:
         self._config = config
         self._outbox = outbox
@@ -82,17 +100,25 @@ class Delivery:
         self._pace = pace
         self._breaker = breaker
         self._quarantine = quarantine
+        self._causes = causes
         self._trouble = trouble
         self._losses = losses
         self._notices = notices
         self._observe = observe
+        self._written_out = written_out
         self._clock = clock
         self._wall = wall
         self._hold_until = float("-inf")
         self._asked_health_at = float("-inf")
-        self._limits = Limits(outbox)
-        self.request_timeout = config.timeout
-        """Seconds a request may take; shutdown lowers it."""
+        self._limited_at = float("-inf")
+        self._limits = Limits(outbox, clock=clock)
+        self._suspecting = False
+        self._others_first = False
+        self._timeout = RequestTimeout(config.timeout, clock)
+        self._unreachable = 0
+        self._uncounted = False
+        self.request_timeout = math.inf
+        """Seconds a request may take at most, whatever the time-out: shutdown lowers it."""
         self.last_answer_at = clock()
         """When the latest answer came, monotonic seconds. A request that ended without one
         does not count: shutdown waits for a server that answers, and for no other."""
@@ -106,6 +132,11 @@ class Delivery:
     def held_for(self) -> float:
         """Seconds left of a hold: a refused key, or a redirect."""
         return max(0.0, self._hold_until - self._clock())
+
+    @property
+    def failing_alone(self) -> int:
+        """Entries that fail alone while others are accepted."""
+        return len(self._quarantine.alone)
 
     def expedite(self) -> None:
         """Skip the wait that a failure caused, once: somebody flushes."""
@@ -130,19 +161,26 @@ class Delivery:
             Seconds until the next step is worth taking; None if there is nothing to send.
         """
         wait = 0.0 if force else max(self.blocked_for(), self._pace.ready_in())
-        suspect, due_in = self._suspect()
+        suspect = self._suspect()
         if suspect is None and not self._waiting and not self._last_report():
             return None
         if suspect is not None and not force:
-            wait = max(wait, due_in)
+            wait = max(wait, suspect.due_in)
         if wait > 0:
             return wait
         if suspect is not None:
-            chunk = self._bisected(suspect)
+            self._others_first = True
+            chunk = suspect.take()
         else:
+            self._others_first = False
             chunk = self._limits.next_part() or self._outbox.take()
+            if chunk is None:
+                return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
+            if self._suspecting:
+                chunk = self._causes.divide(chunk)
+                self._give_up_what_is_over()
         if chunk is None:
-            return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
+            return 0.0  # what it was made of waits for another turn
         # The thread must live, and the chunk be kept.
         with contained(partial(self._failed, chunk)):
             if not self._limits.split(chunk):
@@ -157,43 +195,151 @@ class Delivery:
         """What was dropped last is reported even where nothing more is logged."""
         return not self._trouble.lasts and self._losses.report()
 
-    def _suspect(self) -> tuple[Chunk | None, float]:
-        """The suspect whose turn it is and the seconds until then; None: a fresh chunk's turn."""
-        if (chunk := self._quarantine.with_evidence()) is not None:
-            return chunk, 0.0
-        if self._quarantine.full or not self._waiting:
-            return self._quarantine.next_due() or (None, 0.0)
-        return None, 0.0
-
-    def _bisected(self, chunk: Chunk) -> Chunk | None:
-        halves = self._quarantine.halve(chunk)
-        self._quarantine.release(chunk)
-        if halves is None:
-            return chunk
-        first, second = halves
-        if not self._outbox.split(chunk, halves):
+    def _suspect(self) -> _Turn | None:
+        """The suspect whose turn it is; None: it is the turn of another chunk."""
+        if not self._suspecting:
             return None
-        self._quarantine.keep(second)
-        return first
+        idle = not self._waiting
+        # In turns, or what is logged now would wait until all that is disliked is found, at a
+        # pace of a few requests a minute for ten minutes and more.
+        if self._others_first and not idle and not self._quarantine.full:
+            return None
+        turn, probe_in = self._quarantine.turn(idle=idle), self._causes.turn()
+        probes = probe_in is not None and (probe_in == 0.0 or idle)
+        if probe_in is not None and probes and (turn is None or probe_in < turn[1]):
+            return _Turn(probe_in, self._causes.probe)
+        return None if turn is None else _Turn(turn[1], partial(self._taken, turn[0]))
+
+    def _taken(self, chunk: Chunk) -> Chunk | None:
+        """What is to be sent of a suspect: all of it, or a part."""
+        self._quarantine.release(chunk)
+        rest = self._causes.divide(chunk)
+        if rest is None or (parts := self._quarantine.parts(rest)) is None:
+            return rest
+        if not self._outbox.split(rest, parts):
+            return None
+        for part in parts[1:]:
+            self._quarantine.keep(part)
+        return parts[0]
 
     def _send(self, chunk: Chunk) -> None:
-        incidents.order(chunk)
-        self._pace.take()
+        if chunk.errors is None or chunk.errors > 1:
+            incidents.order(chunk)
         started = self._clock()
-        answer = self._transport.post(chunk.body(), self.request_timeout)
+        answer = self._posted(chunk)
         ended = self._clock()
         if isinstance(answer, Answer):
             self.last_answer_at = ended
-        outcome = outcome_of(answer, mask=self._config.secrets.mask, now=self._wall)
+            self._timeout.answered(ended - started)
+        outcome = outcome_of(
+            answer,
+            mask=self._config.secrets.mask,
+            now=self._wall,
+            proven=self._trouble.last_success_at is not None,
+        )
+        if outcome.action is Action.TAKEN:
+            outcome = self._without_counts(chunk, outcome)
         self._measure(outcome, ended - started)
-        self._trouble.answered(outcome)
         if outcome.error is not None:
             self._notices.error(outcome.error)
+        if outcome.action in _ABOUT_ENTRIES or self._blames_entries(chunk, outcome):
+            self._trouble.noted(outcome)
+        else:
+            self._trouble.answered(outcome)
         _HANDLERS[outcome.action](self, chunk, outcome)
+
+    def _blames_entries(self, chunk: Chunk, outcome: Outcome) -> bool:
+        """True if a failure is about what is in the request: others were accepted since it failed.
+
+        Or it failed after others were, and is being searched, until that looks like an outage.
+
+        Then it is nobody else's business. A firewall that redirects one text to its own page,
+        or asks to come back in a minute, must not stop what has no such text.
+        """
+        own = outcome.refusal in ("unauthorized", "rate_limited")
+        failed = outcome.action is not Action.DONE and outcome.sent and not own
+        suspicion = chunk.suspicion
+        searched = suspicion is not None and suspicion.strikes > 0
+        return failed and (
+            self._quarantine.is_about(chunk)
+            or self._quarantine.is_known(chunk)
+            or (searched and self._quarantine.in_a_row < OUTAGE)
+        )
+
+    def _posted(self, chunk: Chunk) -> Answer | NoAnswer:
+        if self._timeout.overdue and not self._reachable():
+            return NoAnswer(SENT_BEFORE)
+        self._pace.take()
+        suspicion = chunk.suspicion
+        suspected = suspicion is not None and suspicion.strikes > 0
+        own = (suspected or self._quarantine.is_about(chunk)) and not self._timeout.late
+        seconds = self._seconds_of_its_own(chunk) if own else self._timeout.seconds
+        timeout = min(seconds, self.request_timeout)
+        answer = self._transport.post(chunk.body(), timeout)
+        if isinstance(answer, NoAnswer) and answer.timed_out and timeout == seconds:
+            if not own:
+                self._exceeded()
+            elif seconds > self._timeout.usual:
+                self._timeout.in_vain()
+        return answer
+
+    def _seconds_of_its_own(self, chunk: Chunk) -> float:
+        """What a request gets while others are answered.
+
+        A longer time-out once, since the server may be slow with this one only.
+        """
+        suspicion = chunk.suspicion
+        first = suspicion is not None and suspicion.unanswered == 1 and not suspicion.strikes
+        return self._timeout.longer if first and self._timeout.worth_it else self._timeout.usual
+
+    def _exceeded(self) -> None:
+        before = self._timeout.seconds
+        if self._timeout.exceeded():
+            self._notices.say(
+                f"The server did not answer within {before:g} s, the time-out (LOGWELL_TIMEOUT). "
+                f"It gets up to {self._timeout.seconds:g} s now: what it may have stored already "
+                "would be stored once more with each attempt.",
+                about="time-out exceeded",
+            )
+
+    def _reachable(self) -> bool:
+        """Whether anything answers, after a request that nothing answered.
+
+        Asked without entries: a server that was stopped works on all that it was sent
+        meanwhile. Not for ever, since something may keep its health from us.
+        """
+        self._unreachable += 1
+        if (
+            self._unreachable <= _MOST_UNREACHABLE
+            and self._transport.healthy(min(_HEALTH_TIMEOUT, self.request_timeout)) is None
+        ):
+            return False
+        self._unreachable = 0
+        return True
+
+    def _without_counts(self, chunk: Chunk, outcome: Outcome) -> Outcome:
+        """What a success without counts is: stored, or to be tried once more.
+
+        At once where a Logwell server is known to be behind what answers; the second time in
+        any case, or entries would be stored again with every attempt.
+        """
+        if not self._uncounted:
+            self._uncounted = True
+            health = self._transport.healthy(min(_HEALTH_TIMEOUT, self.request_timeout))
+            if health is not True:
+                return outcome
+        self._notices.say(
+            f"{outcome.problem}: {entries(chunk.count)} {was(chunk.count)} taken as stored, since "
+            "the answer is a success. If they are not, check endpoint (LOGWELL_ENDPOINT) and what "
+            "stands in front of the server.",
+            about="answers without counts",
+        )
+        return Outcome(Action.DONE, response=IngestResponse(chunk.count, 0, []))
 
     def _measure(self, outcome: Outcome, seconds: float) -> None:
         with contained(self._meters_failed):
-            self._observe(outcome, seconds)
+            if self._observe is not None:
+                self._observe(outcome, seconds)
 
     def _meters_failed(self, error: Exception) -> None:
         self._notices.say(
@@ -209,8 +355,16 @@ class Delivery:
             about="defect",
         )
         self._breaker.failed(None)
-        if self._outbox.in_flight(chunk) and self._quarantine.failed(chunk):
-            self._outbox.settle(chunk, dropped="internal_error")
+        if not self._outbox.in_flight(chunk):
+            return
+        if chunk.suspicion is not None:
+            chunk.suspicion.common = None  # it has failed for a reason of its own
+        self._suspecting = True
+        verdict = self._quarantine.failed(chunk, f"left unsent: {described(error)}")
+        if verdict is Verdict.SET_ASIDE:
+            self._quarantine.release(chunk)
+        if verdict is not Verdict.KEPT:
+            self._outbox.settle(chunk, dropped="internal_error", dead_letter=chunk)
             self._losses.report()
 
     # One method for each action.
@@ -218,7 +372,16 @@ class Delivery:
     def _done(self, chunk: Chunk, outcome: Outcome) -> None:
         self._breaker.succeeded()
         self._pace.accepted()
+        self._limits.accepted(chunk)
+        if self._quarantine.in_a_row > 1:
+            self._quarantine.join(self._outbox.join)
         self._quarantine.accepted(chunk)
+        if self._suspecting:
+            for cause in self._causes.accepted(chunk, self._quarantine.evidence):
+                self._notices.say(f"Entries of {cause.trait} are accepted again.")
+            self._suspecting = bool(len(self._quarantine) or self._causes)
+            if not self._suspecting:
+                self._causes.forget()
         response = outcome.response
         assert response is not None  # noqa: S101 - DONE has one
         refused = min(response.rejected, chunk.count)
@@ -230,46 +393,171 @@ class Delivery:
                 f"rejected for {chunk.count} entries. They are taken as stored.",
                 about="counts that do not add up",
             )
+        letter = None
         if refused:
+            letter = report.refused_entries(chunk, response)
             error = report.refusals(chunk, response, self._config.secrets.mask)
             self._notices.error(error)
             self._notices.say(error.message, about="refused entries")
-        self._outbox.settle(chunk, accepted=accepted, refused=refused)
+            self._losses.refused(refused)
+        self._outbox.settle(chunk, accepted=accepted, refused=refused, dead_letter=letter)
         self._notices.flushed(accepted)
         self._losses.report()
 
     def _retry(self, chunk: Chunk, outcome: Outcome) -> None:
-        self._breaker.failed(outcome.error.retry_after if outcome.error else None)
+        if outcome.sent:
+            self._suspected(chunk, outcome)
+            return
+        self._breaker.failed(_retry_after(outcome))
         self._return(chunk)
 
     def _suspected(self, chunk: Chunk, outcome: Outcome) -> None:
-        down = self._server_is_down()
-        self._breaker.failed(outcome.error.retry_after if outcome.error else None, down=down)
+        blamed = self._blames_entries(chunk, outcome)
+        if outcome.action in _ABOUT_ENTRIES and not blamed:
+            self._trouble.answered(outcome)  # it says so, but it is not
+        down = outcome.action is Action.SUSPECT and self._server_is_down()
+        # Who has failed while others were accepted may ask for an hour for itself only.
+        struck = chunk.suspicion is not None and chunk.suspicion.strikes > 0
+        if down or not (blamed or struck):
+            self._breaker.failed(_retry_after(outcome), down=down)
+        elif self._quarantine.in_a_row >= OUTAGE and not self._quarantine.is_known(chunk):
+            self._breaker.failed()  # perhaps an outage has begun
         if down:
+            self._trouble.database_is_down(outcome)
             self._return(chunk)  # a failure that says nothing about the chunk
             return
+        self._suspect_of(chunk, outcome)
+
+    def _suspect_of(self, chunk: Chunk, outcome: Outcome) -> None:
+        self._suspecting = True
         self._outbox.spill()
-        if self._quarantine.failed(chunk):
-            error = report.poison(chunk, self._config.secrets.mask)
-            if self._outbox.settle(chunk, dropped="poison"):
-                self._notices.error(error)
-                self._notices.say(error.message, about="poison entries")
-                self._losses.report()
+        if chunk in self._causes:
+            self._quarantine.count_failure(chunk, outcome.cause, timed_out=outcome.timed_out)
+            self._causes.failed(chunk, outcome.cause)
+        else:
+            # What has to wait for long is for another to wait for: it may be about this one.
+            waits = outcome.action in (Action.HOLD, Action.PAUSE) or _retry_after(outcome)
+            verdict = self._quarantine.failed(
+                chunk,
+                outcome.cause,
+                patiently=outcome.action is not Action.SUSPECT and not (waits or outcome.timed_out),
+                unclear=outcome.action is Action.RETRY and not waits,
+                timed_out=outcome.timed_out,
+            )
+            self._causes.watch(chunk)
+            if verdict is Verdict.GIVEN_UP:
+                self._give_up(chunk, "poison")
+            elif verdict is Verdict.SET_ASIDE:
+                self._set_aside(chunk)
+            self._look_for_common_cause()
+        self._give_up_what_is_over()
+
+    def _set_aside(self, chunk: Chunk) -> None:
+        suspicion = chunk.suspicion
+        assert suspicion is not None  # noqa: S101 - it failed
+        if chunk.unawaited:
+            return  # it was before
+        self._outbox.set_aside(chunk)
+        hours = self._quarantine.lifetime / 3600
+        error = report.set_aside(chunk, suspicion.cause, hours, self._config.secrets.mask)
+        self._notices.error(error)
+        self._notices.say(error.message, about="entries set aside")
+
+    def _look_for_common_cause(self) -> None:
+        alone = [chunk for chunk in self._quarantine if _failed_alone(chunk)]
+        cause = self._causes.look(alone, self._quarantine.evidence)
+        if cause is None:
+            return
+        self._say_common(cause)
+        for chunk in alone:
+            if self._causes.divide(chunk) is None:
+                self._quarantine.release(chunk)
+
+    def _say_common(self, cause: CommonCause) -> None:
+        self._notices.say(
+            f"Entries of {cause.trait} wait: every request with one was {cause.cause}, while "
+            "others were accepted. They are held, and sent as soon as one is accepted.",
+            about=f"entries of {cause.trait}",
+        )
+
+    def _give_up_what_is_over(self) -> None:
+        """What waits under suspicion is bounded: in time, in number and in memory."""
+        while chunk := self._causes.take(older_than=self._clock() - self._quarantine.lifetime):
+            self._give_up(chunk, "poison")
+        most = self._config.max_queue_bytes * _SUSPECTS_SHARE
+        while len(self._quarantine.set_aside) > MAX_SET_ASIDE or self._suspects_memory() > most:
+            oldest = self._causes.take()
+            if oldest is None:
+                oldest = self._quarantine.set_aside[0]
+                self._quarantine.release(oldest)
+            self._give_up(oldest, "queue_overflow")
+
+    def _suspects_memory(self) -> int:
+        aside = sum(chunk.memory for chunk in self._quarantine.set_aside)
+        return aside + self._causes.memory
+
+    def _give_up(self, chunk: Chunk, reason: str) -> None:
+        suspicion = chunk.suspicion
+        assert suspicion is not None  # noqa: S101 - it failed
+        error = report.given_up(
+            chunk,
+            suspicion.cause,
+            self._written_out,
+            dead_letter=self._outbox.keeps_dead_letters,
+        )
+        if self._outbox.settle(chunk, dropped=reason, dead_letter=chunk):
+            self._notices.error(error)
+            self._notices.say(error.message, about="entries given up")
+            self._losses.report()
 
     def _pause(self, chunk: Chunk, outcome: Outcome) -> None:
-        self._pace.rate_limited(outcome.error.retry_after if outcome.error else None)
-        self._return(chunk)
+        if self._blames_entries(chunk, outcome):
+            self._suspected(chunk, outcome)
+            return
+        now = self._clock()
+        if outcome.refusal == "rate_limited":
+            self._pace.rate_limited(_retry_after(outcome))
+            self._return(chunk)
+            return
+        # Something in front of the server that limits requests does so again and again; once,
+        # it may be about this one, and the pace must not suffer for that.
+        if now - self._limited_at < _LIMITED_AGAIN:
+            self._pace.rate_limited(_retry_after(outcome))
+        else:
+            self._breaker.failed(_retry_after(outcome))
+        if chunk.suspicion is None:
+            self._limited_at = now
+        self._suspect_of(chunk, outcome)
 
     def _hold(self, chunk: Chunk, outcome: Outcome) -> None:
+        if self._blames_entries(chunk, outcome):
+            self._suspected(chunk, outcome)
+            return
         refused_key = outcome.error and outcome.error.code is LogwellErrorCode.UNAUTHORIZED
         if not (refused_key and self._config.api_key.reload()):
             self._hold_until = self._clock() + HOLD_SECONDS
-        self._return(chunk)
+        if outcome.refusal == "unauthorized":
+            self._return(chunk)
+        else:
+            self._suspect_of(chunk, outcome)
+
+    def _too_many(self, chunk: Chunk, outcome: Outcome) -> None:
+        if not self._limits.too_many(chunk):
+            self._suspected(chunk, outcome)
 
     def _too_large(self, chunk: Chunk, outcome: Outcome) -> None:
-        assert outcome.error is not None  # noqa: S101 - only DONE has none
-        if not self._limits.too_large(chunk, outcome.error.status_code):
-            self._drop_invalid(chunk, outcome)
+        if self._limits.too_large(chunk):
+            return
+        suspicion = chunk.suspicion
+        if (
+            chunk.unawaited
+            and suspicion is not None
+            and self._clock() - suspicion.began >= _CUT_AFTER
+            and self._quarantine.is_about(chunk)
+            and self._limits.cut(chunk)
+        ):
+            return
+        self._suspected(chunk, outcome)
 
     def _invalid(self, chunk: Chunk, outcome: Outcome) -> None:
         self._breaker.succeeded()  # it answered, and knows what it wants
@@ -281,15 +569,19 @@ class Delivery:
     def _drop_invalid(self, chunk: Chunk, outcome: Outcome) -> None:
         assert outcome.error is not None  # noqa: S101 - only DONE has none
         error = report.invalid(chunk, outcome.error, self._config.secrets.mask)
-        if self._outbox.settle(chunk, refused=chunk.count):
+        if self._outbox.settle(chunk, refused=chunk.count, dead_letter=chunk):
+            self._losses.refused(chunk.count)
             self._notices.error(error)
             self._notices.say(error.message, about="refused entries")
 
     def _return(self, chunk: Chunk) -> None:
         self._outbox.spill()
-        if chunk.suspicion is None:
+        if chunk in self._causes:
+            self._causes.keep(chunk)
+        elif chunk.suspicion is None:
             self._outbox.put_back([chunk])
         else:
+            self._suspecting = True
             self._quarantine.keep(chunk)
 
     def _server_is_down(self) -> bool:
@@ -303,16 +595,39 @@ class Delivery:
     def __repr__(self) -> str:
         hold = f", held for {self.held_for:.0f} s" if self.held_for else ""
         return (
-            f"<Delivery {self._breaker!r}, {self._pace!r}, {len(self._quarantine)} suspects{hold}>"
+            f"<Delivery {self._breaker!r}, {self._pace!r}, {len(self._quarantine)} suspects, "
+            f"{self._causes!r}{hold}>"
         )
 
+
+class _Turn(NamedTuple):
+    """A suspect's turn: when it comes, and what takes the suspect out."""
+
+    due_in: float
+    take: Callable[[], Chunk | None]
+
+
+def _failed_alone(chunk: Chunk) -> bool:
+    suspicion = chunk.suspicion
+    return (
+        suspicion is not None and chunk.count == 1 and suspicion.alone > 0 and suspicion.strikes > 0
+    )
+
+
+def _retry_after(outcome: Outcome) -> float | None:
+    return None if outcome.error is None else outcome.error.retry_after
+
+
+_ABOUT_ENTRIES: Final = frozenset({Action.SPLIT, Action.SHRINK, Action.INVALID})
 
 _HANDLERS: Final[dict[Action, Callable[[Delivery, Chunk, Outcome], None]]] = {
     Action.DONE: Delivery._done,  # noqa: SLF001 - our own methods, as a table
     Action.RETRY: Delivery._retry,  # noqa: SLF001
+    Action.TAKEN: Delivery._retry,  # noqa: SLF001 - where it is not sure yet
     Action.SUSPECT: Delivery._suspected,  # noqa: SLF001
     Action.PAUSE: Delivery._pause,  # noqa: SLF001
     Action.HOLD: Delivery._hold,  # noqa: SLF001
-    Action.SPLIT: Delivery._too_large,  # noqa: SLF001
+    Action.SPLIT: Delivery._too_many,  # noqa: SLF001
+    Action.SHRINK: Delivery._too_large,  # noqa: SLF001
     Action.INVALID: Delivery._invalid,  # noqa: SLF001
 }

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import random
 import sys
-import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from logwell_otel._buffer.outbox import Outbox
+from logwell_otel._clock import monotonic, wall_clock
+from logwell_otel._delivery.common_cause import CommonCauses
 from logwell_otel._delivery.delivery import Delivery
 from logwell_otel._delivery.isolation import Quarantine
 from logwell_otel._delivery.pacing import Pace
+from logwell_otel._delivery.response import name
 from logwell_otel._delivery.retry import Breaker
 from logwell_otel._delivery.status import QUEUE_FULL, LossReport, Trouble
 from logwell_otel._delivery.worker import Sender
-from logwell_otel._diagnostics import Notices, described, entries, was
-from logwell_otel._http import HttpClient, HttpTransport, TlsFiles, Transport
-from logwell_otel._process import is_exiting
+from logwell_otel._diagnostics import Notices, count, described, entries, was
+from logwell_otel._http import HttpClient, HttpTransport, Transport
+from logwell_otel._network import TlsFiles
+from logwell_otel._process import at_the_very_end, is_exiting, losses
+from logwell_otel._wire import LogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from logwell_otel._buffer.flusher import Flusher
     from logwell_otel._buffer.spool import Spool
+    from logwell_otel._config.arguments import Redacts
     from logwell_otel._config.options import Config
     from logwell_otel._delivery.response import Outcome
     from logwell_otel._encoding.encoder import Encoded
@@ -36,6 +41,14 @@ _JOIN_SECONDS: Final = 0.05
 LATE_SECONDS: Final = 2.0
 """Seconds that all records together may take which are logged while the interpreter exits,
 after everything was delivered: by `atexit` callbacks that run last, by finalizers."""
+_LIFETIME: Final = 6 * 3600.0
+"""Seconds that an entry is tried which nothing takes, where there is no spool that says so."""
+
+_SUSPECTS_PACE: Final = 0.05
+"""Of the rate limit: what tries of entries that are set aside may take."""
+
+_MAX_WRITTEN: Final = 2000
+"""Characters of an entry that is written out because it is given up."""
 
 
 def transport_to(config: Config) -> HttpTransport:
@@ -71,8 +84,8 @@ class Dependencies(msgspec.Struct, frozen=True):
         say: Writes a warning; None writes it where people see it.
     """
 
-    clock: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
+    clock: Callable[[], float] = monotonic
+    wall: Callable[[], float] = wall_clock
     rng: random.Random = msgspec.field(default_factory=random.Random)
     transport: Callable[[Config], Transport] = transport_to
     threads: bool = True
@@ -85,17 +98,20 @@ class Engine:
 
     Args:
         config: The settings.
-        observe: Called with every outcome and the seconds its request took.
+        observe: Called with every outcome and the seconds its request took; None for nobody.
         dependencies: What tests replace.
         spool: Where entries go that cannot be delivered now; None for memory only.
+        redactor: Makes what takes secrets out of an entry that a warning shows in full.
     """
 
     def __init__(
         self,
         config: Config,
-        observe: Callable[[Outcome, float], None],
+        observe: Callable[[Outcome, float], None] | None,
         dependencies: Dependencies,
         spool: Spool | None = None,
+        *,
+        redactor: Callable[[], Redacts] | None = None,
     ) -> None:
         clock, wall = dependencies.clock, dependencies.wall
         self._config = config
@@ -108,6 +124,14 @@ class Engine:
         )
         self._breaker = Breaker(clock=clock, rng=dependencies.rng)
         self._losses = LossReport(self.outbox, service=config.service, clock=clock, wall=wall)
+        self._quarantine = Quarantine(
+            lifetime=_LIFETIME if spool is None else config.spool_max_age,
+            spacing=60.0 / (_SUSPECTS_PACE * config.requests_per_minute),
+            clock=clock,
+            rng=dependencies.rng,
+        )
+        self._causes = CommonCauses(self.outbox, clock=clock, rng=dependencies.rng)
+        self._redactor = redactor
         self._transport = dependencies.transport(config)
         self.delivery = Delivery(
             config,
@@ -115,11 +139,13 @@ class Engine:
             self._transport,
             pace=self._pace,
             breaker=self._breaker,
-            quarantine=Quarantine(clock=clock, rng=dependencies.rng),
+            quarantine=self._quarantine,
+            causes=self._causes,
             trouble=self._trouble,
             losses=self._losses,
             notices=self.notices,
             observe=observe,
+            written_out=self._written_out,
             clock=clock,
             wall=wall,
         )
@@ -134,6 +160,8 @@ class Engine:
         )
         self._late_seconds = 0.0
         self._late_reaches_server = False
+        self._recursive = losses.get().count
+        at_the_very_end(self._leave)
         self._flusher: Flusher | None = None
         if spool is not None:
             from logwell_otel._buffer.flusher import Flusher  # noqa: PLC0415 - only with a spool
@@ -145,18 +173,32 @@ class Engine:
 
     def hand_over(self, encoded: Encoded) -> bool:
         """Hold what was encoded and let the sender know; False if others gave way for it."""
+        self.count_recursive()
         for reason, warning in encoded.warnings.items():
             self.notices.say(warning, about=reason)
         if self.takes_late:
             return self._deliver_late(encoded)
+        chunks = bool(encoded.chunks)
         lost = self.outbox.put(encoded.chunks, encoded.dropped)
         if lost:
             self._losses.overflow(lost, self.notices)
-        if encoded.chunks or encoded.warnings:
+        if chunks or encoded.warnings:
             self.sender.wake()
-        if encoded.chunks and self._flusher is not None and not self._flusher.wake():
+        if chunks and self._flusher is not None and not self._flusher.wake():
             self._flusher.tick()
         return not lost
+
+    def count_recursive(self) -> None:
+        """Take into the account what was logged while a record was being handled, and lost."""
+        lost = losses.get().count
+        new, self._recursive = lost - self._recursive, lost
+        if new:
+            self.outbox.put([], {"recursive": new})
+
+    def flush(self, timeout: float) -> bool:
+        """Deliver what was handed over before now; True if none of it was lost."""
+        self.count_recursive()
+        return self.sender.flush(timeout)
 
     def shutdown(self, timeout: float) -> None:
         """Deliver what is held within `timeout` seconds; leave the rest to the spool."""
@@ -187,6 +229,11 @@ class Engine:
         self._late_seconds -= self._clock() - began
         return delivered
 
+    def _leave(self) -> None:
+        if not self.outbox.is_given_up:
+            self.sender.leave()
+            self._stop_flusher(_JOIN_SECONDS)
+
     def _close(self) -> None:
         """Delivery is over."""
         self._transport.close()
@@ -214,6 +261,17 @@ class Engine:
         )
         self.sender.wake()
 
+    def _written_out(self, entry: bytes) -> str:
+        """An entry that is given up, for a warning: redacted, and cut to a sensible length."""
+        if self._redactor is None:
+            return name(entry, self._config.secrets.mask)
+        try:
+            whole = self._redactor().redact_entry(msgspec.json.decode(entry, type=LogEntry))
+        except Exception as error:  # noqa: BLE001 - what cannot be redacted is not shown
+            return f"an entry that cannot be redacted ({type(error).__name__})"
+        text = self._config.secrets.mask(msgspec.json.encode(whole).decode("utf-8", "replace"))
+        return text if len(text) <= _MAX_WRITTEN else f"{text[: _MAX_WRITTEN - 1]}…"
+
     def _look_failed(self, error: Exception) -> None:
         self.notices.say(
             f"Looking after the spool failed with {described(error)}. It is tried again.",
@@ -225,6 +283,7 @@ class Engine:
         """A snapshot; `queued` and `queue_share` are of the processor's queue."""
         from logwell_otel.health import Health  # noqa: PLC0415 - nobody needs it at start-up
 
+        self.count_recursive()
         held = self.outbox.holdings()
         ledger = held.counters
         memory_share = held.bytes_in_memory / self._config.max_queue_bytes
@@ -266,7 +325,8 @@ class Engine:
         if self.delivery.held_for > 0:
             unhealthy.append(f"nothing is sent for {self.delivery.held_for:.0f} s{said}")
         elif self._breaker.state != "closed":
-            unhealthy.append(f"{self._trouble.consecutive_failures} requests failed in a row{said}")
+            failed = count(self._breaker.consecutive_failures, "request")
+            unhealthy.append(f"{failed} failed in a row{said}")
         elif self._trouble.lasts:
             degraded.append(f"the last request failed{said}")
         if self._pace.paused_for > 0:
@@ -277,6 +337,21 @@ class Engine:
             degraded.append(f"spooled entries fill {disk_share:.0%} of spool_max_bytes")
         if recent := self._losses.recent():
             degraded.append(f"{entries(recent)} {was(recent)} dropped in the last five minutes")
+        if refused := self._losses.recently_refused():
+            degraded.append(
+                f"{entries(refused)} {was(refused)} refused by the server in the last five minutes"
+            )
+        if aside := self._quarantine.alone:
+            last = aside[-1].suspicion
+            degraded.append(
+                f"{entries(len(aside))} {was(len(aside))} set aside: others are accepted, and each "
+                f"request with one was {last.cause if last else 'refused'}"
+            )
+        degraded += [
+            f"{entries(cause.entries)} of {cause.trait} wait: others are accepted, and each "
+            f"request with one was {cause.cause}"
+            for cause in self._causes
+        ]
         status: Status = "unhealthy" if unhealthy else "degraded" if degraded else "healthy"
         return status, unhealthy + degraded
 

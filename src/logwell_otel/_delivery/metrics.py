@@ -1,7 +1,7 @@
 """The exporter's own metrics, by OpenTelemetry's semantic conventions for SDKs.
 
-https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ . On when
-`OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is `true`, as the SDK's own are.
+https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ . On when a meter provider is
+given, or when `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED` is `true`, as the SDK's own are.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -47,7 +48,7 @@ class Metrics:
         endpoint: The server, for `server.address` and `server.port`.
         read: Returns the ledger and the number of entries held, of one moment; None when
             the exporter is gone.
-        meter_provider: Where to register; None takes the global one.
+        meter_provider: Where to register; None takes the global one, if the variable is set.
     """
 
     def __init__(
@@ -65,7 +66,8 @@ class Metrics:
             "server.port": parts.port or (443 if parts.scheme == "https" else 80),
         }
         self._duration: Histogram | None = None
-        if os.environ.get(ENABLED_BY, "").strip().lower() == "true":
+        by_variable = os.environ.get(ENABLED_BY, "").strip().lower() == "true"
+        if meter_provider is not None or by_variable:
             with contained(_no_metrics):  # logs are worth more than metrics
                 self._duration = _instruments_of(meter_provider or get_meter_provider()).add(self)
 
@@ -85,10 +87,12 @@ class Metrics:
         if (read := self._read()) is not None:
             yield Observation(read[1], self._attributes)
 
-    def observe(self, outcome: Outcome, seconds: float) -> None:
-        """A request ended with `outcome` after `seconds`."""
-        if self._duration is None:
-            return
+    @property
+    def observer(self) -> Callable[[Outcome, float], None] | None:
+        """To be called with each request's outcome and seconds; None where metrics are off."""
+        return None if self._duration is None else partial(self._observe, self._duration)
+
+    def _observe(self, duration: Histogram, outcome: Outcome, seconds: float) -> None:
         attributes = self._attributes
         if outcome.error is not None:
             attributes = {**attributes, "error.type": outcome.error.code.value}
@@ -97,7 +101,7 @@ class Metrics:
         elif outcome.response is not None and outcome.response.rejected:
             # By the conventions only a full success is one.
             attributes = {**attributes, "error.type": _REJECTED}
-        self._duration.record(seconds, attributes)
+        duration.record(seconds, attributes)
 
 
 class _Instruments:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from logwell_otel._clock import monotonic
 from logwell_otel._delivery.retry import spread, valid_retry_after
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Pace:
         requests_per_minute: float = DEFAULT_REQUESTS_PER_MINUTE,
         requests_per_hour: float | None = None,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         rng: random.Random | None = None,
     ) -> None:
         for limit in (requests_per_minute, requests_per_hour):
@@ -227,6 +227,9 @@ class Pace:
 # A token bucket: how many requests may go at once, and how soon the next one.
 
 
+_ROUNDING_SECONDS: Final = 1e-6
+
+
 class TokenBucket:
     """Starts full and is filled at an even rate.
 
@@ -246,9 +249,10 @@ class TokenBucket:
         """Seconds until there is a token."""
         self._fill(now)
         begins_in = max(0.0, self._filled_at - now)
-        missing = 1.0 - self._tokens
-        # Rounding: waiting for exactly what is missing must not leave a rest to wait for.
-        return begins_in + (missing / self._per_second if missing > 1e-9 else 0.0)
+        wait = (1.0 - self._tokens) / self._per_second
+        # Rounding: waiting for exactly what is missing must not leave a rest to wait for. The
+        # step of a clock that has run for years is 1e-8 s.
+        return begins_in + (wait if wait > _ROUNDING_SECONDS else 0.0)
 
     def take(self, now: float) -> None:
         """Take a token, whether there is one or not: what is missing must be made up for."""

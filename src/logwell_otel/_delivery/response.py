@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-import time
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from logwell_otel._clock import wall_clock
+from logwell_otel._delivery.isolation import ANSWERED_500
 from logwell_otel._delivery.retry import retry_after
+from logwell_otel._diagnostics import entries, was
+from logwell_otel._encoding.chunk import Chunk
 from logwell_otel._http import Answer, NoAnswer
 from logwell_otel._wire import IngestResponse
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from logwell_otel._encoding.chunk import Chunk
 
 
 _MAX_QUOTED: Final = 200
@@ -28,16 +29,20 @@ class Action(Enum):
 
     DONE = "done"
     """Settled: stored, except the entries that were refused one by one."""
+    TAKEN = "taken"
+    """A success that says nothing of the entries: stored, if a Logwell server is behind it."""
     RETRY = "retry"
     """Nothing is known of the entries: send again, less and less often."""
     SUSPECT = "suspect"
-    """500: an outage, passing trouble or a poison entry, which answer the same."""
+    """The server's own 500: an outage, passing trouble or a poison entry, which answer the same."""
     PAUSE = "pause"
     """429: later, and more slowly from now on."""
     HOLD = "hold"
     """The server or its address is not the right one for this key: a person must act."""
     SPLIT = "split"
-    """Too large as a request."""
+    """The server says that these are too many entries."""
+    SHRINK = "shrink"
+    """413: something in front of the server allows smaller requests only, or says so."""
     INVALID = "invalid"
     """The server says that the content is wrong."""
 
@@ -52,6 +57,9 @@ class Outcome(NamedTuple):
         problem: Of the error's text, what happened.
         advice: Of the error's text, what to do; empty where nobody need do anything.
         refusal: The server's own code for a refusal, such as `unauthorized`.
+        cause: What became of the request, in words that follow "was".
+        sent: False if the request never went out, which says nothing about its entries.
+        timed_out: It went out, and its time was over before an answer came.
     """
 
     action: Action
@@ -60,6 +68,9 @@ class Outcome(NamedTuple):
     problem: str = ""
     advice: str = ""
     refusal: str | None = None
+    cause: str = ""
+    sent: bool = True
+    timed_out: bool = False
 
 
 class _Refusal(msgspec.Struct):
@@ -83,8 +94,21 @@ _COUNTS: Final = msgspec.json.Decoder(_Counts)
 _UNREADABLE: Final = (msgspec.MsgspecError, RecursionError)
 # The server's are `invalid_json`, `validation_error` …; gateways write `Forbidden`.
 _OWN_ERROR: Final = re.compile(r"[a-z]+(_[a-z]+)*")
+_ABOUT_ENTRIES: Final = {
+    "batch_too_large": Action.SPLIT,
+    "invalid_json": Action.INVALID,
+    "validation_error": Action.INVALID,
+}
+"""The server's own errors that are about entries. Anything else, whoever says it, is not."""
+
+SENT_BEFORE: Final = "entries were sent before, and since then it answers nothing at all"
+"""The reason for a request that is not made."""
+
+_NOT_SENT: Final = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", SENT_BEFORE)
+# What httpcore calls a request of which no byte went out.
 
 _CHECK_ENDPOINT: Final = "Check endpoint (LOGWELL_ENDPOINT), and what stands in front of the server"
+_IN_FRONT: Final = "The server has taken requests before: see what stands in front of it"
 _ADVICE: Final = {
     404: _CHECK_ENDPOINT,
     405: _CHECK_ENDPOINT,
@@ -100,7 +124,8 @@ def outcome_of(
     answer: Answer | NoAnswer,
     *,
     mask: Callable[[str], str] = str,
-    now: Callable[[], float] = time.time,
+    now: Callable[[], float] = wall_clock,
+    proven: bool = False,
 ) -> Outcome:
     """What `answer` means.
 
@@ -108,16 +133,23 @@ def outcome_of(
         answer: What came back.
         mask: Takes secrets out of texts that are quoted.
         now: Wall clock, for a `Retry-After` that is a date.
+        proven: The server has accepted requests of this process: its address is right.
     """
+    outcome = _meaning(answer, mask, now, proven=proven)
+    if outcome.error is None:
+        return outcome
+    sent = isinstance(answer, Answer) or not (
+        answer.cause == "process" or answer.reason.startswith(_NOT_SENT)
+    )
+    timed_out = isinstance(answer, NoAnswer) and answer.timed_out
+    return outcome._replace(cause=_cause(answer, mask), sent=sent, timed_out=timed_out)
+
+
+def _meaning(
+    answer: Answer | NoAnswer, mask: Callable[[str], str], now: Callable[[], float], *, proven: bool
+) -> Outcome:
     if isinstance(answer, NoAnswer):
-        return _outcome(
-            Action.RETRY,
-            f"No answer from the server: {answer.reason}",
-            LogwellErrorCode.NETWORK_ERROR,
-            advice=f"{_network_advice(answer.reason)}.",
-            meanwhile=_SENT_AGAIN,
-            retryable=True,
-        )
+        return _unanswered(answer, proven=proven)
     status = answer.status
     # The common case first: what follows is for texts that nobody needs then.
     if 200 <= status < 300 and (response := _stored(answer)) is not None:
@@ -128,10 +160,10 @@ def outcome_of(
     if 200 <= status < 300:
         # Captive portals, and proxies during a deploy, answer 200 too.
         return _outcome(
-            Action.RETRY,
+            Action.RETRY if answer.body.strip() else Action.TAKEN,
             f"Something answered {status}, but not as a Logwell server does{said}",
             LogwellErrorCode.SERVER_ERROR,
-            advice="Check endpoint (LOGWELL_ENDPOINT).",
+            advice=f"{_IN_FRONT}." if proven else "Check endpoint (LOGWELL_ENDPOINT).",
             meanwhile=_SENT_AGAIN,
             status=status,
             retryable=True,
@@ -143,7 +175,9 @@ def outcome_of(
             f"The server redirects to {target}, which is not followed because the API key would "
             "travel along",
             LogwellErrorCode.INVALID_CONFIG,
-            advice="If that is your server, set endpoint (LOGWELL_ENDPOINT) to it.",
+            advice=f"{_IN_FRONT}."
+            if proven
+            else "If that is your server, set endpoint (LOGWELL_ENDPOINT) to it.",
             meanwhile="Entries are held.",
             status=status,
         )
@@ -160,13 +194,14 @@ def outcome_of(
         )
     if status == 413:
         return _outcome(
-            Action.SPLIT,
-            f"The request was too large{said}",
-            LogwellErrorCode.VALIDATION_ERROR,
-            handled="it is sent in parts",
-            advice="A limit lower than the server's own 512 KiB is that of a proxy in front of it.",
+            Action.SHRINK,
+            f"Something in front of the server says that the request is too large{said}",
+            LogwellErrorCode.SERVER_ERROR,
+            handled="it is sent in parts where that helps, else later",
+            advice="The server's own limit is 512 KiB, and no request of ours reaches it.",
             status=status,
             refusal=refusal,
+            retryable=True,
         )
     if status == 429:
         return _outcome(
@@ -180,22 +215,23 @@ def outcome_of(
             retryable=True,
             wait=wait,
         )
-    if status in (400, 403, 415) and refusal is not None:
-        split = refusal.error == "batch_too_large"
+    if status == 400 and refusal is not None and refusal.error in _ABOUT_ENTRIES:
+        action = _ABOUT_ENTRIES[refusal.error]
         return _outcome(
-            Action.SPLIT if split else Action.INVALID,
+            action,
             f"The server refuses the request{said}",
             LogwellErrorCode.VALIDATION_ERROR,
             handled="it is sent in parts"
-            + ("" if split else ", and what is refused even alone is dropped"),
+            + ("" if action is Action.SPLIT else ", and what is refused even alone is dropped"),
             status=status,
             refusal=refusal,
         )
+    advice = _ADVICE.get(status, _CHECK_WAY)
     return _outcome(
         Action.SUSPECT if status == 500 else Action.RETRY,
         f"The server answered {status}{said}",
         LogwellErrorCode.SERVER_ERROR,
-        advice=f"{_ADVICE.get(status, _CHECK_WAY)}.",
+        advice=f"{_IN_FRONT if proven and advice == _CHECK_ENDPOINT else advice}.",
         meanwhile=_SENT_AGAIN,
         status=status,
         retryable=True,
@@ -211,13 +247,46 @@ def quoted(text: str, mask: Callable[[str], str]) -> str:
     return shown if len(shown) <= _MAX_QUOTED else f"{shown[: _MAX_QUOTED - 1]}…"
 
 
-def _network_advice(reason: str) -> str:
-    if "CERTIFICATE_VERIFY_FAILED" in reason:
-        return (
-            "If the server's certificate is signed by an authority of your own, name that in "
-            "certificate_file (LOGWELL_CERTIFICATE_FILE)"
+def _cause(answer: Answer | NoAnswer, mask: Callable[[str], str]) -> str:
+    """What became of a request that was not accepted, for a sentence about an entry."""
+    if isinstance(answer, NoAnswer):
+        return f"left without an answer by something before the server: {answer.reason}"
+    kind = quoted(answer.headers.get("content-type", "").partition(";")[0].strip(), mask)
+    if answer.status == 500 and kind == "application/json":
+        return ANSWERED_500
+    said = ", ".join(filter(None, (str(answer.status), kind)))
+    refused = "refused" if answer.status >= 400 else "answered"
+    return f"{refused} by something before the server: {said}"
+
+
+def _unanswered(answer: NoAnswer, *, proven: bool) -> Outcome:
+    if answer.cause == "network":
+        problem, code = "No answer from the server", LogwellErrorCode.NETWORK_ERROR
+        advice = "Check that endpoint (LOGWELL_ENDPOINT) is right and can be reached from here."
+        if proven:
+            advice = "It has taken requests before: see that it is up and can be reached from here."
+        if "CERTIFICATE_VERIFY_FAILED" in answer.reason:
+            advice = (
+                "If the server's certificate is signed by an authority of your own, name that in "
+                "certificate_file (LOGWELL_CERTIFICATE_FILE)."
+            )
+    elif answer.cause == "process":
+        problem, code = "This process can make no request", LogwellErrorCode.INTERNAL_ERROR
+        advice = (
+            "That is neither the network nor the server, but what this process has: its packages, "
+            "files, descriptors or memory."
         )
-    return "Check that endpoint (LOGWELL_ENDPOINT) is right and can be reached from here"
+    else:
+        problem, code = "A request failed with an error of its own", LogwellErrorCode.INTERNAL_ERROR
+        advice = "This is a defect of logwell-otel or of a package it uses; please report it."
+    return _outcome(
+        Action.RETRY,
+        f"{problem}: {answer.reason}",
+        code,
+        advice=advice,
+        meanwhile=_SENT_AGAIN,
+        retryable=True,
+    )
 
 
 def _stored(answer: Answer) -> IngestResponse | None:
@@ -316,14 +385,46 @@ def refusals(chunk: Chunk, response: IngestResponse, mask: Callable[[str], str])
     )
 
 
-def poison(chunk: Chunk, mask: Callable[[str], str]) -> LogwellError:
-    """An entry that makes every request with it fail."""
+def refused_entries(chunk: Chunk, response: IngestResponse) -> Chunk | None:
+    """The entries that a 200 refused one by one, as far as it names them."""
+    own = chunk.entries()
+    matches = [_INDEX.fullmatch(text) for text in response.errors]
+    places = sorted({int(match[1]) for match in matches if match and int(match[1]) < len(own)})
+    return Chunk.of_entries([own[place] for place in places]) if places else None
+
+
+def set_aside(chunk: Chunk, cause: str, hours: float, mask: Callable[[str], str]) -> LogwellError:
+    """An entry that nothing takes, from now on out of the way."""
+    ours = " Please report it: entries are made so that the server can store them."
     return LogwellError(
-        "One entry was dropped: every request with it was answered 500 while others were "
-        f"accepted. It is {name(chunk.entries()[0], mask)}. Please report it: entries are made so "
-        "that the server can store them.",
+        f"One entry is set aside: every request with it was {cause}, while others were accepted. "
+        f"It is {name(chunk.entries()[0], mask)}. It is tried again, more and more seldom, for "
+        f"{hours:.0f} h.{ours if cause == ANSWERED_500 else ''}",
+        LogwellErrorCode.SERVER_ERROR,
+        retryable=True,
+    )
+
+
+def given_up(
+    chunk: Chunk, cause: str, whole: Callable[[bytes], str], *, dead_letter: bool
+) -> LogwellError:
+    """Entries that nothing took for all their life.
+
+    Args:
+        chunk: The entries.
+        cause: What became of their latest request.
+        whole: An entry as it may be written out.
+        dead_letter: They are kept in the spool.
+    """
+    kept = (
+        "They are kept as dead letters: logwell-otel spool list --dead"
+        if dead_letter
+        else "; ".join(map(whole, chunk.entries()[:_MAX_NAMED]))
+    )
+    return LogwellError(
+        f"{entries(chunk.count)} {was(chunk.count)} given up: every request with one was {cause}, "
+        f"while others were accepted. {kept}",
         LogwellErrorCode.VALIDATION_ERROR,
-        status_code=500,
     )
 
 

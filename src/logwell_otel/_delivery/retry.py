@@ -12,8 +12,9 @@ import email.utils
 import math
 import random
 import re
-import time
 from typing import TYPE_CHECKING, Final, Literal
+
+from logwell_otel._clock import monotonic, wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ def spread(seconds: float, rng: random.Random) -> float:
     return seconds + rng.uniform(0.0, max(1.0, _JITTER * seconds))
 
 
-def retry_after(value: str | None, now: Callable[[], float] = time.time) -> float | None:
+def retry_after(value: str | None, now: Callable[[], float] = wall_clock) -> float | None:
     """Seconds of a Retry-After header, which is a number of seconds or a date (RFC 9110).
 
     None where there is none or it cannot be read, as a negative number; 0 for a date that
@@ -97,6 +98,76 @@ def valid_retry_after(seconds: float | None) -> float | None:
     return min(seconds, MAX_RETRY_AFTER)
 
 
+class RequestTimeout:
+    """Seconds a request may take: more, where the server may be slower than that.
+
+    A request whose time is over may have been carried out all the same. Sent again with the
+    same time-out it would be stored again, time after time; with a longer one it is answered.
+    But a firewall that swallows one line costs all of it, and everything waits meanwhile.
+    So once other requests are answered in time, it is granted for the sake of one chunk only,
+    and for ten minutes for no other where that was in vain.
+
+    Args:
+        seconds: As the settings have it.
+        clock: Monotonic clock, in seconds.
+
+    Attributes:
+        usual: As the settings have it.
+        longer: What a request gets for whose sake it is worth it.
+        seconds: What the next request gets about which nothing is known.
+        late: The latest answer came, but after the usual time-out.
+    """
+
+    _LONGER: Final = 6.0
+    _AT_LEAST: Final = 30.0
+    _AT_MOST: Final = 300.0
+    _UNANSWERED: Final = 4
+    # Requests in a row after which only the longest is left to try. Each but the first is of one
+    # entry: that so many are swallowed by chance is rare.
+    _IN_VAIN: Final = 600.0
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:
+        self.usual = seconds
+        self.longer = max(seconds, min(max(seconds * self._LONGER, self._AT_LEAST), self._AT_MOST))
+        self.seconds = seconds
+        self._clock = clock
+        self.late = False
+        self._unanswered = 0
+        self._worth_it_at = float("-inf")
+
+    @property
+    def overdue(self) -> bool:
+        """True after a request that was sent and not answered in time, until one is."""
+        return self.seconds != self.usual
+
+    @property
+    def worth_it(self) -> bool:
+        """True if a request gets the longer one although others are answered in time."""
+        return self._clock() >= self._worth_it_at
+
+    def exceeded(self) -> bool:
+        """A request was sent, and not answered in time; True the first time."""
+        first = not self.overdue
+        self._unanswered += 1
+        self.seconds = self.longer
+        if self._unanswered >= self._UNANSWERED:
+            self.seconds = max(self.usual, self._AT_MOST)
+        return first and self.overdue
+
+    def in_vain(self) -> None:
+        """Nor was one answered in the longer one, while others are in time."""
+        self._worth_it_at = self._clock() + self._IN_VAIN
+
+    def answered(self, seconds: float) -> None:
+        """A request was answered after so many seconds."""
+        self._unanswered = 0
+        self.late = seconds >= self.usual
+        if not self.late:
+            self.seconds = self.usual
+        elif seconds < self.longer:
+            self.seconds = self.longer
+
+
 class Breaker:
     """Says when to try again after failures, and how often to knock at a dead server.
 
@@ -122,7 +193,7 @@ class Breaker:
         *,
         threshold: int = 5,
         probe_interval: float = 30.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         rng: random.Random | None = None,
     ) -> None:
         if threshold < 1:

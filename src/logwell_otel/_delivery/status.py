@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from logwell_otel._clock import monotonic, wall_clock
 from logwell_otel._delivery.response import Action, Outcome
 from logwell_otel._diagnostics import count, entries, was
 from logwell_otel._encoding.chunk import Chunk
@@ -43,13 +43,14 @@ class Trouble:
         self,
         notices: Notices,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = wall_clock,
     ) -> None:
         self._notices = notices
         self._clock = clock
         self._wall = wall
         self._began_at: float | None = None
+        self._failed_at = 0.0
         self._told = False
         self.consecutive_failures = 0
         self.last_error: LogwellError | None = None
@@ -62,28 +63,42 @@ class Trouble:
         return self._began_at is not None
 
     def answered(self, outcome: Outcome) -> None:
-        """An answer came, or did not."""
+        """An answer came, or did not, that is about the server and not about one request."""
         if outcome.action is Action.DONE:
             self.last_success_at = self._wall()
             self._ended()
             return
-        self.last_error, self.last_error_at = outcome.error, self._wall()
-        if outcome.action in (Action.SPLIT, Action.INVALID):
-            return  # about this request, not about the server
+        self.noted(outcome)
         self.consecutive_failures += 1
+        now = self._clock()
         if self._began_at is None:
-            self._began_at = self._clock()
+            self._began_at = now
+        self._failed_at = now
         if outcome.action in _AT_ONCE or self.consecutive_failures > _QUIET_FAILURES:
-            assert outcome.error is not None  # noqa: S101 - only DONE has none
-            self._told = True
-            self._notices.say(outcome.error.message, about=f"trouble {outcome.error.code}")
+            self._tell(outcome)
+
+    def noted(self, outcome: Outcome) -> None:
+        """An answer came that is about one request, not about the server."""
+        self.last_error, self.last_error_at = outcome.error, self._wall()
+
+    def database_is_down(self, outcome: Outcome) -> None:
+        """The server's health check says why the latest request failed: there is no doubt."""
+        self._tell(outcome, "Its health check says that the server's database is down. ")
+
+    def _tell(self, outcome: Outcome, why: str = "") -> None:
+        error = outcome.error
+        assert error is not None  # noqa: S101 - only DONE has none
+        self._told = True
+        self._notices.say(f"{why}{error.message}", about=f"trouble {error.code}")
 
     def _ended(self) -> None:
         if self._began_at is not None and self._told:
-            seconds = self._clock() - self._began_at
+            now = self._clock()
+            waited = now - self._failed_at
             self._notices.say(
-                f"The server accepts entries again, after {seconds:.0f} s and "
-                f"{count(self.consecutive_failures, 'failed request')}."
+                f"The server accepts entries again, after {now - self._began_at:.0f} s and "
+                f"{count(self.consecutive_failures, 'failed request')}; the last {waited:.0f} s "
+                "of them were the wait for this try."
             )
         self.consecutive_failures = 0
         self._began_at = None
@@ -130,18 +145,29 @@ class LossReport:
         outbox: Outbox,
         *,
         service: str | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = wall_clock,
     ) -> None:
         self._outbox = outbox
         self._service = service
         self._clock = clock
         self._wall = wall
-        self._lock = threading.Lock()
+        # Entered again where a signal handler logs in the middle of it.
+        self._lock = threading.RLock()
         self._reported: dict[str, int] = {}
         self._since = wall()
         self._reported_at = float("-inf")
         self._seen: deque[tuple[float, int]] = deque(maxlen=256)
+        self._refused: deque[tuple[float, int]] = deque(maxlen=256)
+
+    def refused(self, count: int) -> None:
+        """The server refused `count` entries for good."""
+        with self._lock:
+            self._refused.append((self._clock(), count))
+
+    def recently_refused(self) -> int:
+        """Entries that the server refused in the last five minutes."""
+        return self._recent(self._refused)
 
     def overflow(self, lost: int, notices: Notices) -> None:
         """`lost` entries were dropped to make room."""
@@ -170,9 +196,12 @@ class LossReport:
 
     def recent(self) -> int:
         """Entries dropped for want of room in the last five minutes."""
+        return self._recent(self._seen)
+
+    def _recent(self, seen: deque[tuple[float, int]]) -> int:
         with self._lock:
             oldest = self._clock() - _RECENT
-            return sum(lost for at, lost in self._seen if at >= oldest)
+            return sum(number for at, number in seen if at >= oldest)
 
     def report(self, *, at_once: bool = False) -> bool:
         """Put an entry about new losses into the outbox.

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from logwell_otel._clock import monotonic
 from logwell_otel._diagnostics import contained, described, entries, was
 from logwell_otel._process import Worker, no_interrupt_at_exit
 
@@ -57,7 +58,7 @@ class Sender:
         notices: Notices,
         *,
         close: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         sleep: Callable[[float], object] | None = None,
         threads: bool = True,
     ) -> None:
@@ -122,10 +123,8 @@ class Sender:
             wait for itself.
         """
         mark = self._outbox.mark()
-        if self._outbox.is_settled(mark):
+        if self._outbox.is_settled(mark) or self.is_current_thread():
             return self._outbox.wait_settled(mark, 0.0)
-        if self.is_current_thread():
-            return False
         deadline = self._clock() + timeout
         self._expedite = True
         if not self.wake():
@@ -168,15 +167,21 @@ class Sender:
                     self._give_up(callbacks=self._done.is_set(), patience=_DISK_PATIENCE)
                     accounted = True
 
+    def leave(self) -> None:
+        """The end of the process, whatever became of `shutdown`: nothing is left uncounted."""
+        self._worker.stop()
+        self._outbox.close()
+        self._give_up(callbacks=False, patience=_DISK_PATIENCE)
+
     def _wait_for_the_thread(self, began: float) -> None:
-        while not self._done.is_set():
-            now = self._clock()
-            alive_at = max(began, self._delivery.last_answer_at, self._rests_until)
-            stalled_at = alive_at + _STALLED_AFTER
-            wait = min(self._deadline, stalled_at) - now
-            if wait <= 0:
+        while (wait := min(self._deadline, self._stalls_at(began)) - self._clock()) > 0:
+            if self._done.wait(wait):
                 return
-            self._done.wait(wait)
+
+    def _stalls_at(self, began: float) -> float:
+        """When shutdown stops waiting for what does not answer."""
+        alive_at = max(began, self._delivery.last_answer_at, self._rests_until)
+        return alive_at + _STALLED_AFTER
 
     def deliver_late(self, timeout: float) -> bool:
         """Deliver on this thread what has come since `shutdown`, and give the rest up.
@@ -201,17 +206,26 @@ class Sender:
     def _finish(self) -> None:
         if self._done.is_set():
             return
-        self._drain(self._deadline)
-        self._give_up()
+        try:
+            self._drain(self._deadline)
+        finally:
+            self._give_up()
+            self._done.set()
         with self._driving:
             self._close()
-        self._done.set()
 
     def _drain(self, deadline: float) -> None:
         """Send what is held while that goes well; one attempt where it does not."""
         forced = False
         patient_until: float | None = None
+        began = self._clock()
+        # Where the interpreter starts no more threads, the exit itself drains: nobody else
+        # looks whether anything answers.
         while (remaining := deadline - self._clock()) > 0:
+            until_stall = self._stalls_at(began) - self._clock()
+            if until_stall <= 0:
+                return
+            self._delivery.request_timeout = min(REQUEST_TIMEOUT_AT_SHUTDOWN, until_stall)
             blocked = self._delivery.blocked_for()
             if blocked > 0:
                 if patient_until is None and not self._delivery.resting:
@@ -273,9 +287,9 @@ def flush_while_it_gets_on(flush: Callable[[int], bool], health: Callable[[], He
         flush: Flushes for that many milliseconds at most; True if nothing is held any more.
         health: How delivery is going.
     """
-    until = time.monotonic() + LONGEST_WAIT
+    until = monotonic() + LONGEST_WAIT
     accepted, idle = health().accepted, 0
-    while idle < _LOOKS and (left := until - time.monotonic()) > 0:
+    while idle < _LOOKS and (left := until - monotonic()) > 0:
         if flush(int(min(left, _LOOK) * 1000)):
             return
         now = health()

@@ -40,8 +40,8 @@ class Evidence(msgspec.Struct, frozen=True):
     Attributes:
         accepted: Accepted.
         first_accepted: Accepted at the first try.
-        first_failed: Answered 500 at the first try.
-        recovered: Accepted after having been answered 500, unchanged.
+        first_failed: Failed at the first try.
+        recovered: Accepted after having failed, unchanged.
     """
 
     accepted: int = 0
@@ -57,30 +57,41 @@ class Suspicion(msgspec.Struct):
         strikes: Failures that something else's success followed.
         failures: Failures, those of the chunk it was a part of included.
         attempts: Failures of just this chunk.
+        unanswered: Failures of which each request's time was over before an answer came.
         alone: Failures as a single entry.
         first_failures: First tries that failed with it, as a part of larger chunks too.
         accepted_before: Requests accepted before its latest failure.
         since: The evidence there was when it first failed.
+        began: When it first failed, monotonic seconds.
         not_before: When it is sent again at the earliest, monotonic seconds.
+        cause: What became of its latest request, in words that follow "was".
+        common: What it has in common with other suspects, None for nothing known.
     """
 
     strikes: int = 0
     failures: int = 0
     attempts: int = 0
+    unanswered: int = 0
     alone: int = 0
     first_failures: int = 0
     accepted_before: int = 0
     since: Evidence = msgspec.field(default_factory=Evidence)
+    began: float = 0.0
     not_before: float = 0.0
+    cause: str = ""
+    common: str | None = None
 
     def heir(self) -> Suspicion:
         """Return the suspicion against a part of the same chunk."""
         return Suspicion(
             strikes=self.strikes,
             failures=self.failures,
+            unanswered=self.unanswered,
             first_failures=self.first_failures,
             accepted_before=self.accepted_before,
             since=self.since,
+            began=self.began,
+            cause=self.cause,
         )
 
     def __str__(self) -> str:
@@ -100,7 +111,8 @@ class Chunk:
         generation: Which flush it belongs to (see `outbox`).
         entered: Monotonic seconds when its oldest entry was handed over.
         rows: Where it lies in the spool, None while it is in memory only.
-        suspicion: What `quarantine` knows of it, None for a chunk that never failed.
+        suspicion: What `isolation` knows of it, None for a chunk that never failed.
+        unawaited: No flush waits for it any more, although it is of a generation.
     """
 
     __slots__ = (
@@ -112,19 +124,21 @@ class Chunk:
         "rows",
         "size",
         "suspicion",
+        "unawaited",
     )
 
     def __init__(
         self, part: bytes, count: int, *, errors: int | None = None, entered: float = 0.0
     ) -> None:
         self._parts = [part]
-        self.count = count
-        self.size = len(part)
+        self.count: int = count
+        self.size: int = len(part)
         self.errors = errors
-        self.entered = entered
-        self.generation = 0
+        self.entered: float = entered
+        self.generation: int = 0
         self.suspicion: Suspicion | None = None
         self.rows: Rows | None = None
+        self.unawaited: bool = False
 
     @classmethod
     def of_entries(cls, entries: Sequence[bytes | msgspec.Raw], *, entered: float = 0.0) -> Chunk:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from logwell_otel._diagnostics import is_for_the_program
 from logwell_otel._encoding import sanitize
 from logwell_otel._encoding.chunk import RAW_LIST, Chunk
 from logwell_otel._encoding.mapping import DroppedRecord, unreadable
@@ -41,7 +42,7 @@ _TOGETHER: Final = 20
 class Encoded:
     """What became of a batch: chunks, and how many records were dropped for which reason."""
 
-    __slots__ = ("chunks", "dropped", "own", "warnings")
+    __slots__ = ("chunks", "dropped", "interrupt", "own", "warnings")
 
     def __init__(self) -> None:
         self.chunks: list[Chunk] = []
@@ -50,10 +51,13 @@ class Encoded:
         """How many records of this package's own logger there were; they count nowhere else."""
         self.warnings: dict[str, str] = {}
         """What to tell people about dropped records, by reason."""
+        self.interrupt: BaseException | None = None
+        """What is to be raised once this is handed over: an exit or an interrupt of the program."""
 
     def drop(self, record: DroppedRecord) -> None:
         """Count a record that goes no further."""
         self.dropped[record.reason] += 1
+        self.interrupt = record.interrupt or self.interrupt
         if record.warning is not None:
             self.warnings[record.reason] = record.warning
 
@@ -151,11 +155,14 @@ class Encoder:
             except DroppedRecord as dropped:
                 encoded.drop(dropped)
                 continue
-            except Exception as error:  # noqa: BLE001 - the record still goes out, and says so
-                rate, entry = None, mapper.salvage(record, error)
+            except BaseException as error:  # noqa: BLE001 - the record still goes out, and says so
+                rate, entry = None, self._salvaged(record, error)
+                if is_for_the_program(error):
+                    encoded.interrupt = error
             if stages is not None:
                 try:
-                    entry = stages.apply(entry, {} if source is None else source.shared, rate)
+                    shared = {} if source is None else source.shared
+                    entry = stages.apply(entry, shared, rate, record)
                 except DroppedRecord as dropped:
                     encoded.drop(dropped)
                     continue
@@ -164,6 +171,12 @@ class Encoder:
             if len(entries) == size:
                 break
         return kept, entries
+
+    def _salvaged(self, record: ReadableLogRecord, error: BaseException) -> LogEntry:
+        try:
+            return self._mapper.salvage(record, error)
+        except BaseException:  # noqa: BLE001 - no `Exception`: it says what the first one was
+            return unreadable(error, None)
 
     def _add(
         self, records: list[ReadableLogRecord], entries: list[LogEntry], body: bytearray

@@ -8,17 +8,27 @@ the exception, and the logging handler leaves the stack trace out of what follow
 from __future__ import annotations
 
 import traceback
+from contextvars import ContextVar
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.semconv.attributes import exception_attributes
 
+from logwell_otel._diagnostics import is_for_the_program
 from logwell_otel._encoding.values import bounded, describe, type_name
 
 _TYPE: Final = exception_attributes.EXCEPTION_TYPE
 _MESSAGE: Final = exception_attributes.EXCEPTION_MESSAGE
 _STACKTRACE: Final = exception_attributes.EXCEPTION_STACKTRACE
 _MARK: Final = "__logwell_recorded__"
+
+request_is_logged: Final[ContextVar[bool]] = ContextVar(
+    "logwell_otel_request_is_logged", default=False
+)
+"""True inside of a request whose own record will have the exception that ends it."""
+REQUEST_EXCEPTION: Final = "http.server.request.exception"
+"""The event of an exception that FastAPI emits by OpenTelemetry's API, and others may
+(https://opentelemetry.io/docs/specs/semconv/http/http-exceptions/)."""
 
 # Past what an exception or its class has under these names.
 _qualname_of: Final = type.__dict__["__qualname__"].__get__
@@ -46,7 +56,9 @@ def exception_details(
     details = {_TYPE: _name_of(type(error))}
     try:
         details[_MESSAGE] = bounded(str.__str__(str(error)))
-    except Exception as failure:  # noqa: BLE001 - the exception's own code may raise anything
+    except BaseException as failure:  # the exception's own code may raise anything
+        if is_for_the_program(failure):
+            raise
         details[_MESSAGE] = f"<unprintable: {describe(failure)}>"
     if stacktrace:
         details[_STACKTRACE] = _stacktrace(error, _traceback_of(error) or trace)
@@ -110,7 +122,15 @@ def mark_recorded(error: BaseException) -> None:
     BaseException.__setattr__(error, _MARK, True)
 
 
-def is_recorded(error: BaseException) -> bool:
+def mark_request_exception(log: Any) -> None:
+    """Mark the exception of such an event: the server logs it once more."""
+    if log.event_name == REQUEST_EXCEPTION:
+        error = getattr(log, "exception", None)
+        if isinstance(error, BaseException):
+            mark_recorded(error)
+
+
+def is_recorded(error: BaseException | None) -> bool:
     """True if `mark_recorded` was called for this exception."""
     try:
         return _MARK in BaseException.__getattribute__(error, "__dict__")
@@ -126,7 +146,9 @@ def _name_of(kind: type) -> str:
 def _stacktrace(error: BaseException, trace: TracebackType | None) -> str:
     try:
         text = "".join(traceback.format_exception(type(error), error, trace))
-    except Exception as failure:  # noqa: BLE001 - formatting runs the exception's own code
+    except BaseException as failure:  # formatting runs the exception's own code
+        if is_for_the_program(failure):
+            raise
         text = f"{_frames(trace)}{type_name(error)} <not formatted: {describe(failure)}>"
     return bounded(text)
 

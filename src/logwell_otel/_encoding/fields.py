@@ -302,14 +302,14 @@ RESERVED: Final = frozenset(
 """Every name that the exporter itself may put into metadata."""
 
 
-def plain_metadata(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+def plain_metadata(attributes: Mapping[Any, Any], raw_bytes: bool = False) -> dict[str, Any]:
     """Convert each attribute on its own: one huge value does not cost the others."""
     result = UniqueNames()
     truncated = False
     for key, value in snapshot(attributes.items(), sys.maxsize):
         if type(value) is str and len(value) > MAX_CHARACTERS and safe_name(key) in STACK_TRACES:
             value, truncated = cut_middle(value, MAX_CHARACTERS), True  # noqa: PLW2901
-        converted, cut = convert(value)
+        converted, cut = convert(value, raw_bytes=raw_bytes)
         truncated |= cut
         result.add(safe_name(key), converted)
     if truncated:

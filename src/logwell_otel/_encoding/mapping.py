@@ -40,11 +40,14 @@ from logwell_otel._encoding.values import (
     number,
     safe_str,
     storable,
+    text_of_bytes,
     to_json,
 )
 from logwell_otel._wire import JS_BLANK, MAX_LINE_NUMBER, MAX_SAFE_INTEGER, LogEntry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from logwell_otel._otel import LogRecord, ReadableLogRecord
 
 
@@ -69,6 +72,8 @@ class Mapper:
         service: Service name of every entry; None takes the resource's. A record's own
             `service.name` attribute wins over both.
         source_location: False leaves file and line out of entries altogether.
+        redact: Takes secrets out of what resource and scope say. With it, bytes in metadata
+            stay bytes, for the redactor that the entries go through next.
         levels: Least severe levels by logger, or `off`.
 
     Attributes:
@@ -81,12 +86,14 @@ class Mapper:
         service: str | None = None,
         *,
         source_location: bool = True,
+        redact: Callable[[LogEntry], LogEntry] | None = None,
         levels: Mapping[str, str] | None = None,
     ) -> None:
         self._source_location = source_location
+        self._raw_bytes = redact is not None
         self._timestamp = Timestamps().of
         self.severity = Severities().of
-        self.resource_scope = ResourceScopes(service, levels).of
+        self.resource_scope = ResourceScopes(service, levels, redact).of
 
     def entry(  # noqa: C901, PLR0912 - a call costs more than most of these steps
         self,
@@ -111,7 +118,7 @@ class Mapper:
             metadata: dict[str, Any] = attributes.copy()  # type: ignore[assignment]
             dropped = attributes.dropped
         else:
-            metadata, dropped = _foreign_attributes(attributes)
+            metadata, dropped = _foreign_attributes(attributes, self._raw_bytes)
         service = source.service
         source_file = metadata.pop("code.file.path", ABSENT)
         line_number = metadata.pop("code.line.number", ABSENT)
@@ -149,7 +156,7 @@ class Mapper:
                     continue
             elif kind is bool or value is None:
                 continue
-            cut = _convert(metadata, ready)
+            cut = _convert(metadata, ready, self._raw_bytes)
             break
 
         message = log.body
@@ -168,7 +175,9 @@ class Mapper:
             aside = set_aside(metadata) if special else None
             if cut:
                 metadata[TRUNCATED] = True
-            message = _add_record_fields(metadata, log, severity, dropped, ready)
+            message = _add_record_fields(
+                metadata, log, severity, dropped, ready=ready, raw_bytes=self._raw_bytes
+            )
             metadata |= source.shared
             if aside:
                 put_back(metadata, aside)
@@ -195,7 +204,7 @@ class Mapper:
             metadata=metadata,
         )
 
-    def salvage(self, record: ReadableLogRecord, error: Exception) -> LogEntry:
+    def salvage(self, record: ReadableLogRecord, error: BaseException) -> LogEntry:
         """Make an entry of what can be read of a record that `entry` could not."""
         # Each part on its own: any of them may be what cannot be read.
         log: Any = None
@@ -205,7 +214,7 @@ class Mapper:
         with suppress(Exception):
             entry.level = self.severity(log).level
         with suppress(Exception):
-            entry.message = _message(log, entry.metadata)
+            entry.message = _message(log, entry.metadata, raw_bytes=self._raw_bytes)
         with suppress(Exception):
             _add_trace_context(entry.metadata, log)
         with suppress(Exception):
@@ -213,7 +222,7 @@ class Mapper:
             entry.service = source.service
             entry.metadata |= source.shared
         with suppress(Exception):
-            put_back(entry.metadata, plain_metadata(log.attributes))
+            put_back(entry.metadata, plain_metadata(log.attributes, self._raw_bytes))
         return entry
 
 
@@ -223,15 +232,19 @@ class DroppedRecord(Exception):  # noqa: N818 - a decision, not an error
     Args:
         reason: What it is counted as.
         warning: What to tell people, None for nothing.
+        interrupt: What is to be raised once the batch is accounted for, None for nothing.
     """
 
-    def __init__(self, reason: str, warning: str | None = None) -> None:
+    def __init__(
+        self, reason: str, warning: str | None = None, interrupt: BaseException | None = None
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.warning = warning
+        self.interrupt = interrupt
 
 
-def unreadable(error: Exception, timestamp: str | None) -> LogEntry:
+def unreadable(error: BaseException, timestamp: str | None) -> LogEntry:
     """Make an entry in the place of one that cannot be made: it says why."""
     problem = f"{type(error).__name__}: {safe_str(error)}"
     return LogEntry(
@@ -242,14 +255,14 @@ def unreadable(error: Exception, timestamp: str | None) -> LogEntry:
     )
 
 
-def _foreign_attributes(attributes: Any) -> tuple[dict[str, Any], int]:
+def _foreign_attributes(attributes: Any, raw_bytes: bool) -> tuple[dict[str, Any], int]:
     """Return attributes that are not the SDK's own, and how many had been dropped."""
     if not attributes:
         return {}, 0
     if not isinstance(attributes, Mapping):
         return {"attributes": attributes}, 0
     dropped = attributes.dropped if isinstance(attributes, BoundedAttributes) else 0
-    return plain_metadata(attributes), dropped
+    return plain_metadata(attributes, raw_bytes), dropped
 
 
 def _service_of_record(metadata: dict[str, Any]) -> str | None:
@@ -261,7 +274,7 @@ def _service_of_record(metadata: dict[str, Any]) -> str | None:
     return name
 
 
-def _convert(metadata: dict[str, Any], ready: bool) -> bool:
+def _convert(metadata: dict[str, Any], ready: bool, raw_bytes: bool) -> bool:
     """Convert values that are not plain, each on its own; True if something was cut."""
     cut = False
     for key, value in metadata.items():
@@ -272,13 +285,19 @@ def _convert(metadata: dict[str, Any], ready: bool) -> bool:
         elif kind is float:
             metadata[key] = number(value)
         elif kind is not int or not MIN_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-            metadata[key], cut_here = convert(value, ready)
+            metadata[key], cut_here = convert(value, ready, raw_bytes)
             cut |= cut_here
     return cut
 
 
 def _add_record_fields(
-    metadata: dict[str, Any], log: LogRecord, severity: Severity, dropped: int, ready: bool
+    metadata: dict[str, Any],
+    log: LogRecord,
+    severity: Severity,
+    dropped: int,
+    *,
+    ready: bool,
+    raw_bytes: bool,
 ) -> str:
     """Add what becomes metadata beside the attributes; return the message."""
     if severity.metadata:
@@ -298,16 +317,19 @@ def _add_record_fields(
     message = log.body
     if type(message) is str and message and message[0] not in _BLANK:
         return message
-    return _message(log, metadata, ready)
+    return _message(log, metadata, ready, raw_bytes)
 
 
-def _message(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> str:
+def _message(
+    log: LogRecord, metadata: dict[str, Any], ready: bool = False, raw_bytes: bool = False
+) -> str:
     """Return the body as text, a structure as JSON; else the event's name or the exception.
 
     Args:
         log: The record.
         metadata: Its attributes; a body that is no text is added as `body`.
         ready: As ready JSON, if it can be.
+        raw_bytes: With bytes as they are in `body`; in a text they are base64.
     """
     body = log.body
     kind = type(body)
@@ -317,8 +339,10 @@ def _message(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> s
         metadata["body"] = msgspec.Raw(json) if ready else from_json(json)
         return json.decode("utf-8")
     if body is not None:
-        conversion = BodyConversion()
+        conversion = BodyConversion(raw_bytes=raw_bytes)
         converted = conversion.value(body)
+        if isinstance(converted, bytes):
+            converted = from_json(to_json(converted))
         if isinstance(converted, str):
             message = converted
         else:
@@ -328,7 +352,9 @@ def _message(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> s
             metadata[TRUNCATED] = True
         if message.strip(JS_BLANK):
             return message
-    kind, reason = _read(metadata, "exception.type"), _read(metadata, "exception.message")
+    kind, reason = (
+        _read(metadata, name, raw_bytes) for name in ("exception.type", "exception.message")
+    )
     exception = f"{kind}: {reason}" if kind and reason else kind or reason
     for candidate in (metadata.get("otel.event.name"), exception):
         if isinstance(candidate, str) and candidate.strip(JS_BLANK):
@@ -336,9 +362,11 @@ def _message(log: LogRecord, metadata: dict[str, Any], ready: bool = False) -> s
     return NO_MESSAGE
 
 
-def _read(metadata: dict[str, Any], name: str) -> Any:
+def _read(metadata: dict[str, Any], name: str, raw_bytes: bool) -> Any:
     """Return a value as it will be read: what is ready for encoding may be JSON or bytes."""
     value = metadata.get(name)
+    if raw_bytes and type(value) is bytes:
+        return text_of_bytes(value)
     if type(value) is msgspec.Raw or type(value) is bytes:
         return from_json(to_json(value))
     return value

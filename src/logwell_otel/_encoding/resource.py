@@ -12,7 +12,7 @@ from logwell_otel._encoding.values import cut_utf8, safe_str
 from logwell_otel._wire import LEVELS, LogEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -26,6 +26,9 @@ _RANKS: Final[dict[str, int]] = {level: rank for rank, level in enumerate(LEVELS
 OWN_SCOPE: Final = "logwell_otel"
 """Our own warnings pass through the application's logging, and so come back as records:
 one about a failed request must not become the next request."""
+
+_COMMAND_LINE: Final = frozenset({"process.command_line", "process.command_args"})
+"""What the process detector adds: passwords given as arguments, and our own key."""
 
 _MAX_RESOURCE_BYTES: Final = 32 * 1024
 _MAX_SCOPE_BYTES: Final = 8 * 1024
@@ -67,9 +70,17 @@ class ResourceScopes:
     Args:
         service: Service name of every entry; None takes the resource's.
         levels: Least severe levels by logger, or `off`.
+        redact: Takes secrets out of the metadata of an entry, None for no redaction. What
+            resource and scope say goes through it once, not with every record.
     """
 
-    def __init__(self, service: str | None, levels: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        service: str | None,
+        levels: Mapping[str, str] | None = None,
+        redact: Callable[[LogEntry], LogEntry] | None = None,
+    ) -> None:
+        self._redact = redact
         self._service = service_name(service)
         self._levels = levels or {}
         self._scopes: dict[int, ResourceScope] = {}
@@ -87,7 +98,7 @@ class ResourceScopes:
         service, attributes = self._ready(resource)
         shared: dict[str, Any] = {}
         if scope is not None:
-            shared.update(_scope(scope))
+            shared.update(self._scope(scope))
         if attributes is not None:
             shared["resource"] = attributes
         own = scope is not None and scope.name == OWN_SCOPE
@@ -108,7 +119,7 @@ class ResourceScopes:
         found = self._resources.get(id(resource))
         if found is not None and found[0] is resource:
             return found[1:]
-        attributes = plain_metadata({} if resource is None else resource.attributes)
+        attributes = self._plain({} if resource is None else resource.attributes)
         service = self._service
         if service is None:
             given = None if resource is None else resource.attributes.get("service.name")
@@ -117,6 +128,7 @@ class ResourceScopes:
             key: value
             for key, value in attributes.items()
             if not (key == "service.name" and type(value) is str)
+            and key not in _COMMAND_LINE
             and not key.startswith("telemetry.sdk.")
         }
         ready = _json(kept, _MAX_RESOURCE_BYTES) if kept else None
@@ -124,6 +136,29 @@ class ResourceScopes:
             self._resources = {}
         self._resources[id(resource)] = (resource, service, ready)
         return service, ready
+
+    def _scope(self, scope: InstrumentationScope) -> dict[str, Any]:
+        found = {"otel.scope.name": safe_str(scope.name or "")}
+        found["otel.scope.version"] = safe_str(scope.version or "")
+        if self._redact is not None:
+            found = self._redacted(found)
+        shared: dict[str, Any] = {
+            name: cut_utf8(text, _MAX_NAME_BYTES) for name, text in found.items() if text
+        }
+        if attributes := scope.attributes:
+            shared["otel.scope.attributes"] = _json(self._plain(attributes), _MAX_SCOPE_BYTES)
+        return shared
+
+    def _plain(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        plain = plain_metadata(attributes, raw_bytes=self._redact is not None)
+        if self._redact is None:
+            return plain
+        return plain_metadata(self._redacted(plain))
+
+    def _redacted(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        if self._redact is None:
+            return metadata
+        return self._redact(LogEntry(level="info", message="", metadata=metadata)).metadata
 
 
 def level_of_logger(name: str, levels: Mapping[str, T]) -> T | None:
@@ -133,17 +168,6 @@ def level_of_logger(name: str, levels: Mapping[str, T]) -> T | None:
         if not dot:
             return None
     return levels[name]
-
-
-def _scope(scope: InstrumentationScope) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if scope.name:
-        found["otel.scope.name"] = cut_utf8(safe_str(scope.name), _MAX_NAME_BYTES)
-    if scope.version:
-        found["otel.scope.version"] = cut_utf8(safe_str(scope.version), _MAX_NAME_BYTES)
-    if attributes := scope.attributes:
-        found["otel.scope.attributes"] = _json(plain_metadata(attributes), _MAX_SCOPE_BYTES)
-    return found
 
 
 def _json(attributes: dict[str, Any], limit: int) -> msgspec.Raw:

@@ -21,7 +21,14 @@ from logwell_otel._encoding.fields import (
     plain_metadata,
     service_name,
 )
-from logwell_otel._encoding.values import CUT, UniqueNames, cut_middle, cut_utf8, safe_name
+from logwell_otel._encoding.values import (
+    CUT,
+    UniqueNames,
+    convert,
+    cut_middle,
+    cut_utf8,
+    safe_name,
+)
 from logwell_otel._wire import JS_BLANK, LEVELS, MAX_ENTRY_BYTES, MAX_LINE_NUMBER, LogEntry
 
 if TYPE_CHECKING:
@@ -134,6 +141,8 @@ def _shorten_items(items: Iterable[tuple[str, Any]], allowed: int) -> dict[str, 
 
 
 def _shorten_deep(value: Any, allowed: int) -> Any:
+    if isinstance(value, bytes):  # kept for a redactor, and base64 in the end
+        value = safe_name(convert(value)[0])
     if isinstance(value, str):
         return _shorten(value, allowed)
     most = allowed // _BYTES_PER_ITEM

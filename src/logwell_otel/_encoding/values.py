@@ -17,6 +17,7 @@ where an exception is contained.
 
 from __future__ import annotations
 
+import codecs
 import datetime as dt
 import enum
 import math
@@ -31,6 +32,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from logwell_otel._diagnostics import is_for_the_program
 from logwell_otel._wire import MAX_ENTRY_BYTES, MAX_SAFE_INTEGER
 
 MAX_DEPTH: Final = 32
@@ -87,7 +89,7 @@ to_json: Final = msgspec.json.Encoder().encode
 from_json: Final = msgspec.json.Decoder().decode
 
 
-def convert(value: Any, ready: bool = False) -> tuple[Any, bool]:
+def convert(value: Any, ready: bool = False, raw_bytes: bool = False) -> tuple[Any, bool]:
     """Convert a value to plain JSON values: None, bool, int, float, str, list and dict.
 
     Bytes become base64, NaN and infinities their names, integers beyond ±2^53 decimal
@@ -99,14 +101,15 @@ def convert(value: Any, ready: bool = False) -> tuple[Any, bool]:
         value: Any value.
         ready: True if the result is only encoded: a structure may then be ready JSON, and
             bytes stay bytes, which msgspec writes as base64 as well.
+        raw_bytes: True if bytes stay bytes at any depth: a redactor reads what base64 hides.
 
     Returns:
         The plain value, and True if something was left out of it.
     """
-    plain = _simple(value, ready)
+    plain = _simple(value, ready, ready or raw_bytes)
     if plain is not _NOT_SIMPLE:
         return plain, False
-    conversion = Conversion()
+    conversion = Conversion(raw_bytes=raw_bytes)
     return conversion.value(value), conversion.cut
 
 
@@ -201,6 +204,12 @@ def storable(value: str) -> str:
     return _UNSTORABLE.sub(_REPLACEMENT, value)
 
 
+def text_of_bytes(value: bytes) -> str:
+    """Read bytes as text: UTF-16 where a byte order mark says so, else UTF-8."""
+    utf16 = value.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return storable(value.decode("utf-16" if utf16 else "utf-8-sig", "replace"))
+
+
 def safe_str(value: object, limit: int = MAX_CHARACTERS) -> str:
     """Return `str(value)` as storable text, whatever the object's own methods do."""
     return storable(_text_of(value)[0][:limit])
@@ -216,7 +225,9 @@ def describe(error: BaseException) -> str:
     name = type_name(error)
     try:
         reason = str.__str__(str(error))[:_MAX_REASON]
-    except Exception:  # noqa: BLE001 - the exception's own text is what failed
+    except BaseException as failure:  # the exception's own text is what failed
+        if is_for_the_program(failure):
+            raise
         return name
     return f"{name}: {reason}"[:_MAX_REASON] if reason else name
 
@@ -320,7 +331,7 @@ class UniqueNames:
 # The quick look.
 
 
-def _simple(value: Any, ready: bool) -> Any:
+def _simple(value: Any, ready: bool, raw_bytes: bool) -> Any:
     """Convert what cannot be cut and needs no walk; `_NOT_SIMPLE` for anything else."""
     kind = type(value)
     if kind is tuple or kind is dict or kind is list:
@@ -329,7 +340,7 @@ def _simple(value: Any, ready: bool) -> Any:
             return _NOT_SIMPLE
         return msgspec.Raw(json) if ready else from_json(json)
     if kind is bytes and len(value) <= MAX_CHARACTERS // 2:
-        return value if ready else _base64(value)
+        return value if raw_bytes else _base64(value)
     if kind is str and len(value) <= MAX_CHARACTERS:
         return storable(value)
     if kind is bool or value is None:
@@ -422,14 +433,18 @@ def _is_attribute(value: object) -> bool:
 class Conversion:
     """One attribute or body on its way to plain JSON values.
 
+    Args:
+        raw_bytes: True leaves bytes as they are, see `convert`.
+
     Attributes:
         cut: True once something was left out: text, values, or what lies too deep.
         replaced: Parts that were replaced by a placeholder or left out.
     """
 
-    __slots__ = ("_characters", "_path", "_values", "cut", "replaced")
+    __slots__ = ("_characters", "_path", "_raw_bytes", "_values", "cut", "replaced")
 
-    def __init__(self) -> None:
+    def __init__(self, *, raw_bytes: bool = False) -> None:
+        self._raw_bytes = raw_bytes
         self._values = MAX_VALUES
         self._characters = MAX_CHARACTERS
         # Ids of the structures around the current value.
@@ -457,7 +472,9 @@ class Conversion:
             if type(value) in _STRUCTURES:
                 return self._structure(value, depth)
             return self._unusual(value, depth)
-        except Exception as error:  # noqa: BLE001 - even isinstance() runs an object's own code
+        except BaseException as error:  # even isinstance() runs an object's own code
+            if is_for_the_program(error):
+                raise
             return self._failed(value, error)
 
     def _unusual(self, value: Any, depth: int) -> Any:
@@ -513,7 +530,7 @@ class Conversion:
     def _text(self, value: object) -> str:
         return self._string(self._counted(_text_of(value)))
 
-    def _failed(self, value: object, _: Exception) -> Any:
+    def _failed(self, value: object, _: BaseException) -> Any:
         """Convert what could not be read as what it claims to be: its text may be had."""
         return self._text(value)
 
@@ -524,6 +541,12 @@ class Conversion:
             self.cut = True
             return storable(value[: max(left, 0)]) + CUT
         return storable(value)
+
+    def _raw(self, value: bytes) -> bytes:
+        room = max(self._characters, 0) // 4 * 3
+        self._characters -= len(value) * 4 // 3
+        self.cut |= len(value) > room
+        return value[:room]
 
     def _integer(self, value: int) -> int | str:
         if MIN_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
@@ -641,7 +664,7 @@ class AttributeConversion(Conversion):
                 return flat
         return self._contained(value, depth)
 
-    def _failed(self, value: object, error: Exception) -> Any:
+    def _failed(self, value: object, error: BaseException) -> Any:
         # Not its text: the application is waiting, and has been in this object's code once.
         return self._counted((_unprintable(value, error), True))
 
@@ -737,7 +760,9 @@ def _text_of(value: object) -> tuple[str, bool]:
     try:
         # Foreign code: it may raise, and may return a subclass of str.
         return str.__str__(str(value)), False
-    except Exception as error:  # noqa: BLE001 - the placeholder says which, and for which type
+    except BaseException as error:  # the placeholder says which, and for which type
+        if is_for_the_program(error):
+            raise
         return _unprintable(value, error), True
 
 
@@ -749,7 +774,7 @@ def _name_of(key: object) -> tuple[str, bool]:
     return (_digits(key), False) if type(key) is int else _text_of(key)
 
 
-def _unprintable(value: object, error: Exception) -> str:
+def _unprintable(value: object, error: BaseException) -> str:
     return f"<unprintable {type_name(value)}: {describe(error)}>"
 
 

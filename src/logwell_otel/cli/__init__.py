@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel._version import __version__
 from logwell_otel.cli.terminal import Terminal
@@ -25,9 +25,17 @@ _COMMANDS: Final = {
     "search": "find entries at the server",
     "tail": "show the newest entries, and follow",
     "incidents": "show errors, grouped",
+    "watch": "act when rules are met: webhooks, commands",
     "login": "sign in to read, and keep the session",
     "logout": "end that session",
 }
+_SERVER_ARGUMENTS: Final = (
+    ("endpoint", "URL", "base URL of the server"),
+    ("api_key", "KEY", "the project's key; others on this machine can see arguments"),
+    ("api_key_file", "FILE", "a file that holds the key instead"),
+    ("certificate_file", "FILE", "CA certificates to trust, PEM"),
+    ("timeout", "SECONDS", "what one request may take"),
+)
 _MODULES: Final = dict.fromkeys(("search", "tail", "incidents", "login", "logout"), "read")
 """Where a command's module bears another name: it then has an `add_` for each command."""
 
@@ -42,18 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        The exit status: 0 when all went well, 1 when something did not, 130 after Ctrl-C.
+        The exit status: 0 when all went well, 1 when something did not (for commands that read,
+        1 when nothing was found and 2 when something went wrong), 130 after Ctrl-C.
 
     Raises:
         SystemExit: With 2 for arguments that make no sense, 0 for `--help` and `--version`.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    options = _parser(*given[:1]).parse_args(given)
     with Terminal.standard() as terminal:
+        options = _parser(*given[:1]).parse_args(given)
         try:
-            return int(options.run(options, terminal))
+            status = int(options.run(options, terminal))
         except KeyboardInterrupt:
-            return _INTERRUPTED
+            status = _INTERRUPTED
+    if terminal.failed:
+        return 2 if given[0] in _MODULES else status or 1
+    return status
 
 
 def _parser(command: str = "") -> argparse.ArgumentParser:
@@ -70,3 +82,25 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
         else:
             commands.add_parser(name, help=summary)
     return parser
+
+
+def add_server_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which server, with which key, to a command's parser.
+
+    Every further setting can be given as its `LOGWELL_*` variable.
+    """
+    from logwell_otel._config.settings import variable_of  # noqa: PLC0415 - `serve` has no settings
+
+    group = parser.add_argument_group("the server, where the LOGWELL_* variables do not name it")
+    for name, metavar, meaning in _SERVER_ARGUMENTS:
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar=metavar,
+            help=f"{meaning} ({variable_of(name)})",
+        )
+
+
+def server_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given by those arguments."""
+    given = {name: getattr(options, name) for name, _, _ in _SERVER_ARGUMENTS}
+    return {name: value for name, value in given.items() if value is not None}

@@ -32,42 +32,33 @@ if TYPE_CHECKING:
     from logwell_otel.cli.terminal import Terminal
 
 
+_TIMEOUT: Final = 60.0
+_MOST_BYTES: Final = 512 * 1024 * 1024
+_MOST_ENTRIES: Final = 100_000
+_LONGEST_LINE: Final = 1024 * 1024
+_LEAST_EXAMPLE: Final = 40
+_SIGN_IN: Final = (
+    "a real server shows entries to who has signed in only: "
+    "logwell-otel search --limit all --json | logwell-otel patterns -"
+)
+_HEAD: Final = (
+    f"{'count':>9} {'share':>6} {'kept':>9} {'saved':>6}  {'levels':<21} {'signature':<16}  "
+)
+
+
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "patterns",
         description="The most frequent patterns, and what given sampling rates would save.",
     )
-    add_arguments(parser)
-    parser.set_defaults(run=_run)
-
-
-def _run(options: argparse.Namespace, terminal: Terminal) -> int:
-
-    return run(options, terminal)
-
-
-# `logwell-otel patterns`: what a log stream is made of, and what sampling would save.
-
-
-_TIMEOUT: Final = 60.0
-_MOST_BYTES: Final = 512 * 1024 * 1024
-_MOST_ENTRIES: Final = 100_000
-_LONGEST_LINE: Final = 1024 * 1024
-_LEAST_EXAMPLE: Final = 40
-_HEAD: Final = (
-    f"{'count':>9} {'share':>6} {'kept':>9} {'saved':>6}  {'levels':<21} {'signature':<16}  "
-)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments to a parser."""
     add = parser.add_argument
     add(
         "source",
         metavar="FILE|URL|-",
         help="lines of text or JSON from a file or, with -, from standard input; or the URL of "
-        "a receiver, such as http://127.0.0.1:3000/api/logs",
+        "a development server, such as http://127.0.0.1:3000 (for a real one, give what "
+        "`logwell-otel search --limit all --json` prints to standard input)",
     )
     add(
         "--rates",
@@ -78,10 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--policy", metavar="FILE", help="a sampling policy to reckon with, instead of --rates")
     add("--top", metavar="N", type=int, default=20, help="patterns to show (default: %(default)s)")
     add("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_run)
 
 
-def run(options: argparse.Namespace, terminal: Terminal) -> int:
-    """Run the command; returns the exit status, 1 when something cannot be read.
+def _run(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Run the command; gives the exit status, 1 when something cannot be read.
 
     Ctrl-C ends the reading, not the command: what was read until then is shown.
     """
@@ -152,6 +144,8 @@ def _fetched(url: str) -> Iterator[str]:
     answer = client.request("GET", url, {}, None, _TIMEOUT)
     if isinstance(answer, NoAnswer):
         raise OSError(0, f"no answer: {answer.reason}", url)
+    if answer.status in (401, 403):
+        raise OSError(0, f"answered {answer.status}: {_SIGN_IN}", url)
     if answer.status != 200:
         raise OSError(0, f"answered {answer.status}", url)
     yield from answer.body.decode("utf-8", "replace").split("\n")
@@ -199,7 +193,6 @@ def _size(count: float) -> str:
 
 # Patterns of a log stream, counted, and what they would cost at given rates.
 
-
 MAX_PATTERNS: Final = 100_000
 FURTHER: Final = "further patterns"
 """The example of those that were too many to be told apart."""
@@ -220,8 +213,8 @@ class Row:
     __slots__ = ("counts", "example", "signature", "sizes")
 
     def __init__(self, signature: str, example: str) -> None:
-        self.signature = signature
-        self.example = example[:_EXAMPLE_CHARACTERS]
+        self.signature: str = signature
+        self.example: str = example[:_EXAMPLE_CHARACTERS]
         self.counts: Counter[str] = Counter()
         self.sizes: Counter[str] = Counter()
 
@@ -333,7 +326,6 @@ def _cost_as_json(cost: Cost) -> dict[str, Any]:
 
 # Log lines as they come, plain or JSON -> level and message.
 
-
 # As structlog, python-json-logger, pino, zap, OpenTelemetry and others call them.
 _MESSAGE_NAMES: Final = ("message", "msg", "body", "event", "text", "log")
 _LEVEL_NAMES: Final = (
@@ -386,17 +378,17 @@ def _from_json(value: Any, line: str) -> Iterator[tuple[Level, str]]:
         if isinstance(record, dict):
             yield _level_of(record), _message_of(record, line)
         else:
-            yield "info", _text_log_stream(record)
+            yield "info", _as_text(record)
 
 
 def _message_of(record: dict[str, Any], line: str) -> str:
     for name in _MESSAGE_NAMES:
         if record.get(name) is not None:
-            return _text_log_stream(record[name])
+            return _as_text(record[name])
     return line
 
 
-def _text_log_stream(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, dict) and isinstance(value.get("stringValue"), str):
         return str(value["stringValue"])  # OTLP's JSON
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from logwell_otel._buffer.spool import owner as owners
 from logwell_otel._buffer.spool import paths
 from logwell_otel._buffer.spool.errors import SpoolError
 from logwell_otel._buffer.spool.store import BUSY_SECONDS, check_sqlite
+from logwell_otel._encoding.chunk import RECOVERED
 
 try:
     import sqlite3
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
     from pathlib import Path
+
+
+_DATABASE: Final = re.compile(r"[a-z0-9.-]*-[0-9a-f]{12}\.db")
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,25 @@ class OwnerReport:
 
 
 @dataclass(frozen=True)
+class DeadReport:
+    """Dead letters of one project that were given up for one reason.
+
+    Attributes:
+        project: The project, by the hash of its key.
+        reason: The name under which they were counted as dropped, or `refused`.
+        entries: Entries.
+        bytes: Their bytes.
+        oldest: When the first of them was given up, in seconds since 1970.
+    """
+
+    project: str
+    reason: str
+    entries: int
+    bytes: int
+    oldest: float
+
+
+@dataclass(frozen=True)
 class PoolReport:
     """What is kept for one endpoint and service.
 
@@ -53,6 +77,7 @@ class PoolReport:
         endpoint: The server's URL, None if the database cannot be read.
         service: The service name, likewise.
         owners: One for each process and project that has entries here.
+        dead: Its dead letters, one for each project and reason.
         damaged: Bytes of a damaged database that was set aside, 0 without one.
         problem: Why the database cannot be read, None if it can be.
     """
@@ -61,6 +86,7 @@ class PoolReport:
     endpoint: str | None
     service: str | None
     owners: tuple[OwnerReport, ...]
+    dead: tuple[DeadReport, ...]
     damaged: int
     problem: str | None = None
 
@@ -109,7 +135,7 @@ def list_spools(directory: str | os.PathLike[str]) -> list[PoolReport]:
         SpoolError: There is no such directory, or it cannot be read.
     """
     check_sqlite()
-    return [_describe(path) for path in paths.databases(directory)]
+    return [_describe(path) for path in _databases(directory)]
 
 
 def purge(directory: str | os.PathLike[str], *, pool: str | None = None) -> PurgeReport:
@@ -125,11 +151,8 @@ def purge(directory: str | os.PathLike[str], *, pool: str | None = None) -> Purg
     check_sqlite()
     entries = size = damaged = 0
     left: dict[str, int] = {}
-    found = [path for path in paths.databases(directory) if pool in (None, path.stem)]
-    if pool is not None and not found:
-        raise SpoolError(f"{directory} has no pool named {pool}.")
     try:
-        for path in found:
+        for path in _chosen(directory, pool):
             paths.check_file(path)
             damaged += _delete_damaged(path)
             with _opened(path) as db:
@@ -141,13 +164,91 @@ def purge(directory: str | os.PathLike[str], *, pool: str | None = None) -> Purg
                     db.execute("DELETE FROM chunks WHERE owner = ?", (one.token,))
                     entries, size = entries + one.entries, size + one.bytes
                 db.execute("COMMIT")
-                db.executescript("PRAGMA incremental_vacuum")
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                _give_space_back(db)
             for token in owners.tokens(path):
                 owners.lives(path, token, clear=True)
     except (OSError, sqlite3.Error) as error:
         raise SpoolError(f"{directory} cannot be cleared: {error}.") from error
     return PurgeReport(entries, size, damaged, left)
+
+
+def purge_dead(directory: str | os.PathLike[str], *, pool: str | None = None) -> tuple[int, int]:
+    """Delete dead letters.
+
+    Args:
+        directory: The spool directory.
+        pool: The name of one pool; all of them by default.
+
+    Returns:
+        How many entries, and their bytes.
+
+    Raises:
+        SpoolError: There is no such directory or pool, or the disk says no.
+    """
+    check_sqlite()
+    entries = size = 0
+    try:
+        for path in _chosen(directory, pool):
+            paths.check_file(path)
+            with _opened(path) as db:
+                db.execute("BEGIN IMMEDIATE")
+                for one in _dead(db):
+                    entries, size = entries + one.entries, size + one.bytes
+                db.execute("DELETE FROM dead")
+                db.execute("COMMIT")
+                _give_space_back(db)
+    except (OSError, sqlite3.Error) as error:
+        raise SpoolError(f"{directory} cannot be cleared: {error}.") from error
+    return entries, size
+
+
+def revive(path: Path, project: str) -> None:
+    """Have the dead letters of a project wait again, as if a process had left them just now.
+
+    Args:
+        path: The database.
+        project: The hash of its key.
+
+    Raises:
+        SpoolError: The disk says no.
+    """
+    try:
+        paths.check_file(path)
+        with _opened(path) as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(
+                "INSERT INTO chunks (born, owner, project, generation, count, bytes, body) "
+                "SELECT born, '', project, ?, count, bytes, body FROM dead WHERE project = ? "
+                "ORDER BY id",
+                (RECOVERED, project),
+            )
+            db.execute("DELETE FROM dead WHERE project = ?", (project,))
+            db.execute("COMMIT")
+    except (OSError, sqlite3.Error) as error:
+        raise SpoolError(f"The dead letters in {path} cannot be sent: {error}.") from error
+
+
+def _databases(directory: str | os.PathLike[str]) -> list[Path]:
+    """The databases in a spool directory, by name; other files are not ours."""
+    root = paths.real(directory)
+    try:
+        names = sorted(path.name for path in root.iterdir())
+    except OSError as error:
+        raise SpoolError(f"{directory} cannot be read: {error.strerror}.") from error
+    return [root / name for name in names if _DATABASE.fullmatch(name)]
+
+
+def _chosen(directory: str | os.PathLike[str], pool: str | None) -> list[Path]:
+    found = [path for path in _databases(directory) if pool in (None, path.stem)]
+    if pool is not None and not found:
+        raise SpoolError(f"{directory} has no pool named {pool}.")
+    return found
+
+
+def _give_space_back(db: sqlite3.Connection) -> None:
+    # As a script: `execute` takes one step, which is one page, of a statement without columns.
+    db.executescript("PRAGMA incremental_vacuum")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _delete_damaged(path: Path) -> int:
@@ -170,20 +271,29 @@ def _describe(path: Path) -> PoolReport:
         with _opened(path) as db:
             about = db.execute("SELECT endpoint, service FROM about").fetchone()
             endpoint, service = about or (None, None)
-            return PoolReport(path, endpoint, service, tuple(_owners(db, path)), damaged)
+            owned, dead = tuple(_owners(db, path)), tuple(_dead(db))
+            return PoolReport(path, endpoint, service, owned, dead, damaged)
     except (sqlite3.Error, OSError, SpoolError) as error:
-        return PoolReport(path, None, None, (), damaged, str(error))
+        return PoolReport(path, None, None, (), (), damaged, str(error))
 
 
 def _owners(db: sqlite3.Connection, path: Path) -> list[OwnerReport]:
     found = db.execute(
         "SELECT owner, project, sum(count), sum(bytes), min(born) FROM chunks "
-        "GROUP BY owner, project ORDER BY min(id)"
+        "WHERE NOT evicted GROUP BY owner, project ORDER BY min(id)"
     ).fetchall()
     return [
         OwnerReport(token, project, owners.lives(path, token), entries, size, oldest)
         for token, project, entries, size, oldest in found
     ]
+
+
+def _dead(db: sqlite3.Connection) -> list[DeadReport]:
+    found = db.execute(
+        "SELECT project, reason, sum(count), sum(bytes), min(died) FROM dead "
+        "GROUP BY project, reason ORDER BY min(id)"
+    )
+    return [DeadReport(*row) for row in found.fetchall()]
 
 
 @contextlib.contextmanager

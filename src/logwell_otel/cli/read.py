@@ -13,13 +13,13 @@ import io
 import json
 import os
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from logwell_otel._clock import monotonic
 from logwell_otel.cli.terminal import Terminal, printable
 from logwell_otel.errors import LogwellError, config_error
 from logwell_otel.reader import LogwellReader
@@ -329,7 +329,7 @@ class _Printer:
         self._form = form
         self._verbose = verbose
         self._progress = progress
-        self._said = time.monotonic()
+        self._said = monotonic()
 
     def print_all(self, rows: Iterable[LogRow]) -> None:
         """Print each row as it comes, until whoever reads has gone."""
@@ -340,7 +340,7 @@ class _Printer:
             self._write(self._text(row))
             if self._terminal.reader_gone:
                 return
-            now = time.monotonic()
+            now = monotonic()
             if self._progress and now - self._said >= _PROGRESS_SECONDS:
                 self._said = now
                 self._terminal.progress(f"{self.count:,} entries …")

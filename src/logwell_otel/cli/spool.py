@@ -14,8 +14,8 @@ from logwell_otel._buffer.spool import Spool, SpoolError, paths
 from logwell_otel._config.options import Config
 from logwell_otel._delivery.engine import Dependencies, Engine
 from logwell_otel._diagnostics import count
-from logwell_otel.cli import connection
-from logwell_otel.cli.pools import list_spools, purge
+from logwell_otel.cli import add_server_arguments, server_arguments
+from logwell_otel.cli.pools import list_spools, purge, purge_dead, revive
 from logwell_otel.cli.terminal import printable
 from logwell_otel.errors import LogwellError
 
@@ -59,7 +59,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         action="store_true",
         help="also what was stored with another key: that of another project, or a replaced one",
     )
-    connection.add_arguments(sender)
+    add_server_arguments(sender)
     sender.set_defaults(run=_safely(send))
 
     purger = inner.add_parser(
@@ -73,6 +73,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     for command in (lister, sender, purger):
         command.add_argument("directory", metavar="DIR", help="the spool directory")
         command.add_argument("--pool", metavar="NAME", help="one pool only, by its name")
+    for command, help_text in (
+        (lister, "what was given up, instead"),
+        (sender, "also what was given up: it waits again, and what is accepted is gone"),
+        (purger, "what was given up, instead"),
+    ):
+        command.add_argument("--dead", action="store_true", help=f"dead letters: {help_text}")
 
 
 def _safely(
@@ -90,15 +96,19 @@ def _safely(
 
 def _list(options: argparse.Namespace, terminal: Terminal) -> int:
     pools = pools_of(options)
+    if options.dead:
+        pools = [pool for pool in pools if pool.dead]
+    else:  # a database outlives what lay in it
+        pools = [one for one in pools if one.entries or one.dead or one.damaged or one.problem]
     if options.json:
         document = msgspec.json.encode([_as_json(pool) for pool in pools])
         terminal.raw(msgspec.json.format(document, indent=2).decode() + "\n")
         return 0
     for pool in pools:
         terminal.line(terminal.style("bold", pool.name))
-        for name, value in _rows(pool):
+        for name, value in _dead_rows(pool) if options.dead else _rows(pool):
             terminal.line(f"  {name.ljust(9)}  {value}")
-    terminal.line(_sum(pools, options.directory))
+    terminal.line(_dead_sum(pools, options) if options.dead else _sum(pools, options.directory))
     return 0
 
 
@@ -114,11 +124,38 @@ def _rows(pool: PoolReport) -> list[tuple[str, str]]:
     ]
     if (keys := len({one.project for one in pool.owners})) > 1:
         rows.append(("keys", f"stored for {keys} different keys"))
+    if pool.dead:
+        rows.append(("dead", f"{_entries(_given_up(pool))} given up; --dead shows them"))
     if pool.damaged:
         rows.append(("set aside", f"a damaged database of {pool.damaged} bytes"))
     if pool.problem is not None:
         rows.append(("problem", printable(pool.problem)))
     return rows
+
+
+def _dead_rows(pool: PoolReport) -> list[tuple[str, str]]:
+    rows = [
+        ("endpoint", printable(pool.endpoint or "not known")),
+        ("service", printable(pool.service or "not known")),
+    ]
+    for one in pool.dead:
+        since = f"the first of {_time(one.oldest)}, key {printable(one.project)}"
+        rows.append((printable(one.reason), f"{_entries(one.entries)}, {one.bytes} bytes, {since}"))
+    return rows
+
+
+def _dead_sum(pools: Sequence[PoolReport], options: argparse.Namespace) -> str:
+    if not pools:
+        return f"No dead letters lie in {options.directory}."
+    return f"{_entries(sum(map(_given_up, pools)))} given up in {count(len(pools), 'pool')}"
+
+
+def _given_up(pool: PoolReport) -> int:
+    return sum(one.entries for one in pool.dead)
+
+
+def _entries(number: int) -> str:
+    return count(number, "entry", "entries")
 
 
 def _as_json(pool: PoolReport) -> dict[str, Any]:
@@ -140,6 +177,16 @@ def _as_json(pool: PoolReport) -> dict[str, Any]:
             }
             for one in pool.owners
         ],
+        "dead": [
+            {
+                "project": one.project,
+                "reason": one.reason,
+                "entries": one.entries,
+                "bytes": one.bytes,
+                "oldest": _time(one.oldest),
+            }
+            for one in pool.dead
+        ],
         "damaged_bytes": pool.damaged,
         "problem": pool.problem,
     }
@@ -155,20 +202,25 @@ def _sum(pools: Sequence[PoolReport], directory: str) -> str:
 
 def _purge(options: argparse.Namespace, terminal: Terminal) -> int:
     pools = pools_of(options)
-    doomed = sum(map(_dead_entries, pools))
+    doomed = sum(map(_given_up if options.dead else _dead_entries, pools))
     if not options.yes:
         if not terminal.person:
             terminal.error("logwell-otel spool purge: nobody to ask; give --yes to delete.")
             return 1
+        what = count(doomed, "undelivered entry", "undelivered entries")
         question = (
-            f"Delete {count(doomed, 'undelivered entry', 'undelivered entries')} of "
+            f"Delete {count(doomed, 'dead letter') if options.dead else what} of "
             f"{count(len(pools), 'pool')} in {options.directory}? [y/N]"
         )
         if terminal.ask(question).lower() not in ("y", "yes"):
             terminal.line("Nothing was deleted.")
             return 1
+    if options.dead:
+        deleted, size = purge_dead(options.directory, pool=options.pool)
+        terminal.line(f"Deleted {count(deleted, 'dead letter')}, {size} bytes.")
+        return 0
     report = purge(options.directory, pool=options.pool)
-    terminal.line(f"Deleted {count(report.entries, 'entry', 'entries')}, {report.bytes} bytes.")
+    terminal.line(f"Deleted {_entries(report.entries)}, {report.bytes} bytes.")
     if report.damaged:
         terminal.line(f"Deleted {count(report.damaged, 'damaged database')}.")
     for pool, left in report.left.items():
@@ -237,7 +289,7 @@ def send(
         SpoolError: The directory cannot be used.
     """
     try:
-        config = Config.resolve(**connection.arguments_of(options))
+        config = Config.resolve(**server_arguments(options))
     except LogwellError as error:
         terminal.error(f"logwell-otel spool send: {error.message}")
         return 1
@@ -247,9 +299,11 @@ def send(
         if (problem := _refusal(pool, config, any_endpoint=options.any_endpoint)) is not None:
             terminal.error(f"{pool.name}: not sent: {printable(problem)}")
             continue
-        for project in _projects(pool, config, terminal, any_key=options.any_key):
-            dead = _dead_entries(pool, project)
-            terminal.line(f"{pool.name}: {count(dead, 'entry', 'entries')} to {config.endpoint}")
+        for project in _projects(pool, config, terminal, options):
+            left = _left_behind(pool, options, project)
+            terminal.line(f"{pool.name}: {_entries(left)} to {config.endpoint}")
+            if options.dead:
+                revive(pool.path, project)
             Courier(pool, project, config, terminal, dependencies or Dependencies()).deliver(total)
             if total.left:
                 break  # the next one would meet the same server
@@ -260,20 +314,30 @@ def send(
     return 0 if total.complete and all(pool.problem is None for pool in pools) else 1
 
 
-def _projects(pool: PoolReport, config: Config, terminal: Terminal, *, any_key: bool) -> list[str]:
+def _projects(
+    pool: PoolReport, config: Config, terminal: Terminal, options: argparse.Namespace
+) -> list[str]:
     """The projects, by the hashes of their keys, whose entries are to be sent with this key."""
-    found = list(dict.fromkeys(one.project for one in pool.owners if not one.alive))
+    projects = [one.project for one in pool.owners if not one.alive]
+    if options.dead:
+        projects += [one.project for one in pool.dead]
+    found = list(dict.fromkeys(projects))
     mine = paths.project_name(config.api_key.reveal())
-    if any_key:
+    if options.any_key:
         return found
     for other in found:
         if other != mine:
-            dead = count(_dead_entries(pool, other), "entry", "entries")
             terminal.error(
-                f"{pool.name}: not sent: {dead} stored for another key. Give --any-key to send "
-                "them with this one all the same."
+                f"{pool.name}: not sent: {_entries(_left_behind(pool, options, other))} stored for "
+                "another key. Give --any-key to send them with this one all the same."
             )
     return [project for project in found if project == mine]
+
+
+def _left_behind(pool: PoolReport, options: argparse.Namespace, project: str) -> int:
+    """Entries of a project to be sent: what dead processes left, and dead letters if asked for."""
+    letters = sum(one.entries for one in pool.dead if one.project == project)
+    return _dead_entries(pool, project) + (letters if options.dead else 0)
 
 
 class Courier:
@@ -365,6 +429,8 @@ class Courier:
         """Why a person should not be kept waiting any longer."""
         if self._engine.delivery.held_for > 0 or health.breaker != "closed":
             return "" if health.last_error is None else health.last_error.message
+        if health.held and health.held == self._engine.delivery.failing_alone:
+            return " ".join(f"{reason}." for reason in health.reasons)
         if idle > PATIENCE:
             return f"nothing was accepted for {PATIENCE:.0f} s."
         return None

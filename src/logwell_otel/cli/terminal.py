@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -20,13 +20,15 @@ _CODES: Final = {
     "red": "\x1b[31m",
     "yellow": "\x1b[33m",
 }
+_READER_GONE: Final = (errno.EPIPE, errno.ECONNRESET)
 
 
 class Terminal:
     """Standard output and standard error.
 
     A reader that goes away (`| head`) is no error: what is written then is lost, and the
-    command goes on, so that its exit status is right.
+    command goes on, so that its exit status is right. A full disk is one: it is said on
+    standard error, and `failed` is true.
 
     Args:
         output: For what was asked for.
@@ -39,8 +41,10 @@ class Terminal:
         self, output: TextIO, errors: TextIO, *, colour: bool = False, person: bool = False
     ) -> None:
         self.person = person
-        self.reader_gone = False
+        self.reader_gone: bool = False
         """True once nobody reads standard output any more."""
+        self.failed: bool = False
+        """True once standard output took no more for another reason."""
         self._output = output
         self._errors = errors
         self._colour = colour
@@ -52,11 +56,12 @@ class Terminal:
     @classmethod
     def standard(cls) -> Self:
         """That of the process."""
+        open_standard_streams()
         return cls(
             sys.stdout,
             sys.stderr,
             colour=wants_colour(sys.stdout, os.environ),
-            person=sys.stdin is not None and sys.stdin.isatty(),
+            person=sys.stdin.isatty(),
         )
 
     def line(self, text: str = "") -> None:
@@ -92,26 +97,56 @@ class Terminal:
 
     def _write(self, stream: TextIO, text: str) -> None:
         try:
-            stream.write(text)
+            if text:  # a full disk refuses nothing, too
+                stream.write(text)
             stream.flush()
-        except BrokenPipeError:
-            self.reader_gone = self.reader_gone or stream is self._output
-            # Python flushes once more at exit and would print this error then.
+        except OSError as error:
+            # Python flushes once more at exit, would print this error then and make the exit
+            # status 120: what is still in the buffer goes to the null device.
             devnull = os.open(os.devnull, os.O_WRONLY)
             os.dup2(devnull, stream.fileno())
             os.close(devnull)
+            if stream is not self._output:
+                return
+            if error.errno in _READER_GONE:
+                self.reader_gone = True
+            else:
+                self.failed = True
+                self.error(f"logwell-otel: the output cannot be written: {error.strerror}")
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for stream in (self._output, self._errors):
             self._write(stream, "")
+
+
+def open_standard_streams() -> None:
+    """Open the null device where standard input, output or error is closed (`2>&-`).
+
+    Python has None in their place then, and the system gives their numbers to the next files
+    and connections: what a library prints would be sent to the server.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        descriptor = os.open(os.devnull, os.O_RDONLY if name == "stdin" else os.O_WRONLY)
+        if descriptor != number and not _is_open(number):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+            descriptor = number
+        os.set_inheritable(descriptor, True)
+        mode = "r" if name == "stdin" else "w"
+        setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:

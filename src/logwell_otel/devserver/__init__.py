@@ -11,11 +11,11 @@ this package: what both have wrong would be right in every test.
 try:
     import starlette as _starlette  # noqa: F401 - looked for here to say what is missing
     import uvicorn as _uvicorn  # noqa: F401
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
         "the development server needs starlette and uvicorn: pip install 'logwell-otel[devserver]'",
-        name=error.name,
-    ) from error
+        name=_error.name,
+    ) from _error
 
 from .command import serve
 from .faults import FaultOutcome, Faults, FaultSettings

@@ -8,7 +8,7 @@ import secrets
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,6 +77,16 @@ def forbidden_form() -> Response:
     answer = Response("Cross-site POST form submissions are forbidden", 403)
     answer.headers["Content-Type"] = "application/octet-stream"
     return answer
+
+
+def misdirected(host: str) -> Response:
+    """421: the request names a host that is not this server's, as after DNS rebinding."""
+    return PlainTextResponse(f"This is the development server, not {host[:200]!r}\n", 421)
+
+
+def foreign_origin(origin: str) -> Response:
+    """403: a page of another site asks."""
+    return PlainTextResponse(f"Requests from {origin[:200]!r} are forbidden\n", 403)
 
 
 def too_large() -> Response:

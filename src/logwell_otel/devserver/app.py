@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import socket
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from . import answers
@@ -21,13 +24,27 @@ from .session import own_origin, sent_origin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .faults import Faults
     from .journal import Journal
+    from .page import Page
     from .store import Entry, Store
 
 INGEST_PATH = "/v1/ingest"
+_NOBODYS = ("localhost", "internal", "test")
+"""RFC 6761; ICANN has set `.internal` aside. Docker's `host.docker.internal` is one of them."""
+
+_GUARDS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
+"""Headers of every answer: log text comes from anywhere, and a browser shows it."""
+
 _VERSION = "1.1.3 (logwell-otel development server)"
 _DEFAULT_LIMIT = 100
 _MAX_LIMIT = 100_000
@@ -35,6 +52,7 @@ _SMALL_NUMBER = re.compile("[1-9][0-9]{0,5}")
 _INDEX = """\
 Logwell development server: for developing and testing, not for production.
 
+GET  /                                  the page, in a browser
 POST /v1/ingest                         takes entries (needs the key)
 GET  /api/health                        health
 GET  /api/logs?limit=&level=&search=    what was stored, newest first
@@ -48,6 +66,8 @@ def create_app(
     faults: Faults,
     journal: Journal,
     *,
+    page: Page,
+    host: str,
     with_control: bool,
 ) -> ASGIApp:
     """Puts the server together.
@@ -58,11 +78,13 @@ def create_app(
         session_routes: What signed-in users read.
         faults: The switches.
         journal: Where requests are noted.
+        page: What a browser shows.
+        host: Name or address that it listens on.
         with_control: Whether `/_control` is there.
     """
 
-    async def index(_: Request) -> Response:
-        return PlainTextResponse(_INDEX)
+    async def index(request: Request) -> Response:
+        return page.index(request, _INDEX)
 
     routes = [
         Route("/", index, methods=["GET"]),
@@ -71,28 +93,43 @@ def create_app(
         Route("/api/logs", _LogsRoute(store).get, methods=["GET"]),
     ]
     routes += session_routes
+    routes += page.routes()
     if with_control:
         routes += control_routes(faults, journal)
     app = Starlette(routes=routes)
     # The real server's redirect is our own business: see _FrontDoor.
     app.router.redirect_slashes = False
-    return _FrontDoor(app, journal)
+    return _FrontDoor(app, journal, host)
 
 
 class _FrontDoor:
-    """What the server decides from path and headers alone, on every path."""
+    """What the server decides from path and headers alone, on every path.
 
-    def __init__(self, app: ASGIApp, journal: Journal) -> None:
+    A page that somebody looks at can send requests to this server from inside the browser, and
+    read the answers once its own name resolves to this machine (DNS rebinding). Such requests
+    name a foreign host, or come from a foreign origin.
+    """
+
+    def __init__(self, app: ASGIApp, journal: Journal, host: str) -> None:
         self._app = app
         self._journal = journal
+        self._host = host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return  # Neither lifespan nor websockets: uvicorn is told to offer none.
         request = Request(scope)
-        answer = _decide(request)
+        answer = self._foreign(request) or _decide(request)
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _GUARDS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
         if answer is None:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, guarded)
             return
         if request.method == "POST" and request.url.path == INGEST_PATH:
             port = 0 if request.client is None else request.client.port
@@ -100,7 +137,47 @@ class _FrontDoor:
                 request.state.connection.number, port, _content_length(request), None
             )
             self._journal.finish(noted, "answered", answer.status_code, 0)
-        await answer(scope, receive, send)
+        await answer(scope, receive, guarded)
+
+    def _foreign(self, request: Request) -> Response | None:
+        """Answer what a browser sends for somebody else's page."""
+        host = request.headers.get("host", "")
+        if host and not _is_own(_name_in(host), self._host):
+            return answers.misdirected(host)
+        origin = request.headers.get("origin")
+        if origin is not None and origin != f"{request.url.scheme}://{host}":
+            return answers.foreign_origin(origin)
+        # An image or a script of another site has no origin; a link that is followed may come.
+        if (
+            request.headers.get("sec-fetch-site") == "cross-site"
+            and request.headers.get("sec-fetch-mode") != "navigate"
+        ):
+            return answers.foreign_origin("another site")
+        return None
+
+
+def _name_in(host: str) -> str:
+    name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    return name.lower().rstrip(".")
+
+
+def _is_own(name: str, listens_on: str) -> bool:
+    """Tell whether a host's name can be nobody else's: rebinding needs a name that somebody owns.
+
+    That is an address, this machine's names, what the server was told to listen on, a name
+    without a dot (containers call each other so), and top-level domains that nobody can have.
+    """
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        pass
+    else:
+        return True
+    return (
+        "." not in name
+        or name.rpartition(".")[2] in _NOBODYS
+        or name in (listens_on.lower(), socket.gethostname().lower())
+    )
 
 
 def _content_length(request: Request) -> int:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 READY = "ready:"
 """First word of the line that says the server listens; URL and key follow."""
 
+MAX_BYTES = 256 << 20
+"""What the entries may take that a server keeps which runs for days."""
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _RESET = "\x1b[0m"
@@ -52,6 +55,7 @@ def serve(
     api_key: str | None = None,
     requests_per_minute: int | None = 600,
     db: str | Path | None = None,
+    max_bytes: int | None = MAX_BYTES,
     faults: bool = False,
     quiet: bool = False,
     stream: TextIO | None = None,
@@ -68,6 +72,7 @@ def serve(
         api_key: The key to accept; None makes one at random.
         requests_per_minute: The rate limit, at least 1; None for no limit.
         db: SQLite file to store in; None keeps entries in memory.
+        max_bytes: What stored entries may take; beyond it the oldest go. None for no end.
         faults: Whether to offer the fault switches and the journal at `/_control`.
         quiet: Whether to leave entries unprinted.
         stream: Where to print; None for standard output.
@@ -84,6 +89,7 @@ def serve(
             api_key=api_key,
             requests_per_minute=requests_per_minute,
             db=db,
+            max_bytes=max_bytes,
             control=faults,
             journal=faults,
             on_stored=None if quiet else output.show,
@@ -110,6 +116,7 @@ def _introduce(
     output: ServeOutput, server: DevServer, *, host: str, db: str | Path | None, faults: bool
 ) -> None:
     output.say("Logwell development server: for developing and testing, not for production.")
+    output.say(f"open {server.url}/ to look at what arrives")
     output.say(f"  entries       {server.url}/api/logs")
     output.say(f"  stored in     {'memory, until it stops' if db is None else db}")
     if faults:

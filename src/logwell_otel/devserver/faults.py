@@ -34,9 +34,10 @@ class FaultOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         body: The answer's body; None for what Logwell (401, 413, 415, 429, 500) or a proxy
             (any other status) would write.
         headers: Additional headers. `Content-Type` is text/html unless given here.
+        only: Requests whose body has this text, as a firewall that dislikes it; None for all.
 
     Raises:
-        ValueError: `status` or `times` is out of range.
+        ValueError: `status` or `times` is out of range, or `only` is empty.
     """
 
     kind: Literal["answer", "hang", "close"]
@@ -45,12 +46,15 @@ class FaultOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     status: int = 503
     body: str | None = None
     headers: dict[str, str] = {}
+    only: str | None = None
 
     def __post_init__(self) -> None:
         if not 200 <= self.status <= 599:
             raise ValueError(f"status must be 200 to 599, got {self.status}")
         if self.times is not None and self.times < 1:
             raise ValueError(f"times must be at least 1, got {self.times}")
+        if self.only == "":
+            raise ValueError("only must not be empty: it would be in every request")
 
 
 class FaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,6 +127,7 @@ class Faults:
         headers: dict[str, str] | None = None,
         times: int | None = None,
         stored: bool = False,
+        only: str | None = None,
     ) -> None:
         """Gives ingest requests this answer instead of the right one.
 
@@ -132,9 +137,10 @@ class Faults:
             headers: Additional headers.
             times: For that many requests; None until cleared.
             stored: Whether the entries are stored first.
+            only: Only to requests whose body has this text.
 
         Raises:
-            ValueError: `status` or `times` is out of range.
+            ValueError: `status` or `times` is out of range, or `only` is empty.
         """
         self._set_outcome(
             FaultOutcome(
@@ -144,16 +150,21 @@ class Faults:
                 headers=headers or {},
                 times=times,
                 stored=stored,
+                only=only,
             )
         )
 
-    def hang(self, *, times: int | None = None, stored: bool = False) -> None:
+    def hang(
+        self, *, times: int | None = None, stored: bool = False, only: str | None = None
+    ) -> None:
         """Takes ingest requests and never answers."""
-        self._set_outcome(FaultOutcome(kind="hang", times=times, stored=stored))
+        self._set_outcome(FaultOutcome(kind="hang", times=times, stored=stored, only=only))
 
-    def close(self, *, times: int | None = None, stored: bool = False) -> None:
+    def close(
+        self, *, times: int | None = None, stored: bool = False, only: str | None = None
+    ) -> None:
         """Cuts the connection of ingest requests; with `stored`, after storing."""
-        self._set_outcome(FaultOutcome(kind="close", times=times, stored=stored))
+        self._set_outcome(FaultOutcome(kind="close", times=times, stored=stored, only=only))
 
     def delay(self, milliseconds: float) -> None:
         """Delays every ingest answer by 0 to 600,000 milliseconds; 0 stops that."""
@@ -171,10 +182,12 @@ class Faults:
         """Sets the health answer, whatever ingest does."""
         self._change(health=state)
 
-    def take_outcome(self) -> FaultOutcome | None:
-        """The outcome for one more request; counts `times` down."""
+    def take_outcome(self, body: bytes) -> FaultOutcome | None:
+        """The outcome for one more request, of this body; counts `times` down."""
         with self._lock:
             outcome = self._settings.outcome
+            if outcome is not None and (outcome.only or "").encode() not in body:
+                return None
             if outcome is not None and outcome.times is not None:
                 left = (
                     msgspec.structs.replace(outcome, times=outcome.times - 1)
@@ -193,8 +206,8 @@ class Faults:
             self._generation += 1
 
 
-def control_routes(faults: Faults, journal: Journal) -> list[Route]:
-    """`/_control`: the fault switches and the journal, for tests in another process."""
+def faults_routes(path: str, faults: Faults) -> list[Route]:
+    """The fault switches: to be read, set and cleared."""
 
     async def get_faults(_: Request) -> Response:
         return _json(faults.settings)
@@ -211,6 +224,16 @@ def control_routes(faults: Faults, journal: Journal) -> list[Route]:
         faults.clear()
         return _json(faults.settings)
 
+    return [
+        Route(path, get_faults, methods=["GET"]),
+        Route(path, put_faults, methods=["PUT"]),
+        Route(path, delete_faults, methods=["DELETE"]),
+    ]
+
+
+def control_routes(faults: Faults, journal: Journal) -> list[Route]:
+    """`/_control`: the fault switches and the journal, for tests in another process."""
+
     async def get_requests(_: Request) -> Response:
         return _json(JournalPage(journal.counts(), journal.requests()))
 
@@ -219,9 +242,7 @@ def control_routes(faults: Faults, journal: Journal) -> list[Route]:
         return Response(status_code=204)
 
     return [
-        Route("/_control/faults", get_faults, methods=["GET"]),
-        Route("/_control/faults", put_faults, methods=["PUT"]),
-        Route("/_control/faults", delete_faults, methods=["DELETE"]),
+        *faults_routes("/_control/faults", faults),
         Route("/_control/requests", get_requests, methods=["GET"]),
         Route("/_control/requests", delete_requests, methods=["DELETE"]),
     ]

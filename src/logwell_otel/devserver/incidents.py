@@ -139,6 +139,14 @@ def record(connection: sqlite3.Connection, events: Iterable[Event], now: str) ->
     return known
 
 
+def forget(connection: sqlite3.Connection) -> None:
+    """Delete the incidents that have no entry left, in the caller's transaction."""
+    connection.execute(
+        "DELETE FROM incident WHERE NOT EXISTS "
+        "(SELECT 1 FROM log WHERE log.fingerprint = incident.fingerprint)"
+    )
+
+
 def select(where: str, project: str) -> str:
     """The query for incidents, `where` with its order and limit added."""
     columns = _COLUMNS.replace("key,", f"key, '{project}',", 1)

@@ -78,10 +78,10 @@ class Ingest:
         except rules.RefusedError as refusal:
             refused = refusal
         noted = self._journal.open(*_peer(request), len(body), document)
-        outcome = self._faults.take_outcome()
+        outcome = self._faults.take_outcome(body)
         answer, stored = _GONE, 0
         if outcome is None or outcome.stored:
-            answer, stored = self._work(request, body, document, refused)
+            answer, stored = self._work(request, body, document, refused, noted)
         delay_ms = self._faults.settings.delay_ms
         if delay_ms:
             try:
@@ -93,7 +93,12 @@ class Ingest:
         return await self._finish(request, noted, outcome, answer, stored)
 
     def _work(
-        self, request: Request, body: bytes, document: Any, refused: rules.RefusedError | None
+        self,
+        request: Request,
+        body: bytes,
+        document: Any,
+        refused: rules.RefusedError | None,
+        noted: IngestRequest,
     ) -> tuple[Response, int]:
         """The right answer, and how many entries were stored."""
         turned_away = self._turn_away(request)
@@ -115,6 +120,7 @@ class Ingest:
             return answers.server_error(request.headers.get("accept")), 0
         if self._on_stored is not None and batch.entries:
             self._on_stored(batch.entries)
+        self._journal.refuse(noted, [_reason(text) for text in batch.errors])
         result: dict[str, Any] = {"accepted": len(batch.entries)}
         if batch.errors:
             result |= {"rejected": len(batch.errors), "errors": batch.errors}
@@ -182,7 +188,7 @@ class RateLimit:
     ) -> None:
         if requests_per_minute < 1:
             raise ValueError(f"requests_per_minute must be at least 1, got {requests_per_minute}")
-        self._capacity = requests_per_minute
+        self.requests_per_minute = requests_per_minute
         self._clock = clock
         self._tokens = float(requests_per_minute)
         self._counted_at = clock()
@@ -190,8 +196,7 @@ class RateLimit:
     def take(self) -> bool:
         """Takes one token; False when there is none, which costs nothing."""
         now = self._clock()
-        refill = (now - self._counted_at) * self._capacity / 60
-        self._tokens = min(float(self._capacity), self._tokens + refill)
+        self._tokens = self._left(now)
         self._counted_at = now
         # Refills add up to 0.999… of a token where one is due; a request must not wait
         # another turn for a rounding error.
@@ -199,6 +204,15 @@ class RateLimit:
             return False
         self._tokens = max(0.0, self._tokens - 1)
         return True
+
+    @property
+    def left(self) -> float:
+        """Requests that it would let through at this moment."""
+        return self._left(self._clock())
+
+    def _left(self, now: float) -> float:
+        refill = (now - self._counted_at) * self.requests_per_minute / 60
+        return min(float(self.requests_per_minute), self._tokens + refill)
 
 
 async def _read(request: Request) -> bytes | None:
@@ -211,6 +225,12 @@ async def _read(request: Request) -> bytes | None:
         if size > rules.MAX_BODY_BYTES:
             return None
     return b"".join(chunks)
+
+
+def _reason(error: str) -> str:
+    """What all refusals of a kind have in common: no index, none of the client's text."""
+    reason = error.partition(": ")[2]
+    return "invalid level" if reason.startswith("invalid level") else reason
 
 
 def _peer(request: Request) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _KEPT = 100_000
 """Requests remembered; older ones are forgotten, the counts go on."""
@@ -35,6 +35,7 @@ class IngestRequest(msgspec.Struct):
             answer.
         status: The answer's HTTP status, None where there was none.
         stored: Entries stored.
+        refused: Entries refused one by one, with a reason for each.
         finished: When the answer was handed to the socket, or the connection closed, on the
             clock of `time`; None while it is open.
     """
@@ -49,6 +50,7 @@ class IngestRequest(msgspec.Struct):
     outcome: Ending = "open"
     status: int | None = None
     stored: int = 0
+    refused: int = 0
     finished: float | None = None
 
     @property
@@ -110,6 +112,7 @@ class Journal:
         self._stored = 0
         self._health = 0
         self._connections: set[int] = set()
+        self._refusals: Counter[str] = Counter()
 
     def open(
         self, connection: int, client_port: int, body_bytes: int, document: Any
@@ -147,6 +150,24 @@ class Journal:
                 self._by_status[status] += 1
             self._entries += request.entries
             self._stored += stored
+            lost = request.entries - request.refused - stored
+            if lost:
+                self._refusals["unanswered" if status is None else str(status)] += lost
+
+    def refuse(self, request: IngestRequest, reasons: Sequence[str]) -> None:
+        """Notes why entries of a request were refused one by one."""
+        with self._lock:
+            request.refused += len(reasons)
+            self._refusals.update(reasons)
+
+    def refusals(self) -> dict[str, int]:
+        """How many entries of finished requests were not stored, by reason.
+
+        That is the server's own words for an entry, or for a whole request the status of its
+        answer, `unanswered` where it had none.
+        """
+        with self._lock:
+            return dict(self._refusals)
 
     def note_health(self) -> None:
         """RequestCounts a health check."""

@@ -23,8 +23,6 @@ from .server import new_key
 from .store import Store
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self
 
     from .store import Entry
@@ -63,9 +61,9 @@ class DevServerProcess:
         port: int = 0,
         requests_per_minute: int | None = 600,
     ) -> None:
-        self.key = api_key or new_key()
-        self.port = port
-        self.url = ""
+        self.key: str = api_key or new_key()
+        self.port: int = port
+        self.url: str = ""
         self._directory = tempfile.TemporaryDirectory() if db is None else None
         self._db = Path(db) if self._directory is None else Path(self._directory.name, "logs.db")  # type: ignore[arg-type]
         self._limit = requests_per_minute
@@ -157,12 +155,7 @@ class DevServerProcess:
     def __enter__(self) -> Self:
         return self if self._process is not None else self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def entries(self, skip: int = 0) -> list[Entry]:

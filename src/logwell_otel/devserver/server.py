@@ -21,6 +21,7 @@ from .app import create_app
 from .faults import Faults
 from .ingest import KEY_FORMAT, Ingest, RateLimit
 from .journal import Journal
+from .page import Page
 from .reading import Reading
 from .session import Sessions
 from .store import Store
@@ -29,7 +30,6 @@ from .stream import Streams
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -61,12 +61,12 @@ def new_key() -> str:
 class DevServer:
     """A Logwell-compatible server in this process, on a thread of its own.
 
-    ```python
-    with DevServer() as server:
-        exporter = LogwellLogExporter(server.url, server.key)
-        ...
-        assert [entry.message for entry in server.entries()] == ["hello"]
-    ```
+    Example::
+
+        with DevServer() as server:
+            exporter = LogwellLogExporter(server.url, server.key)
+            ...
+            assert [entry.message for entry in server.entries()] == ["hello"]
 
     The context manager starts and closes it. Entries, counts and fault switches outlive
     `stop()` and `start()`, and the port stays the same.
@@ -80,6 +80,7 @@ class DevServer:
         clock: The rate limit's clock: seconds that never go backwards.
         db: SQLite file to store entries in, made where it is missing; None keeps them in
             memory.
+        max_bytes: What stored entries may take there; beyond it the oldest go. None for no end.
         control: Whether the fault switches and the journal are offered to other processes,
             at `/_control`.
         username: Who signs in to read: three or more of `A-Z a-z 0-9 _ .`.
@@ -110,6 +111,7 @@ class DevServer:
         requests_per_minute: int | None = 600,
         clock: Callable[[], float] = time.monotonic,
         db: str | Path | None = None,
+        max_bytes: int | None = None,
         control: bool = True,
         username: str = "admin",
         password: str | None = None,
@@ -117,16 +119,17 @@ class DevServer:
         journal: bool = True,
         on_stored: Callable[[Sequence[Entry]], None] | None = None,
     ) -> None:
-        self.key = new_key() if api_key is None else api_key
+        self.key: str = new_key() if api_key is None else api_key
+        del api_key  # what shows a frame's locals would show it
         if not KEY_FORMAT.fullmatch(self.key):
             raise ValueError("the API key must be lw_ and 32 of A-Z a-z 0-9 _ -")
         limit = None if requests_per_minute is None else RateLimit(requests_per_minute, clock)
-        self.faults = Faults()
+        self.faults: Faults = Faults()
         self._host = host
         self._port = port
         self._journal = Journal(keep=journal)
         self._connections = _Connections()
-        self._store = Store(db)
+        self._store = Store(db, max_bytes=max_bytes)
         ingest = Ingest(
             self._store,
             self.key,
@@ -136,16 +139,25 @@ class DevServer:
             on_stored=on_stored,
         )
         self.username = username
-        self.password = secrets.token_urlsafe(12) if password is None else password
+        self.password: str = secrets.token_urlsafe(12) if password is None else password
         sessions = Sessions(username, self.password, clock)
         reading = Reading(self._store, sessions)
         self._streams = Streams(self._store, reading, speed=stream_speed)
+        self._page = Page(
+            self._store,
+            self.faults,
+            self._journal,
+            limit,
+            switchable=control or is_loopback(host),
+        )
         self._app = create_app(
             ingest,
             self._store,
             [*sessions.routes(), *self._streams.routes(), *reading.routes()],
             self.faults,
             self._journal,
+            page=self._page,
+            host=host,
             with_control=control,
         )
         self._run: _Run | None = None
@@ -191,6 +203,7 @@ class DevServer:
         if run is not None:
             # Any change of the switches releases what hangs.
             self.faults.apply(self.faults.settings)
+            self._page.end_streams()
             run.stop()
 
     def close(self) -> None:
@@ -201,12 +214,7 @@ class DevServer:
     def __enter__(self) -> Self:
         return self if self._run is not None else self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def entries(self, skip: int = 0) -> list[Entry]:
@@ -246,6 +254,8 @@ class DevServer:
         self._journal.clear()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_app"):
+            return "<DevServer, not constructed>"
         state = "stopped" if self._run is None else "running"
         return f"<DevServer {self.url} {state} entries={self.count()}>"
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sqlite3
 import threading
 import time
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from . import incidents
+from . import incidents, lexemes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -117,16 +119,23 @@ class Store:
 
     Args:
         path: The file, made where it is missing; None keeps everything in memory.
+        max_bytes: Size of the database at most; beyond it the oldest entries go, a tenth at a
+            time. SQLite's log beside the file (`-wal`) adds some megabytes. None for no end.
 
     Raises:
         StoreError: The file cannot be opened, or is something else.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
-        self.path = None if path is None else Path(path)
+    def __init__(self, path: str | Path | None = None, *, max_bytes: int | None = None) -> None:
+        self.path: Path | None = None if path is None else Path(path)
+        self._max_bytes = max_bytes
         self._changed = threading.Condition()
         self.listeners: list[Callable[[list[StoredEntry]], None]] = []
         """Called with each batch after its commit, in the thread that added it."""
+        if path is not None:
+            # Logs are for nobody else's eyes. SQLite's own files beside it get the same mode.
+            with suppress(OSError):  # there already, or nowhere: SQLite says what is wrong
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         try:
             self._connection = sqlite3.connect(
                 ":memory:" if path is None else str(path), check_same_thread=False
@@ -135,9 +144,14 @@ class Store:
             raise StoreError(f"cannot open the database {path}: {error}") from error
         try:
             self._prepare()
+            self._shrink()
         except (sqlite3.Error, StoreError) as error:
             self._connection.close()
             raise StoreError(f"cannot use {path} as the database: {error}") from error
+        if path is not None:
+            for suffix in ("", "-wal", "-shm"):
+                with suppress(OSError):  # not there, or somebody else's, who decides
+                    Path(f"{path}{suffix}").chmod(0o600)
 
     def _prepare(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
@@ -162,11 +176,62 @@ class Store:
             with self._connection:
                 self._connection.executemany(_INSERT, map(_row, stored))
                 known = incidents.record(self._connection, _events(stored), utc_now())
+                self._evict()
             self._changed.notify_all()
         if self.listeners:
             stored = [_with_incident(one, known) for one in stored]
             for listener in list(self.listeners):
                 listener(stored)
+
+    def _shrink(self) -> None:
+        """Bring a file that was allowed to be larger down to its size."""
+        if self._max_bytes is None:
+            return
+        with self._connection:
+            self._evict()
+        if self._page_count("page_count") > self._max_bytes:
+            self._connection.execute("VACUUM")
+
+    def _evict(self) -> None:
+        """Delete the oldest entries until the database is within its size, in a transaction.
+
+        Pages that become free are used again, so the file does not grow beyond it.
+        """
+        limit = self._max_bytes
+        while limit is not None and self._used() > limit:
+            ((count, first),) = self._connection.execute("SELECT count(*), min(id) FROM log")
+            if count <= 1:
+                return
+            ((end,),) = self._connection.execute(
+                "SELECT id FROM log ORDER BY id LIMIT 1 OFFSET ?", [max(1, count // 10)]
+            )
+            self._unindex(first, end)
+            self._connection.execute("DELETE FROM log WHERE id < ?", [end])
+            incidents.forget(self._connection)
+
+    def _unindex(self, first: int, end: int) -> None:
+        """Take entries out of the full-text table, which has to be told their words."""
+        ((indexed,),) = self._connection.execute("SELECT max(rowid) FROM lexeme")
+        rows = self._connection.execute(
+            "SELECT id, message, metadata, service FROM log WHERE id >= ? AND id < ? AND id <= ?",
+            [first, end, indexed or 0],
+        ).fetchall()
+        self._connection.executemany(
+            "INSERT INTO lexeme (lexeme, rowid, words) VALUES ('delete', ?, ?)",
+            (
+                (number, lexemes.of_document(message, metadata, _resource(service)))
+                for number, message, metadata, service in rows
+            ),
+        )
+
+    def _used(self) -> int:
+        return self._page_count("page_count") - self._page_count("freelist_count")
+
+    def _page_count(self, pragma: str) -> int:
+        """A number of pages, in bytes."""
+        ((pages,),) = self._connection.execute(f"PRAGMA {pragma}")
+        ((size,),) = self._connection.execute("PRAGMA page_size")
+        return int(pages) * int(size)
 
     def query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows that a statement gives.

@@ -51,9 +51,9 @@ class Streams:
         self._store = store
         self._reading = reading
         self._speed = speed
-        self._logs: set[_Stream] = set()
-        self._incidents: set[_Stream] = set()
-        self.cuts = 0
+        self._logs: set[_Subscriber] = set()
+        self._incidents: set[_Subscriber] = set()
+        self.cuts: int = 0
         """Streams cut for having been idle."""
         store.listeners.append(self._stored)
 
@@ -100,7 +100,7 @@ class Streams:
             for stream in list(self._incidents):
                 stream.put([incidents.as_streamed(incident) for incident in changed])
 
-    async def _open(self, request: Request, event: str, streams: set[_Stream]) -> Response:
+    async def _open(self, request: Request, event: str, streams: set[_Subscriber]) -> Response:
         origin = sent_origin(request)
         if origin is None:
             return answers.error(403, "csrf_error", "Missing Origin and Referer headers")
@@ -112,7 +112,7 @@ class Streams:
         # The real server's head is unfinished until the first event, which no framework
         # offers: the bytes go out by the connection itself.
         transport = request.state.connection.transport
-        stream = _Stream(event, transport.write, self._speed)
+        stream = _Subscriber(event, transport.write, self._speed)
         transport.write(_HEAD)
         streams.add(stream)
         try:
@@ -129,7 +129,7 @@ class Streams:
         return Response()
 
 
-class _Stream:
+class _Subscriber:
     """One client's stream: gathers items, writes events."""
 
     def __init__(self, event: str, write: Callable[[bytes], None], speed: float) -> None:

@@ -10,9 +10,10 @@ Every HTTP request then becomes one log record.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+from logwell_otel._clock import monotonic_ns
+from logwell_otel._encoding.exceptions import request_is_logged
 from logwell_otel.integrations.request_log import (
     DEFAULT_EXCLUDE_PATHS,
     KEY,
@@ -63,7 +64,7 @@ class RequestLogMiddleware:
         exclude_paths: Iterable[str | re.Pattern[str]] = DEFAULT_EXCLUDE_PATHS,
         query: bool = False,
         trusted_proxies: int = 0,
-        clock_ns: Callable[[], int] = time.perf_counter_ns,
+        clock_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
         self.app = app
         self._log = RequestLogger(
@@ -109,12 +110,14 @@ class RequestLogMiddleware:
             if request.complete:
                 safely(request.note_end)
 
+        request_is_logged.set(True)
         try:
             await self.app(scope, receive_watched, send_watched)
         except BaseException as error:
             request.error = None if _means_disconnect(request, error) else error
             raise
         finally:
+            request_is_logged.set(False)
             request.route = safely(_route, scope, request.route)
             safely(request.emit)
 

@@ -15,6 +15,7 @@ from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 from opentelemetry.context import get_current
 
+from logwell_otel._clock import monotonic_ns
 from logwell_otel._encoding.exceptions import exception_details, mark_recorded
 from logwell_otel.context import add_context
 
@@ -70,9 +71,9 @@ class RequestLogger:
         *,
         logger_provider: LoggerProvider | None = None,
         exclude_paths: Iterable[str | re.Pattern[str]] = DEFAULT_EXCLUDE_PATHS,
-        clock_ns: Callable[[], int] = time.perf_counter_ns,
+        clock_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
-        self.failures = 0
+        self.failures: int = 0
         self.now_ns = clock_ns
         self._logger = get_logger(SCOPE, logger_provider=logger_provider)
         prefixes: list[str] = []
@@ -144,14 +145,14 @@ class RequestLog:
     )
 
     def __init__(self, logger: RequestLogger, method: str, path: str) -> None:
-        self.logger = logger
-        self.path = path
+        self.logger: RequestLogger = logger
+        self.path: str = path
         self.attributes: dict[str, str | None] = {}
         self.status: int | None = None
         self.route: str | None = None
         self.error: BaseException | None = None
-        self.disconnected = False
-        self.complete = False
+        self.disconnected: bool = False
+        self.complete: bool = False
         self._method = method
         self._started_ns = logger.now_ns()
         self._ended_ns: int | None = None

@@ -17,7 +17,8 @@ import msgspec
 from logwell_otel._config.address import base_url, proxy_of, proxy_secrets
 from logwell_otel._config.settings import Resolver
 from logwell_otel._diagnostics import Secrets
-from logwell_otel._http import Answer, HttpClient, NoAnswer, TlsFiles, tls_context
+from logwell_otel._http import Answer, HttpClient, NoAnswer
+from logwell_otel._network import TlsFiles, TlsSettings
 from logwell_otel.errors import LogwellError, LogwellErrorCode, config_error
 from logwell_otel.reader.filters import Filter, iso
 from logwell_otel.reader.rows import Incident, IncidentDetail, LogRow, Project, Stats, moment_of
@@ -65,7 +66,7 @@ class Tail:
 
     def __init__(self) -> None:
         self.stream: EventStream | None = None
-        self.ended = False
+        self.ended: bool = False
 
     def end(self) -> None:
         """End it, from any thread."""
@@ -120,7 +121,7 @@ class LogwellReader:
         given = settings.text("endpoint")
         if given is None:
             raise settings.error("endpoint", "the URL of the Logwell server", "nothing")
-        self.endpoint = _base_url(settings, given)
+        self.endpoint: str = _base_url(settings, given)
         self._project = settings.text("project")
         self._account = Account.resolve(username, password, password_file)
         self._sessions = SessionFile(session_file)
@@ -461,12 +462,7 @@ class LogwellReader:
         return stream
 
     def _tls_context(self) -> ssl.SSLContext:
-        context = tls_context(self._tls)
-        if context is None:
-            import ssl  # noqa: PLC0415 - only for https
-
-            return ssl.create_default_context()
-        return context
+        return TlsSettings(self._tls).context()
 
     def incidents(self, *, status: str = "open", range: str = "24h") -> Iterator[Incident]:  # noqa: A002 - the server's word
         """Incidents, the latest first.

@@ -147,10 +147,10 @@ def moment(name: str, value: Moment, now: datetime) -> datetime | None:
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day).astimezone(timezone.utc)
     text = value.strip()
-    ago = _AGO.fullmatch(text.lower().removesuffix("ago").strip())
+    ago = seconds_of(text.lower().removesuffix("ago"))
     try:
-        if ago:
-            return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+        if ago is not None:
+            return now - timedelta(seconds=ago)
         if text.lower() == "now":
             return now
         parsed = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
@@ -161,6 +161,12 @@ def moment(name: str, value: Moment, now: datetime) -> datetime | None:
         f"{name}: expected a time such as 15m, 2h, 1d, 2026-11-21 or 2026-11-21T09:30:00Z, "
         f"got {value!r}."
     )
+
+
+def seconds_of(text: str) -> int | None:
+    """The seconds of `30s`, `15m`, `2h`, `1d` or `1w`; None where it is no such text."""
+    match = _AGO.fullmatch(text.strip().lower())
+    return int(match[1]) * _UNITS[match[2]] if match else None
 
 
 def iso(value: datetime) -> str:

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from logwell_otel._config.settings import in_home
 from logwell_otel.errors import LogwellError, LogwellErrorCode, config_error
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Account:
 def _password_of(path: Path) -> str:
     problem = None
     try:
-        text = path.expanduser().read_text(encoding="utf-8")[:_MAX_PASSWORD_FILE]
+        text = (in_home(path) or path).read_text(encoding="utf-8")[:_MAX_PASSWORD_FILE]
     except (OSError, UnicodeDecodeError) as error:
         problem = getattr(error, "strerror", None) or "not text"
     else:
@@ -94,7 +95,7 @@ class SessionFile:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self.path = Path(path) if path else _default_path(os.environ)
+        self.path: Path = Path(path) if path else _default_path(os.environ)
 
     def load(self, endpoint: str, username: str | None = None) -> str | None:
         """The cookie kept for a server, None where there is none.
@@ -168,12 +169,20 @@ class SessionFile:
 
 
 def _default_path(environ: Mapping[str, str]) -> Path:
+    base = environ.get("XDG_CONFIG_HOME")
     named = environ.get("LOGWELL_SESSION_FILE")
     if named:
-        return Path(named).expanduser()
-    base = environ.get("XDG_CONFIG_HOME")
-    home = Path(base) if base and Path(base).is_absolute() else Path.home() / ".config"
-    return home / "logwell" / "session.json"
+        found = in_home(named)
+    elif base and Path(base).is_absolute():
+        found = Path(base, "logwell", "session.json")
+    else:
+        found = in_home("~/.config/logwell/session.json")
+    if found is None:
+        raise config_error(
+            "The session has no place to be kept in, since this user has no home directory: name "
+            "a file in LOGWELL_SESSION_FILE."
+        )
+    return found
 
 
 def cookie_of(set_cookie: str) -> str | None:

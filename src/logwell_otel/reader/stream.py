@@ -79,7 +79,7 @@ class EventStream:
             )
             sent = self._parser.send(request) + self._parser.send(h11.EndOfMessage())
             self._network.write(sent, timeout)
-            self.status = self._read_status(timeout)
+            self.status: int = self._read_status(timeout)
         except BaseException:
             self._network.close()
             raise

@@ -27,21 +27,22 @@ _SEPARATORS = b" -"
 _RUN_OF_ZEROS = b"0" * _MIN_DIGITS
 
 
-def _candidate(digit: str, three: str) -> str:
-    # The groups a card is written in: 4-4-4-4(-3), 4-6-5 and 4-6-4, or no groups at all.
+def _candidate(digit: str, one: str, three: str) -> str:
+    # The groups a card is written in: 4-4-4-4(-3), 4-6-5 and 4-6-4, 4-5-6, or no groups at all.
     # A number that continues a word, a decimal or an id with dashes is no card.
     return (
         r"(?<![\w.+#])(?<!\w-)"
         rf"(?:{digit}{{4}}(?P<sep>[ -]){digit}{{4}}(?P=sep){digit}{{4}}(?P=sep){digit}{{4}}"
         rf"(?:(?P=sep){digit}{{3}})?"
         rf"|{three}{digit}{{3}}(?P<sep3>[ -]){digit}{{6}}(?P=sep3){digit}{{4,5}}"
+        rf"|{one}{digit}{{3}}(?P<sep1>[ -]){digit}{{5}}(?P=sep1){digit}{{6}}"
         rf"|(?P<solid>{digit}{{14,19}}))"
         rf"(?!\w|\.{digit}|-[0-9A-Fa-f]{{4}})"
     )
 
 
-_CANDIDATE = re.compile(_candidate(r"\d", "3"), re.ASCII)
-_CANDIDATE_IN_SHAPE = re.compile(_candidate("0", "0").encode("ascii"))
+_CANDIDATE = re.compile(_candidate(r"\d", "1", "[38]"), re.ASCII)
+_CANDIDATE_IN_SHAPE = re.compile(_candidate("0", "0", "0").encode("ascii"))
 
 _CONTEXT = 40
 """How many characters before a number may say what the number is."""
@@ -70,11 +71,15 @@ _RANGES: tuple[tuple[int, int, int, tuple[int, ...]], ...] = (
     (3528, 3589, 4, (16,)),  # JCB
     (62, 62, 2, (16, 17, 18, 19)),  # UnionPay
     (5018, 5018, 4, (16, 18, 19)),  # Maestro
+    (5019, 5019, 4, (16,)),  # Maestro, Dankort
     (5020, 5020, 4, (16, 18, 19)),  # Maestro
     (5038, 5038, 4, (16, 18, 19)),  # Maestro
     (5893, 5893, 4, (16, 18, 19)),  # Maestro
     (6304, 6304, 4, (16, 18, 19)),  # Maestro
     (6759, 6763, 4, (16, 18, 19)),  # Maestro
+    (6765, 6766, 4, (16, 18, 19)),  # Maestro
+    (8699, 8699, 4, (15,)),  # Voyager
+    (1, 1, 1, (15,)),  # UATP
     (2200, 2204, 4, (16,)),  # Mir
 )
 

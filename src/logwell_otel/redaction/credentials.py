@@ -12,7 +12,7 @@ import binascii
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from logwell_otel.redaction.names import marker
+from logwell_otel.redaction.names import is_placeholder, marker, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,15 +25,18 @@ class Shape(NamedTuple):
         kind: What the marker says.
         needle: A text that is always in it, in lower case.
         pattern: The credential.
+        look: Where the needle is too common to say anything: a regular expression for the
+            credential's shape, in lower case with every digit a zero.
     """
 
     kind: str
     needle: str
     pattern: re.Pattern[str]
+    look: str | None = None
 
 
-def _shape(kind: str, needle: str, pattern: str) -> Shape:
-    return Shape(kind, needle, re.compile(rf"(?<![A-Za-z0-9])(?:{pattern})", re.ASCII))
+def _shape(kind: str, needle: str, pattern: str, look: str | None = None) -> Shape:
+    return Shape(kind, needle, re.compile(rf"(?<![A-Za-z0-9])(?:{pattern})", re.ASCII), look)
 
 
 # The secret half has no shape of its own; it is known by the id before it.
@@ -45,39 +48,126 @@ SHAPES = (
     _shape("jwt", "eyj", r"eyJ[\w-]{8,}\.(?:eyJ[\w-]{8,}(?:\.[\w-]*)?|[\w-]*(?:\.[\w-]*){1,3})"),
     _shape("aws_key", "akia", _AWS.format("AKIA")),
     _shape("aws_key", "asia", _AWS.format("ASIA")),
+    _shape("aws_key", "abia", _AWS.format("ABIA")),
+    _shape("aws_key", "acca", _AWS.format("ACCA")),
+    _shape("aws_key", "a3t", _AWS.format("A3T[A-Z0-9]")),
+    _shape("aws_key", "absk", r"ABSK[A-Za-z0-9+/]{100,}={0,2}"),
     _shape("gcp_key", "aiza", r"AIza[\w-]{35}(?![\w-])"),
     _shape("gcp_token", "ya29.", r"ya29\.[\w-]{20,}"),
     _shape("gcp_secret", "gocspx-", r"GOCSPX-[\w-]{20,}"),
     _shape("github_token", "gh", r"gh[pousr]_[A-Za-z0-9]{36,}"),
     _shape("github_token", "github_pat_", r"github_pat_\w{22,}"),
-    _shape("gitlab_token", "gl", r"gl(?:pat|dt|rt|ptt|ft|soat|cbt|agent)-[\w-]{20,}"),
-    _shape("slack_token", "xox", r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}"),
+    _shape(
+        "gitlab_token",
+        "gl",
+        r"gl(?:pat|dt|rtr?|ptt|ft|soat|cbt|agent|imt|oas|ffct|wt)-[\w-]{20,}(?:\.[0-9a-z]{2}\.[0-9a-z]{7,9})?",
+    ),
+    _shape("gitlab_token", "gr1348941", r"GR1348941[\w-]{20,}"),
+    _shape(
+        "slack_token",
+        "xox",
+        r"xox[abeprs](?:\.xox[bp])?-(?=[A-Za-z-]{0,60}\d)[A-Za-z0-9-]{10,}"
+        r"|xoxo-(?:\d{6,}-){1,5}[A-Za-z0-9]{10,}",
+    ),
     _shape("slack_token", "xapp-", r"xapp-\d-[A-Za-z0-9-]{10,}"),
-    _shape("slack_webhook", "hooks.slack.com/", r"hooks\.slack\.com/(?:services|workflows)/[\w/]+"),
-    _shape("stripe_key", "k_live_", r"[sr]k_live_[A-Za-z0-9]{16,}"),
-    _shape("stripe_key", "k_test_", r"[sr]k_test_[A-Za-z0-9]{16,}"),
+    _shape(
+        "slack_webhook",
+        "hooks.slack.com/",
+        r"hooks\.slack\.com/(?:services|workflows|triggers)/[\w/+-]+",
+    ),
+    _shape("stripe_key", "k_live_", r"[sr]k_live_[A-Za-z0-9]{10,}"),
+    _shape("stripe_key", "k_test_", r"[sr]k_test_[A-Za-z0-9]{10,}"),
+    _shape("stripe_key", "k_prod_", r"[sr]k_prod_[A-Za-z0-9]{10,}"),
     _shape("webhook_secret", "whsec_", r"whsec_[A-Za-z0-9+/=]{24,}"),
     # A digit and an upper-case letter keep the class names of style sheets out.
-    _shape("ai_key", "sk-", r"(?<!-)sk-(?=[\w-]{0,60}\d)(?=[\w-]{0,60}[A-Z])[\w-]{20,}"),
-    _shape("ai_key", "hf_", r"hf_[A-Za-z0-9]{30,}"),
+    _shape(
+        "ai_key",
+        "sk-",
+        r"(?<!-)sk-(?:(?:ant|or|proj|svcacct|admin)-[\w-]{30,}|(?=[\w-]{0,60}\d)(?=[\w-]{0,60}[A-Z])[\w-]{20,}"
+        r"|(?=[a-z]{0,60}\d)[a-z0-9]{32,64}(?![\w-]))",
+    ),
+    # Letters of both cases in turns keep names of classes and functions out.
+    _shape("ai_key", "hf_", r"hf_(?=(?:[a-z0-9]{0,34}[A-Z]){6})[A-Za-z0-9]{34}(?![\w-])"),
+    _shape("ai_key", "gsk_", r"gsk_[A-Za-z0-9]{48,}"),
+    _shape("ai_key", "xai-", r"xai-[A-Za-z0-9]{60,}"),
+    _shape("ai_key", "pplx-", r"pplx-[A-Za-z0-9]{40,}"),
+    _shape("ai_key", "r8_", r"r8_[A-Za-z0-9]{37,}"),
+    _shape("ai_key", "nvapi-", r"nvapi-[\w-]{60,}"),
     _shape("npm_token", "npm_", r"npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])"),
     _shape("pypi_token", "pypi-ageichlwas5vcmc", r"pypi-AgEIcHlwaS5vcmc[\w-]{50,}"),
-    _shape("sendgrid_key", "sg.", r"SG\.[\w-]{16,32}\.[\w-]{16,64}"),
+    _shape("pypi_token", "pypi-agendgvzdc5wexbp", r"pypi-AgENdGVzdC5weXBp[\w-]{50,}"),
+    _shape(
+        "sendgrid_key",
+        "sg.",
+        r"SG\.(?:[\w-]{16,32}\.[\w-]{16,64}|[\w=.-]{66}(?![\w=.-]))",
+        r"sg\.[\w=-]{16}",
+    ),
     _shape("digitalocean_token", "_v1_", r"do[opr]_v1_[a-f0-9]{64}"),
     _shape("shopify_token", "shp", r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"),
     _shape("vault_token", "hvs.", r"hvs\.[\w-]{24,}"),
+    _shape("vault_token", "hvb.", r"hvb\.[\w-]{24,}"),
+    _shape(
+        "vault_token",
+        "s.",
+        r"(?<![\w.-])s\.(?=[A-Za-z]{0,23}\d)(?=[a-z0-9]{0,23}[A-Z])[A-Za-z0-9]{24}(?![\w.-])",
+        r"s\.[a-z0]{24}",
+    ),
+    _shape(
+        "databricks_token", "dapi", r"dapi[a-f0-9]{32}(?:-\d)?(?![A-Za-z0-9])", "dapi[a-f0]{32}"
+    ),
+    _shape("grafana_token", "glsa_", r"glsa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}"),
+    _shape("grafana_token", "glc_", r"glc_[A-Za-z0-9+/]{32,}={0,2}", "glc_[a-z0+/]{32}"),
+    _shape("postman_key", "pmak-", r"PMAK-[A-Za-z0-9]{24}-[A-Za-z0-9]{34}"),
+    _shape("atlassian_token", "atatt3", r"ATATT3[\w=-]{60,}"),
+    _shape(
+        "doppler_token", "dp.", r"dp\.(?:pt|st|sa|ct|scim|audit)\.[\w.-]{30,}", r"dp\.[a-z]{2,5}\."
+    ),
+    _shape("planetscale_token", "pscale_", r"pscale_(?:tkn|pw|oauth)_[\w=.-]{32,}"),
+    _shape("sentry_token", "sntrys_", r"sntrys_[\w+/=-]{40,}"),
+    _shape("sentry_token", "sntryu_", r"sntryu_[a-f0-9]{64}"),
+    _shape("notion_token", "ntn_", r"ntn_[A-Za-z0-9]{40,}", "ntn_[a-z0]{40}"),
+    _shape("linear_key", "lin_api_", r"lin_api_[A-Za-z0-9]{40}"),
+    _shape("age_key", "age-secret-key-", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
+    _shape("facebook_token", "eaac", r"EAAC[A-Za-z0-9]{30,}", "eaac[a-z0]{30}"),
+    _shape("facebook_token", "eaam", r"EAAM[A-Za-z0-9]{30,}", "eaam[a-z0]{30}"),
+    _shape("square_token", "sq0", r"sq0(?:csp-[\w-]{43}|atp-[\w-]{22})"),
+    _shape("square_token", "eaaa", r"EAAA[\w-]{60}(?![\w-])", r"eaaa[\w-]{60}"),
+    _shape("twilio_key", "sk", r"SK[a-f0-9]{32}(?![A-Za-z0-9])", "sk[a-f0]{32}"),
+    _shape("docker_token", "dckr_pat_", r"dckr_pat_[\w-]{27,}"),
+    _shape("rubygems_key", "rubygems_", r"rubygems_[a-f0-9]{48}"),
+    _shape("newrelic_key", "nrak-", r"NRAK-[A-Z0-9]{27}"),
+    _shape("brevo_key", "xkeysib-", r"xkeysib-[a-f0-9]{64}-[A-Za-z0-9]{16}"),
+    _shape("figma_token", "figd_", r"figd_[\w-]{40}"),
+    _shape("azure_secret", "q~", r"[\w.~-]{3}\dQ~[\w.~-]{31,34}(?![\w.~-])", r"q~[\w.~-]{31}"),
+    _shape("mailchimp_key", "-us", r"[a-f0-9]{32}-us\d{1,2}(?!\w)", "-us0"),
+    _shape(
+        "discord_token",
+        ".",
+        r"(?<![\w.-])[A-Z][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,40}(?![\w.-])",
+        r"\.[\w-]{6}\.[\w-]{27}",
+    ),
+    _shape("discord_webhook", "/api/webhooks/", r"(?<=/api/webhooks/)\d{17,20}/[\w-]{60,}"),
     # In the URL of a call the word "bot" stands right before it.
     Shape("telegram_token", ":aa", re.compile(r"(?<!\d)\d{8,10}:AA[\w-]{33}(?![\w-])", re.ASCII)),
 )
+
+SHORTEST = 13
+"""Characters of the shortest of these credentials; none has white space in it."""
 
 _PEM = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END = re.compile(r"-----END (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 
 # Up to the last @ before the path: a password may hold one that nobody encoded.
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/?#:@\"'<>\[]*:)([^\s/?#\"'<>]+)(?=@)")
+# With line continuations, any number of blanks, and quotes, which may be escaped.
 _CURL_USER = re.compile(
-    r"(?<=curl )([^\n]{0,200}?(?:-u|--user)[ =]?[\"']?[^\s:\"']{1,64}:)([^\s\"']+)"
+    r"(?<=curl )((?:[^\n]|(?<=\\)\n|(?<=\\\r)\n){0,300}?(?<![\w-])(?:-u|-U|--user|--proxy-user)"
+    r"(?:[ \t=]|\\\r?\n){0,8}(?P<quote>\\?[\"'])?[^\s:\"'\\]{0,128}:[\"']?)"
+    r"((?(quote)[^\n\"'\\]{1,256}|[^\s\"'\\]+))"
 )
+
+_IN_MANUALS = word_set("password pass passwd pwd token secret apikey api_key [password] [token]")
+"""What manuals have in the place of a password, `curl -u username:password`."""
 
 # The scheme's name is part of many sentences. What follows it must look like a token:
 # long enough, with a digit in it.
@@ -98,10 +188,18 @@ def redact_credentials(text: str, low: str, allowed: Callable[[str], bool]) -> s
     if "://" in low and "@" in low:
         text = _sub_second(_URL_PASSWORD, "password", text, allowed)
     if "curl " in low:
-        text = _sub_second(_CURL_USER, "password", text, allowed)
-    for kind, needle, pattern in SHAPES:
-        if needle in low:
-            text = _sub(pattern, kind, text, allowed)
+        text = _CURL_USER.sub(
+            lambda found: (
+                found[0]
+                if allowed(found[3]) or is_placeholder(found[3]) or found[3].lower() in _IN_MANUALS
+                else found[1] + marker("password")
+            ),
+            text,
+        )
+    if max(map(len, low.split()), default=0) >= SHORTEST:
+        for kind, needle, pattern, _ in SHAPES:
+            if needle in low:
+                text = _sub(pattern, kind, text, allowed)
     return text
 
 
@@ -117,7 +215,10 @@ def redact_schemes(text: str, low: str, allowed: Callable[[str], bool]) -> str:
 
 
 def _sub(pattern: re.Pattern[str], kind: str, text: str, allowed: Callable[[str], bool]) -> str:
-    return pattern.sub(lambda found: found[0] if allowed(found[0]) else marker(kind), text)
+    return pattern.sub(
+        lambda found: found[0] if allowed(found[0]) or is_placeholder(found[0]) else marker(kind),
+        text,
+    )
 
 
 def _sub_second(

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _AT = re.compile("@|%40")
+_MAX_LOCAL = 64
+_QUOTED = re.compile(r"[^\W_][\w.+' -]*")
+_PHONE = re.compile(r"\d{7,15}")
+"""Who logs in by a phone number is named by it."""
+
 _LOCAL = frozenset(".+-_%'&~")
 _DOMAIN = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 _VERSION = re.compile(r"v?\d+\.\d+|\d+x\.")
@@ -51,15 +56,25 @@ def _address(text: str, at: re.Match[str], floor: int) -> tuple[int, int] | None
         start -= 1
     while start < at.start() and not text[start].isalnum():
         start += 1
+    if start == at.start() and text[start - 1 : start] == '"':
+        start = _quoted_start(text, start - 1, floor)
     domain = _DOMAIN.match(text, at.end())
     if start == at.start() or domain is None or _VERSION.match(domain.group()):
         return None
     end = _end_of_domain(domain)
     if end is None or text[start : at.start()] == "git" or text[end : end + 2] in (":/", ":~"):
         return None
-    if text.endswith(("://", "@"), 0, start):
+    if text.endswith("://", 0, start) and not _PHONE.fullmatch(text, start, at.start()):
         return None
-    return start, end
+    return None if text.endswith("@", 0, start) else (start, end)
+
+
+def _quoted_start(text: str, end: int, floor: int) -> int:
+    """Find where a quoted local part begins, `"John Doe"@example.com`; behind it for none."""
+    opening = text.rfind('"', max(floor, end - _MAX_LOCAL - 1), end)
+    if opening < 0 or not _QUOTED.fullmatch(text, opening + 1, end):
+        return end + 1
+    return opening
 
 
 def _end_of_domain(domain: re.Match[str]) -> int | None:

@@ -39,6 +39,19 @@ _SECRETS: dict[tuple[str, ...], str] = {
     ("passcode",): "password",
     ("pass",): "password",
     ("pwd",): "password",
+    ("pw",): "password",
+    ("pswd",): "password",
+    ("passkey",): "password",
+    ("pin",): "pin",
+    ("pin", "code"): "pin",
+    ("pincode",): "pin",
+    ("dsn",): "dsn",
+    ("connection", "string"): "dsn",
+    ("connection", "str"): "dsn",
+    ("conn", "string"): "dsn",
+    ("conn", "str"): "dsn",
+    ("connectionstring",): "dsn",
+    ("connstring",): "dsn",
     ("pass", "word"): "password",
     ("pass", "phrase"): "password",
     ("secret",): "secret",
@@ -96,18 +109,24 @@ _SECRETS: dict[tuple[str, ...], str] = {
     ("credential",): "credentials",
     ("credentials",): "credentials",
     ("creds",): "credentials",
-    ("shared", "access", "signature"): "signature",
-    ("amz", "signature"): "signature",
-    ("goog", "signature"): "signature",
+    ("signature",): "signature",
+    ("hmac",): "signature",
     ("otp",): "otp",
     ("totp",): "otp",
     ("otp", "code"): "otp",
     ("mfa", "code"): "otp",
+    ("auth", "code"): "otp",
+    ("verification", "code"): "otp",
+    ("confirmation", "code"): "otp",
+    ("one", "time", "code"): "otp",
     ("recovery", "code"): "otp",
     ("recovery", "codes"): "otp",
     ("seed", "phrase"): "secret",
     ("recovery", "phrase"): "secret",
     ("card", "number"): "card",
+    ("credit", "card"): "card",
+    ("creditcard",): "card",
+    ("security", "code"): "card",
     ("cardnumber",): "card",
     ("cvv",): "card",
     ("cvc",): "card",
@@ -115,6 +134,15 @@ _SECRETS: dict[tuple[str, ...], str] = {
     ("cvc", "2"): "card",
     ("ssn",): "ssn",
 }
+# `encryption_key`, `stripe_key`: what a key is for, or whose it is. `public_key`, `primary_key`,
+# `routing_key` and most others are no secrets.
+for _owner in word_set(
+    "admin aes anthropic auth aws azure bot cipher client crypto deploy deployment dev developer "
+    "github gitlab google gpg hmac ingest ingestion instrumentation integration jwt mailgun maps "
+    "merchant openai partner paypal pgp root rsa sas sendgrid server stripe twilio vault webhook "
+    "wrapping write"
+):
+    _SECRETS[_owner, "key"] = "api_key"
 
 # Names written without a border between the words: PGPASSWORD, csrfmiddlewaretoken.
 _RUN_TOGETHER = (
@@ -129,8 +157,8 @@ _RUN_TOGETHER = (
 
 # Words behind a secret's name that leave it a secret: `password_confirmation`, `token2`.
 _STILL_SECRET = word_set(
-    "value plain plaintext cleartext raw text string str hash hashed digest encrypted base64 b64 "
-    "header new old current previous confirm confirmation confirmed repeat again env"
+    "value plain plaintext cleartext raw text string str hash hashed digest sha encrypted base64 "
+    "b64 pem der header new old current previous confirm confirmation confirmed repeat again env"
 )
 
 # First words that make the name a question or an amount: `has_password`, `max_token`.
@@ -203,6 +231,30 @@ class SecretKeys:
         if not before:
             return False
         return before[0] in _ABOUT or (kind == "token" and before[-1] in _HARMLESS_TOKEN)
+
+
+# What stands where a secret would, without being one: `${X}`, `%s`, `<token>`, `$1:$2`.
+
+_PLACEHOLDER = re.compile(
+    r"\$(?:\{[^}]*\}?|[A-Z_][A-Z0-9_]*|\d+|\(.*)?|%(?:\(?\w*\)?s)?|%[A-Z_]+%|\{+[\w.!:]*\}*|:\w+"
+    r"|\?|\*+|[xX]{3,}|<[^>]*>?|\.{2,}|…|[•█]+|-+"
+)
+
+
+_TAIL = 14
+_FILLING = frozenset("xX*#._-")
+
+
+def is_placeholder(value: str) -> bool:
+    """Tell whether a value only says that there is one.
+
+    So does what manuals have in the place of a token, `ghp_xxxxxxxxxxxxxxxx`.
+    """
+    if len(value) > _TAIL and _FILLING.issuperset(value[-_TAIL:]):
+        return True
+    return _PLACEHOLDER.fullmatch(value) is not None or (
+        ":" in value and all(map(_PLACEHOLDER.fullmatch, value.split(":")))
+    )
 
 
 # Markers: what stands where something was taken out.

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from logwell_otel.redaction.cards import may_hold_cards
-from logwell_otel.redaction.credentials import SHAPES
+from logwell_otel.redaction.credentials import SHAPES, SHORTEST
 from logwell_otel.redaction.names import split_words
 
 if TYPE_CHECKING:
@@ -27,12 +27,18 @@ _AS_SHAPE = bytes(
 # behind them that can lead to a value.
 NAME_WORDS = (
     *("auth", "bearer", "card", "cookie", "cred", "csrf", "cvc", "cvv", "jwt", "key", "mfa"),
-    *("otp", "pass", "phrase", "pwd", "recovery", "secret", "sess", "sid", "sig", "ssn"),
+    *("hmac", "otp", "pass", "phrase", "pwd", "recovery", "secret", "sess", "sid", "sig", "ssn"),
     *("token", "xsrf"),
 )
+_SHORT_NAMES = (
+    *(r"pin(?![a-z])", "pincode", r"pw(?![a-z])", "pswd", "dsn", "conn(?:ection)?[_.-]?str"),
+    *("verification[_.-]?code", "confirmation[_.-]?code", "security[_.-]?code", "time[_.-]?code"),
+)
+"""Expressions: inside other words these would say nothing (`shipping: 5`, `status_code=200`)."""
+
 _LEAD = r"[\w.-]{0,40}(?![\w.-])\\*[\"']?\]?[ \t]{0,8}(?:[=:>\"',]|%0d)"
-_OPTION = "--[a-z]"
-"""`--password x`: only a blank leads to the value."""
+_ALSO_NAMED = ("--[a-z]", r"\?code=", "&code=", r"\ncode=")
+"""`--password x`: only a blank leads to the value. A code is one in the query of a URL."""
 
 _OTHER = (
     "@",
@@ -68,9 +74,13 @@ class Prefilter:
         # An extra name's longest word stands for it: `patientId` is looked for as `patient`.
         words = [max(words, key=len) for key in extra_keys if (words := split_words(key))]
         names = [re.escape(_shape(word).decode()) + _LEAD for word in (*NAME_WORDS, *words)]
-        needles = dict.fromkeys(re.escape(_shape(shape.needle).decode()) for shape in SHAPES)
-        self._named = re.compile(_by_first_character([*names, _OPTION]))
-        self._trigger = re.compile(_by_first_character([*names, _OPTION, *needles, *_OTHER]))
+        names += [name + _LEAD for name in _SHORT_NAMES]
+        needles = dict.fromkeys(
+            shape.look or re.escape(_shape(shape.needle).decode()) for shape in SHAPES
+        )
+        self._named = re.compile(_by_first_character([*names, *_ALSO_NAMED]))
+        self._trigger = re.compile(_by_first_character([*names, *_ALSO_NAMED, *_OTHER]))
+        self._credentials = re.compile(_by_first_character(needles))
         self._known: set[bytes] = set()
         self.known_texts: set[str] = set()
         """The first text of each known shape: what is the same in every entry is among them,
@@ -94,14 +104,19 @@ class Prefilter:
         if not b"\n".join(new).translate(None, _HEX_LINES):
             return True
         no_ids = [line for line in new if len(line) < _ID or line.translate(None, _HEX)]
-        if self._trigger.search(_look(b"\n".join(no_ids))):
+        shapes = b"\n".join([b"", *no_ids])
+        if self._trigger.search(_look(shapes)):
+            return False
+        # Splitting costs a fifth of a search for all the credentials' needles.
+        long = [word for word in shapes.split() if len(word) >= SHORTEST]
+        if long and self._credentials.search(_look(b"\n".join(long))):
             return False
         self._remember([line for line in no_ids if len(line) <= _MAX_LENGTH], lines, texts)
         return True
 
     def may_name_a_secret(self, text: str) -> bool:
         """Tell whether a text may have a secret's name in it with something behind it."""
-        return self._named.search(_look(_shape(text))) is not None
+        return self._named.search(_look(b"\n" + _shape(text))) is not None
 
     def _remember(self, harmless: list[bytes], lines: list[bytes], texts: list[str]) -> None:
         if len(self._known) + len(harmless) > _MAX_KNOWN:
@@ -130,6 +145,8 @@ def _by_first_character(patterns: Iterable[str]) -> str:
     # engine then tries each of them at each position.
     groups: dict[str, list[str]] = {}
     for pattern in patterns:
+        # Each begins with a literal: a single set among them costs the engine its table of
+        # first characters, and the search three times as long.
         size = 2 if pattern[0] == "\\" else 1
         groups.setdefault(pattern[:size], []).append(pattern[size:])
     return "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items())

@@ -6,13 +6,14 @@ import datetime as dt
 import decimal
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
-from logwell_otel._encoding.values import CIRCULAR
+from logwell_otel._encoding.values import CIRCULAR, text_of_bytes
 from logwell_otel.redaction.cards import MAX_CARD, MIN_CARD, is_card_number, names_an_id
 from logwell_otel.redaction.names import SecretKeys, is_marked, marker
+from logwell_otel.redaction.pairs import names_a_value
 from logwell_otel.redaction.text import TextRedactor
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ _MAX_NAME = 128
 
 _MAX_DEPTH = 32
 """Below this depth a value becomes one text, which is then redacted as a text."""
+
+_LABEL = re.compile(r"[\w.-]+")
+
+_LABELS = ("name", "key", "Name", "Key", "header", "field", "option", "parameter")
+"""What a name's own name is, beside a `value`."""
 
 _HARMLESS: frozenset[type] = frozenset(
     [
@@ -48,9 +54,12 @@ class Redactor:
             `patientId` and `x-patient-id`.
         allow: What may stay: a name (`session.id`), a text exactly as it would be found
             (`support@example.com`), or a compiled expression that matches the whole of it.
+        also: What else to look for: `phone`, `ip`, `iban`, `national_id`. They run on every
+            text as well.
 
     Raises:
-        LogwellError: `INVALID_CONFIG` for an extra pattern that is no regular expression.
+        LogwellError: `INVALID_CONFIG` for an extra pattern that is no regular expression, or
+            something else in `also`.
     """
 
     def __init__(
@@ -59,13 +68,16 @@ class Redactor:
         extra_patterns: Mapping[str, str | re.Pattern[str]] | None = None,
         extra_keys: Iterable[str] = (),
         allow: Iterable[str | re.Pattern[str]] = (),
+        also: Iterable[str] = (),
     ) -> None:
         extra_keys = tuple(extra_keys)
         allow = tuple(allow)
         self._allowed_texts = frozenset(item for item in allow if isinstance(item, str))
         self._allowed_patterns = [item for item in allow if isinstance(item, re.Pattern)]
         self._keys = SecretKeys(extra_keys, self._allowed_texts)
-        self._text = TextRedactor(self._keys, extra_patterns or {}, extra_keys, self._is_allowed)
+        self._text = TextRedactor(
+            self._keys, extra_patterns or {}, extra_keys, also, self._is_allowed
+        )
         self._plain_names: set[str] = set()
 
     def redact_entry(self, entry: LogEntry) -> LogEntry:
@@ -123,10 +135,16 @@ class Redactor:
         cls = type(value)
         if cls is dict:
             # A name and a value beside each other, as in a list of headers, take the traversal.
-            return "value" not in value and self._collect(value, texts, depth + 1)
+            return not any(map(_ends_in_value, value)) and self._collect(value, texts, depth + 1)
         if cls is list or cls is tuple:
-            return self._collect_values(value, texts, depth + 1)
+            # So do those in one list.
+            return not self._may_hold_pair(value) and self._collect_values(value, texts, depth + 1)
         return False
+
+    def _may_hold_pair(self, items: Sequence[Any]) -> bool:
+        if len(items) == 2 and type(items[0]) is str:
+            return self._keys.kind(items[0]) is not None
+        return any(type(item) is str and item[:1] == "-" for item in items)
 
     def _is_plain_name(self, name: Any) -> bool:
         if type(name) is not str or self._keys.kind(name) is not None:
@@ -158,6 +176,7 @@ class Traversal:
         # A container that is in many places (or in itself) is walked once: ten lists
         # that each hold the next one ten times would be 10^10 values otherwise.
         self._seen: dict[tuple[int, str], Any] = {}
+        self._in_list_of_pairs = False
 
     def mapping(self, mapping: Mapping[Any, Any], depth: int = 0) -> dict[Any, Any]:
         """Redact a mapping's names and values."""
@@ -178,12 +197,16 @@ class Traversal:
     @staticmethod
     def _label(mapping: Mapping[Any, Any], name: Any) -> Any:
         """Say under which name a value stands: `{"name": "Cookie", "value": …}` is a pair."""
-        if name == "value":
-            label = mapping.get("name", mapping.get("key"))
-            return label if isinstance(label, str) else name
+        if _ends_in_value(name):
+            prefix = name[: -len("value")]
+            for label in (mapping.get(prefix + word) for word in _LABELS):
+                if isinstance(label, (str, bytes)):
+                    return label
         return name
 
     def _named(self, name: Any, value: Any, depth: int) -> Any:
+        if isinstance(name, bytes):
+            name = text_of_bytes(name)
         if not isinstance(name, str):
             return self._value(value, depth, "")
         kind = self._keys.kind(name)
@@ -191,7 +214,13 @@ class Traversal:
             return self._value(value, depth, name)
         if value is None or isinstance(value, bool) or value in ("", b""):
             return value
-        if isinstance(value, str) and (is_marked(value) or self._text.is_allowed(value)):
+        if kind == "session" and isinstance(value, int):
+            return value
+        if isinstance(value, str) and (
+            is_marked(value)
+            or self._text.is_allowed(value)
+            or (kind == "session" and value.isdigit())
+        ):
             return value
         return marker(kind)
 
@@ -204,7 +233,7 @@ class Traversal:
         if isinstance(value, int):
             return self._number(value, name)
         if isinstance(value, (bytes, bytearray)):
-            return self._as_text(value, value.decode("utf-8", "replace"), name)
+            return self._as_text(value, text_of_bytes(bytes(value)), name)
         if isinstance(value, (Mapping, Sequence, AbstractSet)) and depth < _MAX_DEPTH:
             return self._container(value, depth, name)
         return self._as_text(value, _str_or_nothing(value), name)
@@ -236,10 +265,43 @@ class Traversal:
 
     def _items(self, items: Iterable[Any], depth: int, name: str) -> Any:
         before = list(items)
+        among_pairs = self._in_list_of_pairs
+        self._in_list_of_pairs = all(_is_two(item) for item in before)
         after = [self._value(item, depth, name) for item in before]
+        for place, label in self._labels(before, among_pairs=among_pairs):
+            after[place] = self._named(label, before[place], depth)
+        self._in_list_of_pairs = among_pairs
         if all(new is old for new, old in zip(after, before, strict=True)):
             return items
         return tuple(after) if isinstance(items, tuple) else after
+
+    def _labels(self, items: list[Any], *, among_pairs: bool) -> Iterator[tuple[int, str]]:
+        """Say which items stand behind their name: in a pair, or in a list of arguments."""
+        for place, item in enumerate(items[:-1]):
+            if not isinstance(item, (str, bytes)) or len(item) > _MAX_NAME:
+                continue
+            label = item if isinstance(item, str) else text_of_bytes(item)
+            kind = self._keys.kind(label)
+            if kind is None or _LABEL.fullmatch(label) is None:
+                continue
+            value = items[place + 1]
+            value = text_of_bytes(value) if isinstance(value, bytes) else value
+            if label.startswith("-"):
+                if not (isinstance(value, str) and value.startswith("-")):
+                    yield place + 1, label
+            elif len(items) == 2 and (
+                not isinstance(value, str)
+                or names_a_value(value, kind, self._keys, among_pairs=among_pairs)
+            ):
+                yield place + 1, label
+
+
+def _is_two(item: Any) -> bool:
+    return isinstance(item, (list, tuple)) and len(item) == 2
+
+
+def _ends_in_value(name: Any) -> bool:
+    return isinstance(name, str) and name[-5:] in ("value", "Value")
 
 
 def _str_or_nothing(value: Any) -> str:

@@ -10,13 +10,16 @@ from logwell_otel.redaction.cards import names_an_id, redact_cards
 from logwell_otel.redaction.credentials import redact_credentials, redact_schemes
 from logwell_otel.redaction.emails import redact_emails
 from logwell_otel.redaction.names import marker
-from logwell_otel.redaction.pairs import redact_pairs
+from logwell_otel.redaction.pairs import redact_labelled, redact_pairs
+from logwell_otel.redaction.personal import DETECTORS
 from logwell_otel.redaction.prefilter import Prefilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from logwell_otel.redaction.names import SecretKeys
+
+    _Extra = tuple[str, re.Pattern[str], Callable[[str], bool]]
 
 _KIND = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
@@ -28,6 +31,7 @@ class TextRedactor:
         keys: Which names name a secret.
         extra_patterns: Kind -> regular expression; every match becomes `[redacted:kind]`.
         extra_keys: The names `keys` was given beyond its own.
+        also: Kinds of `personal.DETECTORS` to look for.
         is_allowed: Says of something found whether it may stay.
 
     Raises:
@@ -39,13 +43,15 @@ class TextRedactor:
         keys: SecretKeys,
         extra_patterns: Mapping[str, str | re.Pattern[str]],
         extra_keys: Iterable[str],
+        also: Iterable[str],
         is_allowed: Callable[[str], bool],
     ) -> None:
         self._keys = keys
         self._prefilter = Prefilter(extra_keys)
-        self.known_texts = self._prefilter.known_texts
+        self.known_texts: set[str] = self._prefilter.known_texts
         """Texts in which nothing can be found; only some of them, and they change."""
         self._extra = [_compile(kind, pattern) for kind, pattern in extra_patterns.items()]
+        self._extra += [_detector(kind) for kind in also]
         self.is_allowed = is_allowed
 
     def holds_nothing(self, texts: list[str]) -> bool:
@@ -65,31 +71,47 @@ class TextRedactor:
             # Shapes first: inside `password=…` or a URL they say more than the name does.
             text = redact_credentials(text, low, self.is_allowed)
             if self._prefilter.may_name_a_secret(text):
-                text = redact_pairs(text, self._keys, self.is_allowed)
+                query = name.lower().endswith("query")
+                text = redact_pairs(text, self._keys, self.is_allowed, query=query)
+                if "value" in low or "content" in low or "name=" in low:
+                    text = redact_labelled(text, self._keys, self.is_allowed)
             text = redact_schemes(text, low, self.is_allowed)
             text = redact_emails(text, self.is_allowed)
             if not names_an_id(name):
                 text = redact_cards(text, self.is_allowed)
-        for kind, pattern in self._extra:
-            text = self._replace(pattern, kind, text)
+        for kind, pattern, is_one in self._extra:
+            text = self._replace(pattern, kind, text, is_one)
         return text
 
-    def _replace(self, pattern: re.Pattern[str], kind: str, text: str) -> str:
+    def _replace(
+        self, pattern: re.Pattern[str], kind: str, text: str, is_one: Callable[[str], bool]
+    ) -> str:
         def replacement(found: re.Match[str]) -> str:
             # A pattern that also matches nothing would put markers between all characters.
-            return found[0] if not found[0] or self.is_allowed(found[0]) else marker(kind)
+            stays = not found[0] or self.is_allowed(found[0]) or not is_one(found[0])
+            return found[0] if stays else marker(kind)
 
         return pattern.sub(replacement, text)
 
 
-def _compile(kind: str, pattern: str | re.Pattern[str]) -> tuple[str, re.Pattern[str]]:
+def _detector(kind: str) -> _Extra:
+    found = DETECTORS.get(kind)
+    if found is None:
+        raise LogwellError(
+            f"redaction also: {kind!r} is none of {', '.join(DETECTORS)}",
+            LogwellErrorCode.INVALID_CONFIG,
+        )
+    return kind, *found
+
+
+def _compile(kind: str, pattern: str | re.Pattern[str]) -> _Extra:
     if not _KIND.fullmatch(kind):
         raise LogwellError(
             f"redaction extra_patterns: the kind {kind!r} is not made of letters, digits, - and _",
             LogwellErrorCode.INVALID_CONFIG,
         )
     try:
-        return kind, re.compile(pattern)
+        return kind, re.compile(pattern), bool
     except (re.error, TypeError) as error:
         raise LogwellError(
             f"redaction extra_patterns: the pattern for {kind!r} is no regular expression: {error}",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._clock import wall_clock
 from logwell_otel.sampling.signature import signature
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ class Pattern:
     __slots__ = ("due", "passed", "second", "to_hold")
 
     def __init__(self, due: float) -> None:
-        self.due = due
-        self.second = 0
-        self.passed = 0
-        self.to_hold = -1
+        self.due: float = due
+        self.second: int = 0
+        self.passed: int = 0
+        self.to_hold: int = -1
 
     def is_due(self, now: float) -> bool:
         """Tell whether this is the first record of its minute. Asked once per record."""
@@ -123,11 +123,11 @@ class PatternCounts:
     __slots__ = ("first_seen", "kept", "last_seen", "message", "seen")
 
     def __init__(self, message: str, first_seen: float) -> None:
-        self.seen = 0
-        self.kept = 0
-        self.first_seen = first_seen
-        self.last_seen = first_seen
-        self.message = message[:_MESSAGE_CHARACTERS]
+        self.seen: int = 0
+        self.kept: int = 0
+        self.first_seen: float = first_seen
+        self.last_seen: float = first_seen
+        self.message: str = message[:_MESSAGE_CHARACTERS]
 
     def add(self, other: PatternCounts) -> None:
         """Add what was counted apart."""
@@ -161,7 +161,7 @@ class PatternStatistics:
         wall: Unix seconds.
     """
 
-    def __init__(self, *, size: int = MAX_PATTERNS, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, size: int = MAX_PATTERNS, wall: Callable[[], float] = wall_clock) -> None:
         self._size = size
         self._wall = wall
         self._lock = threading.Lock()

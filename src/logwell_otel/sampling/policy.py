@@ -36,6 +36,7 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _SERVER_FORM: Final = ("severity_rates", "global_rate")
 _FILE_FORM: Final = ("rates", "patterns")
 _SIGNATURE: Final = re.compile(r"[0-9a-fA-F]{16}|[0-9a-fA-F]{32}")
+_LEAST_RATE: Final = 0.001
 _ERRORS: Final = frozenset({"error", "fatal", "critical"})
 
 
@@ -106,6 +107,12 @@ class Policy:
             raise invalid(f"a policy must have one of the fields {names}")
         policy.rules()
         return policy
+
+    def silences(self) -> bool:
+        """Tell whether next to nothing below error is kept, whatever the pattern."""
+        rates = SamplingRules(self.rates, fallback_rate=self.fallback_rate).rates
+        levels = (rate for level, rate in rates.items() if level not in _ERRORS)
+        return all(rate < _LEAST_RATE for rate in levels)
 
     def rules(self, volumes: Volumes | None = None) -> SamplingRules:
         """Return what `Sampler.use` takes.

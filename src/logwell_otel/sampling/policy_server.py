@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import random
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
 import msgspec
 
+from logwell_otel._clock import monotonic, wall_clock
 from logwell_otel._config.address import base_url, is_insecure, proxy_of, proxy_secrets
-from logwell_otel._config.secrets import BearerToken, token_problem
+from logwell_otel._config.secrets import BearerToken
 from logwell_otel._diagnostics import Once, Secrets, warn
 from logwell_otel._http import Answer, HttpClient, NoAnswer
 from logwell_otel._process import PerProcess, Worker, at_exit
@@ -67,6 +67,9 @@ class PolicyServer:
         bearer: Token for the Authorization header; None for no authentication.
         report: False to report nothing; nothing is counted then.
         redactor: Redacts the example of each pattern.
+        allow_zero: True lets a policy drop everything below error: rates that keep less than
+            one in a thousand at every level. Without, such a policy is refused, since whoever
+            could send it could hide what an attacker does.
         timeout: Seconds for each call in all.
         fetch_seconds: Give or take 10 %, so that many processes do not come at once.
         report_seconds: Likewise.
@@ -88,24 +91,30 @@ class PolicyServer:
         bearer: str | BearerToken | None = None,
         report: bool = True,
         redactor: RedactsText | None = None,
+        allow_zero: bool = False,
         timeout: float = 5.0,
         fetch_seconds: float = FETCH_SECONDS,
         report_seconds: float = REPORT_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = wall_clock,
         rng: Callable[[], float] = random.random,
         say: Callable[[str], None] = warn,
         _request: Request | None = None,
     ) -> None:
-        try:
-            self._url = base_url(url)
-        except ValueError as error:
-            raise config_error(f"The policy server's url must be one, not {error}.") from None
+        # An error leaves through this frame, and what shows its locals would show a token, or a
+        # password in the URL.
+        self._url, problem = _base_url(url)
+        self._token, wrong = _token(bearer)
+        del url, bearer
+        if problem is not None:
+            raise config_error(f"The policy server's url must be one, not {problem}.")
+        if wrong:
+            raise config_error("The policy server's bearer must be text without white space.")
         if isinstance(team_id, bool) or not isinstance(team_id, int):
             raise config_error("The policy server's team_id must be a whole number.")
         self._service = _name(service)
         self._team_id = team_id
-        self._token = _token(bearer)
+        self._allow_zero = allow_zero
         self._redact = None if redactor is None else redactor.redact_text
         self._timeout = _positive("timeout", timeout)
         self._fetch_seconds = _positive("fetch_seconds", fetch_seconds)
@@ -114,7 +123,7 @@ class PolicyServer:
         self._wall = wall
         self._rng = rng
         self._say = say
-        self.wants_messages = report
+        self.wants_messages: bool = report
         """Whether errors must come with their messages: only for counting them."""
         self._volumes = Volumes(clock)
         self._calls = _Calls(
@@ -133,10 +142,13 @@ class PolicyServer:
     def feed(self, use: Callable[[SamplingRules], object]) -> None:
         """Hand rates to `use` whenever there are new ones. Calls nobody yet."""
         self._use = use
-        if self._token is not None and is_insecure(self._url):
+        if is_insecure(self._url, proxy_of(self._url)):
+            what = "The sampling policy" if self._token is None else "The bearer token"
+            way = "comes unencrypted from" if self._token is None else "travels unencrypted to"
+            risk = ", and who is on the way can have records dropped" if self._token is None else ""
             self._say(
-                f"The bearer token travels unencrypted to {self._url}. Use https where the way "
-                "to the server is not your own."
+                f"{what} {way} {self._url}{risk}. Use https where the way to the server is not "
+                "your own."
             )
 
     def saw(self, message: str, *, kept: bool) -> None:
@@ -162,7 +174,7 @@ class PolicyServer:
     def fetch(self) -> None:
         """Fetch the policy now, in the calling thread, and use it."""
         try:
-            policy = self._calls.fetch(self._timeout)
+            policy = self._calls.fetch(self._timeout, allow_zero=self._allow_zero)
         except _CallError as error:
             self._fetching.failed(f"could not be had: {error}")
             return
@@ -205,7 +217,8 @@ class PolicyServer:
         return seconds * (1 - _JITTER + 2 * _JITTER * self._rng())
 
     def __repr__(self) -> str:
-        return f"<PolicyServer {self._url}, {self._service!r} of team {self._team_id}>"
+        service, team = getattr(self, "_service", None), getattr(self, "_team_id", None)
+        return f"<PolicyServer {getattr(self, '_url', '')}, {service!r} of team {team}>"
 
 
 class _Polling:
@@ -313,7 +326,7 @@ class _Calls:
         self._version: int | None = None
         self._registered = False
 
-    def fetch(self, timeout: float) -> Policy | None:
+    def fetch(self, timeout: float, *, allow_zero: bool) -> Policy | None:
         """Return the policy; None if it is the one that was returned last.
 
         A service that the server does not know is registered, once: names are not unique
@@ -321,6 +334,7 @@ class _Calls:
 
         Args:
             timeout: Seconds, for each call.
+            allow_zero: Whether the policy may drop everything below error.
 
         Raises:
             _CallError: There is none to be had.
@@ -337,6 +351,11 @@ class _Calls:
             policy = Policy.parse(answer.body)
         except LogwellError as error:
             raise _CallError(f"it was refused: {error.message}") from None
+        if not allow_zero and policy.silences():
+            raise _CallError(
+                "it was refused: it keeps less than one in a thousand of everything below error. "
+                "sampling_allow_zero (LOGWELL_SAMPLING_ALLOW_ZERO) takes such a policy"
+            )
         self._etag = answer.headers.get("etag")
         if policy.version is not None and policy.version == self._version:
             return None
@@ -416,12 +435,20 @@ def _client_to(url: str) -> HttpClient:
     )
 
 
-def _token(bearer: object) -> BearerToken | None:
+def _base_url(url: str) -> tuple[str, str | None]:
+    try:
+        return base_url(url), None
+    except ValueError as error:
+        return "", str(error)
+
+
+def _token(bearer: object) -> tuple[BearerToken | None, bool]:
+    """Return the token, None for none; and True where what was given is none."""
     if bearer is None or isinstance(bearer, BearerToken):
-        return bearer
-    if not isinstance(bearer, str) or token_problem(bearer):
-        raise config_error("The policy server's bearer must be text without white space.")
-    return BearerToken(bearer)
+        return bearer, False
+    if not isinstance(bearer, str) or BearerToken.problem(bearer):
+        return None, True
+    return BearerToken(bearer), False
 
 
 def _name(service: object) -> str:

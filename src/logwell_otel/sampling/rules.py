@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._clock import monotonic
 from logwell_otel._config import settings
 from logwell_otel._wire import LEVELS
 from logwell_otel.errors import LogwellError, LogwellErrorCode
@@ -67,11 +67,14 @@ class SamplingRules:
         fallback_rate: float = 1.0,
         sample_errors: bool = False,
     ) -> None:
-        self.fallback_rate = _checked("fallback_rate", fallback_rate)
-        self.rates = dict.fromkeys(LEVELS, self.fallback_rate) | dict.fromkeys(_ERRORS, 1.0)
+        self.fallback_rate: float = _checked("fallback_rate", fallback_rate)
+        self.rates: dict[str, float] = {
+            **dict.fromkeys(LEVELS, self.fallback_rate),
+            **dict.fromkeys(_ERRORS, 1.0),
+        }
         for level, rate in by_level(rates).items():
             self.rates[level] = _checked(f"rates[{level!r}]", rate)
-        self.pattern_rates = {
+        self.pattern_rates: dict[str, float] = {
             signature.lower(): _checked(f"pattern_rates[{signature!r}]", rate)
             for signature, rate in (pattern_rates or {}).items()
         }
@@ -207,9 +210,7 @@ class Volumes:
         size: How many patterns are known at a time. Beyond it, everything is learnt anew.
     """
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, size: int = _MAX_PATTERNS
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic, size: int = _MAX_PATTERNS) -> None:
         self._clock = clock
         self._size = size
         self._volumes: dict[str, _Volume] = {}

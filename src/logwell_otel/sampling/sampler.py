@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from opentelemetry import trace
 
+from logwell_otel._clock import monotonic
 from logwell_otel._process import PerProcess
 from logwell_otel._wire import RATE_ATTRIBUTE
 from logwell_otel.sampling.patterns import Patterns
@@ -92,7 +92,7 @@ class Sampler:
         sample_errors: bool = False,
         max_patterns: int = 10_000,
         max_traces: int = 10_000,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         rng: Callable[[], float] = random.random,
     ) -> None:
         self._rules = SamplingRules(

@@ -20,7 +20,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 @pytest.mark.socket
 def test_every_step_is_explained() -> None:
-    environ = {"OTEL_LOGS_EXPORTER": "logwell", "LOGWELL_STRAY": "x"}
+    environ = {"OTEL_LOGS_EXPORTER": "logwell", "LOGWELL_URL": "x"}
     url = f"http://127.0.0.1:{free_port()}"
     strange = msgspec.structs.replace(UP, said=["strange"])
     found = results(

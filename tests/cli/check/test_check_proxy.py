@@ -29,15 +29,16 @@ def environ_of(monkeypatch: pytest.MonkeyPatch, **variables: str) -> dict[str, s
 
 
 def test_https_through_a_tunnel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    own = certificate(tmp_path)
+    own = certificate(tmp_path, host="logs.example.com")
     with Stub(own) as stub, ConnectProxy() as proxy:
         environ = environ_of(monkeypatch, HTTPS_PROXY=f"http://user:pa%20ss@127.0.0.1:{proxy.port}")
-        found = results(stub.url, environ=environ, certificate_file=str(own))
+        url = f"https://logs.example.com:{stub.port}"
+        found = results(url, environ=environ, certificate_file=str(own))
     assert only(found, "TCP") == (f"pass TCP: connected to the proxy 127.0.0.1 port {proxy.port}")
     assert only(found, "TLS").startswith("pass TLS: TLSv1.3, certificate signed by test of")
     assert only(found, "Entry").startswith("pass Entry")
     # Once for the handshake that is looked at, once for the requests.
-    tunnel = (f"CONNECT 127.0.0.1:{stub.port} HTTP/1.1", AUTHORIZATION)
+    tunnel = (f"CONNECT logs.example.com:{stub.port} HTTP/1.1", AUTHORIZATION)
     assert [(line.replace("1.0", "1.1"), pair) for line, pair in proxy.asked] == [tunnel] * 2
 
 

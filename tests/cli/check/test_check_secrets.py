@@ -14,7 +14,7 @@ from support.check import JSON, KEY, Stub, results
 from support.server import ConnectProxy
 
 if TYPE_CHECKING:
-    from logwell_otel.cli.check.report import Result
+    from logwell_otel.cli.check.report import Finding
     from support.check import Reply
 
 HEADER = "header-hush"
@@ -23,7 +23,7 @@ ECHO = json.dumps({"error": "unauthorized", "message": f"no {KEY} {HEADER} {PASS
 REFUSED = json.dumps({"accepted": 0, "rejected": 1, "errors": [f"{KEY} {HEADER}"]})
 
 
-def check_silent(found: list[Result]) -> None:
+def check_silent(found: list[Finding]) -> None:
     for result in found:
         for text in (result.text, result.advice or "", repr(result)):
             for secret in (KEY, KEY[3:-4], HEADER, PASSWORD):
@@ -66,7 +66,8 @@ def test_a_proxy_that_sends_its_password_back(status: str, monkeypatch: pytest.M
 def test_the_whole_report(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://somebody:{PASSWORD}@127.0.0.1:{stub.port}"
     monkeypatch.setenv("HTTP_PROXY", url)
-    arguments = {"endpoint": stub.url, "api_key": KEY, "headers": {"X-Secret": HEADER}}
+    endpoint = "http://logs.example.com"
+    arguments = {"endpoint": endpoint, "api_key": KEY, "headers": {"X-Secret": HEADER}}
     check = Check(arguments, dependencies=CheckDependencies(environ={"HTTP_PROXY": url}))
     found = list(check.results())
     text = "\n".join(

@@ -290,7 +290,7 @@ def test_a_proxy_that_hides_the_health_but_passes_entries(
         ((502, HTML, PAGE), "the server answered 502 (with text/html, so perhaps from"),
         (
             (415, JSON, '{"error":"unsupported_media_type","message":"no"}'),
-            "the server refuses the request (unsupported_media_type: no) -> Please report this",
+            "the server answered 415 (unsupported_media_type: no) -> Check that the server is up",
         ),
         ((400, JSON, "{"), "the server answered 400 -> "),
     ],

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from logwell_otel.cli.check.run import Check, CheckDependencies
-from logwell_otel.cli.check.settings import names
-from support.check import KEY, lines, only, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from logwell_otel.cli.check.settings import _emptied_at_restart, names
+from support.check import KEY, only, results
 
 URL = "https://logs.example.com"
 
@@ -46,6 +44,8 @@ def test_every_setting_with_its_origin() -> None:
         "client_certificate_file": (None, "default"),
         "client_key_file": (None, "default"),
         "level": ("debug", "default"),
+        "levels": (None, "default"),
+        "root_level": (None, "default"),
         "source_location": ("false", "argument"),
         "max_queue_bytes": ("33554432", "default"),
         "requests_per_minute": ("600", "default"),
@@ -53,15 +53,21 @@ def test_every_setting_with_its_origin() -> None:
         "spool_dir": (None, "default"),
         "spool_max_bytes": ("268435456", "default"),
         "spool_max_age": ("172800", "default"),
+        "spool_sync": ("normal", "default"),
         "sampling": ("false", "default"),
         "sample_rates": ("info=0.5, debug=0.0", "LOGWELL_SAMPLE_RATES"),
         "sampling_policy": (None, "default"),
         "sampling_team_id": (None, "default"),
         "sampling_token": (None, "default"),
         "sampling_token_file": (None, "default"),
+        "sampling_allow_zero": ("false", "default"),
+        "disabled": ("false", "default"),
+        "send_in_tests": ("false", "default"),
+        "on_queue_full": ("drop", "default"),
         "redact": ("false", "default"),
         "redact_keys": (None, "default"),
         "redact_allow": (None, "default"),
+        "redact_also": (None, "default"),
     }
 
 
@@ -115,38 +121,64 @@ def test_which_key_it_is(tmp_path: Path, key: str | None, file: str | None, orig
     assert check.settings[1].value == found["api_key"][0]
 
 
-def test_settings_that_are_missing() -> None:
-    found = results("", None)
-    assert list(lines(found, "settings")) == [
-        (
-            "fail Settings: not complete, or wrong -> endpoint (LOGWELL_ENDPOINT) is not set: "
-            "set the variable, or give the argument, to the base URL of a Logwell server such as "
-            "https://logs.example.com."
-        )
-    ]
-    assert [line.split(": ", 1)[1] for line in lines(found, "server")] == (
-        ["not run: Settings failed"] * 7
-    )
-    # What OpenTelemetry would load does not depend on it.
-    assert only(found, "SDK") == "pass SDK: not switched off"
+def variables_line(**environ: str) -> str:
+    return only(results("http://[", environ={"LOGWELL_API_KEY": KEY, **environ}), "Variables")
 
 
 def test_variables_that_nobody_reads() -> None:
-    environ = {
-        "LOGWELL_ENDPIONT": "hush",
-        "LOGWELL_RETENTION": "hush",
-        "logwell_api_key": "hush",
-        "LOGWELL_API_KEY": KEY,
-        "OTHER": "hush",
-    }
-    assert only(results("http://[", environ=environ), "Variables") == (
-        "warning Variables: LOGWELL_ENDPIONT, LOGWELL_RETENTION, logwell_api_key: no setting has "
-        "this name -> Did you mean LOGWELL_ENDPOINT by LOGWELL_ENDPIONT? Nothing reads "
-        "LOGWELL_RETENTION: unset it. Did you mean LOGWELL_API_KEY by logwell_api_key?"
+    found = variables_line(LOGWELL_ENDPIONT="hush", logwell_api_key="hush", OTHER="hush")
+    assert found == (
+        "warning Variables: LOGWELL_ENDPIONT, logwell_api_key: no setting has this name -> "
+        "Did you mean LOGWELL_ENDPOINT by LOGWELL_ENDPIONT? "
+        "Did you mean LOGWELL_API_KEY by logwell_api_key?"
     )
+
+
+@pytest.mark.parametrize(
+    ("tried", "wanted"),
+    [
+        ("URL", "ENDPOINT"),
+        ("HOST", "ENDPOINT"),
+        ("KEY", "API_KEY"),
+        ("TOKEN", "API_KEY"),
+        ("DSN", "ENDPOINT and LOGWELL_API_KEY"),
+        ("DIR", "SPOOL_DIR"),
+        ("SPOOL_DIRECTORY", "SPOOL_DIR"),
+        ("APIKEY", "API_KEY"),
+        ("SERVICE_NAME", "SERVICE"),
+        ("LOG_LEVEL", "LEVEL"),
+        ("TIMEOUTS", "TIMEOUT"),
+        ("url", "ENDPOINT"),
+    ],
+)
+def test_names_that_people_try(tried: str, wanted: str) -> None:
+    found = variables_line(**{f"LOGWELL_{tried}": "hush"})
+    assert found.endswith(f"-> Did you mean LOGWELL_{wanted} by LOGWELL_{tried}?")
+
+
+def test_variables_of_others_and_of_other_commands_are_not_mentioned() -> None:
+    others = ("RETENTION", "PORT", "DB", "DATABASE", "TEST_ENDPOINT", "SERVE_API_KEY_FILE", "")
+    commands = ("USERNAME", "PASSWORD", "PASSWORD_FILE", "PROJECT", "SESSION_FILE")
+    environ = {f"LOGWELL_{name}": "hush" for name in (*others, *commands)}
+    found = results("http://[", environ={"LOGWELL_API_KEY": KEY, **environ})
+    assert "Variables" not in {one.step for one in found}
 
 
 def test_all_settings_have_a_variable_and_no_secret_is_a_setting() -> None:
     found = names()
     assert found[:3] == ["endpoint", "api_key", "api_key_file"]
     assert not {"secrets", "origins", "on_error", "on_flush", "proxy"} & set(found)
+
+
+@pytest.mark.parametrize(
+    ("directory", "volatile"),
+    [
+        ("/tmp/spool", True),
+        ("/dev/shm/x", True),
+        ("/run/app/spool", True),
+        ("/var/lib/app/spool", False),
+        ("/tmpfiles/spool", False),
+    ],
+)
+def test_a_directory_that_a_restart_empties_is_known(directory: str, volatile: bool) -> None:
+    assert _emptied_at_restart(Path(directory)) is volatile

@@ -185,8 +185,8 @@ def _try_lock(fd: int) -> bool:
     except OSError as error:
         if error.errno in _UNSUPPORTED:
             raise SpoolError(
-                "its file system has no locks, by which processes tell whose entries are whose: "
-                "name a directory on a local disk."
+                "The spool directory's file system has no locks, by which processes tell whose "
+                "entries are whose: name a directory on a local disk."
             ) from error
         raise
     return True

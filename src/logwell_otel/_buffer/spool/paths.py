@@ -7,7 +7,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,7 +15,6 @@ import msgspec
 
 from logwell_otel._buffer.spool.errors import SpoolError
 
-_DATABASE: Final = re.compile(r"[a-z0-9.-]*-[0-9a-f]{12}\.db")
 _NETWORK: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs"}
 )
@@ -69,30 +67,9 @@ def project_name(key: str) -> str:
     return hashlib.sha256(b"logwell-otel spool " + key.encode()).hexdigest()[:16]
 
 
-def databases(directory: str | os.PathLike[str]) -> list[Path]:
-    """The databases in a spool directory, by name; other files are not ours.
-
-    Raises:
-        SpoolError: There is no such directory, or it cannot be read.
-    """
-    root = Path(os.path.realpath(directory))
-    try:
-        names = sorted(path.name for path in root.iterdir())
-    except OSError as error:
-        raise SpoolError(f"{directory} cannot be read: {error.strerror}.") from error
-    return [root / name for name in names if _DATABASE.fullmatch(name)]
-
-
-def emptied_at_restart(directory: Path) -> bool:
-    """Whether `directory` lies where systems delete files at boot, by its path.
-
-    A spool in a temporary directory that a restart emptied is a known way to
-    lose one. It is the caller's to say: such a directory still survives the end
-    of a process, which may be all that is wanted.
-    """
-    real = Path(os.path.realpath(directory))
-    volatile = ["/tmp", "/dev/shm", "/run", tempfile.gettempdir()]  # noqa: S108 - looked for, not used
-    return any(real.is_relative_to(os.path.realpath(path)) for path in volatile)
+def real(directory: str | os.PathLike[str]) -> Path:
+    """Where `directory` is when all symbolic links are followed, whether it exists or not."""
+    return Path(os.path.realpath(directory))
 
 
 def prepare_root(directory: str | os.PathLike[str]) -> Path:
@@ -103,19 +80,24 @@ def prepare_root(directory: str | os.PathLike[str]) -> Path:
     to every directory of a volume with an `fsGroup`.
 
     Raises:
-        SpoolError: It cannot be created, is no directory, belongs to somebody
-            else or is writable by everybody.
+        SpoolError: It cannot be created, is no directory, or somebody else could write to it
+            or put another one in its place.
     """
-    root = Path(os.path.realpath(directory))
+    root = real(directory)
     try:
-        root.parent.mkdir(parents=True, exist_ok=True)
+        for parent in reversed(root.parents):
+            if not parent.exists():
+                parent.mkdir(mode=0o700, exist_ok=True)
         root.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise SpoolError(
             f"The spool directory {root} cannot be created ({error.strerror}): name a directory"
             " that this process may write to."
         ) from error
-    _check(root, os.lstat(root))
+    if sys.platform != "win32":
+        _check(root)
+        for parent in root.parents:
+            _check_parent(parent)
     if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
         raise SpoolError(
             f"The spool directory {root} is not readable and writable by this process"
@@ -177,18 +159,33 @@ def owner_is_us(status: os.stat_result) -> bool:
     return sys.platform == "win32" or status.st_uid == os.geteuid()
 
 
-def _check(path: Path, status: os.stat_result) -> None:
-    if not stat.S_ISDIR(status.st_mode):
-        raise SpoolError(f"{path} is not a directory: remove it or name another spool directory.")
-    if sys.platform != "win32":
-        advice = f"name a directory that does not exist yet, such as {path / 'logwell'}"
-        if not owner_is_us(status):
-            raise SpoolError(
-                f"{path} belongs to user id {status.st_uid}, not to {os.geteuid()}, who runs this"
-                f" process: {advice}, or change its owner."
-            )
-        if status.st_mode & stat.S_IWOTH:
-            raise SpoolError(
-                f"{path} is writable by every user (mode {stat.S_IMODE(status.st_mode):04o}):"
-                f" {advice}, or take that permission away."
-            )
+def _check(root: Path) -> None:
+    status = root.lstat()
+    advice = f"name a directory that does not exist yet, such as {root / 'logwell'}"
+    if not owner_is_us(status):
+        raise SpoolError(
+            f"{root} belongs to user id {status.st_uid}, not to {os.geteuid()}, who runs this"
+            f" process: {advice}, or change its owner."
+        )
+    if status.st_mode & stat.S_IWOTH:
+        raise SpoolError(
+            f"{root} is writable by every user (mode {stat.S_IMODE(status.st_mode):04o}):"
+            f" {advice}, or take that permission away."
+        )
+
+
+def _check_parent(parent: Path) -> None:
+    status = parent.stat()
+    # The system's own; in a user namespace its root is another number.
+    if status.st_uid not in (os.geteuid(), 0, Path("/").stat().st_uid):
+        who = f"belongs to user id {status.st_uid}, who"
+    # A volume that everybody may write to was made for whoever is in the container:
+    # Kubernetes' emptyDir is one.
+    elif status.st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH and not parent.is_mount():
+        who = f"is writable by every user (mode {stat.S_IMODE(status.st_mode):04o}), any of whom"
+    else:
+        return
+    raise SpoolError(
+        f"{parent} {who} could put another directory in the place of the spool's: name one whose"
+        " parents are yours or the system's."
+    )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from logwell_otel.cli import connection
+from logwell_otel.cli import add_server_arguments, server_arguments
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from logwell_otel.cli.check.report import Result
+    from logwell_otel.cli.check.report import Finding
     from logwell_otel.cli.check.run import Check
     from logwell_otel.cli.terminal import Terminal
 
@@ -23,10 +23,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "whether entries reach the server. Run it where the application runs, with the "
         "application's environment. Exit status 0 if nothing failed, else 1.",
     )
-    connection.add_arguments(parser)
+    add_server_arguments(parser)
     parser.add_argument("--service", metavar="NAME", help="service of the entry (LOGWELL_SERVICE)")
     parser.add_argument("--no-send", action="store_true", help="do not send an entry")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--verbose", action="store_true", help="show also the settings that are as by default"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, with all settings")
     parser.set_defaults(run=_run)
 
 
@@ -35,19 +38,22 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
     from logwell_otel.cli.check import report  # noqa: PLC0415 - see logwell_otel.cli
     from logwell_otel.cli.check.run import Check  # noqa: PLC0415
 
-    arguments = {**connection.arguments_of(options), "service": options.service}
+    arguments = {**server_arguments(options), "service": options.service}
     check = Check(arguments, send=not options.no_send)
-    seen: list[Result] = []
+    seen: list[Finding] = []
     if options.json:
-        results = list(_kept(check, seen))
-        terminal.raw(report.json(check.settings, check.proxy, results).decode())
+        found = list(_kept(check, seen))
+        terminal.raw(report.json(check.settings, check.proxy, found).decode())
     else:
-        for line in report.text(check.settings, check.proxy, _kept(check, seen), terminal.style):
+        results = _kept(check, seen)
+        for line in report.text(
+            check.settings, check.proxy, results, terminal.style, verbose=options.verbose
+        ):
             terminal.line(line)
     return 0 if report.ok(seen) else 1
 
 
-def _kept(check: Check, seen: list[Result]) -> Iterator[Result]:
+def _kept(check: Check, seen: list[Finding]) -> Iterator[Finding]:
     for result in check.results():
         seen.append(result)
         yield result

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from logwell_otel._config.address import PORTS
 from logwell_otel._delivery.engine import tls_files
-from logwell_otel._http import tls_context, usual_tls_context
+from logwell_otel._network import tls_context, usual_tls_context, usual_tls_problem
 from logwell_otel.cli.check.report import Finding, Setting, failed, passed, skipped, warning
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _ENDPOINT: Final = "endpoint (LOGWELL_ENDPOINT)"
 _CERTIFICATE_FILE: Final = "certificate_file (LOGWELL_CERTIFICATE_FILE)"
 _SYSTEM: Final = "system settings"
+_USUAL_AUTHORITIES: Final = (
+    "Correct or unset the variable, or name the authorities to trust in certificate_file "
+    "(LOGWELL_CERTIFICATE_FILE)."
+)
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,8 @@ def handshake(config: Config, route: Route, now: float) -> Finding:
         return skipped(
             f"not looked at through a proxy of the kind {route.proxy.scheme}://: see next"
         )
+    if config.certificate_file is None and (problem := usual_tls_problem()) is not None:
+        return failed(problem, _USUAL_AUTHORITIES)
     try:
         context = tls_context(tls_files(config)) or usual_tls_context()
     except (OSError, ValueError) as error:

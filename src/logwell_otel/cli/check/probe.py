@@ -43,7 +43,7 @@ class Problem(msgspec.Struct):
 
 
 class Handler(msgspec.Struct):
-    """A handler on the root logger that hands records to OpenTelemetry.
+    """A handler on the root logger, or behind it, that hands records to OpenTelemetry.
 
     Attributes:
         module: Where its class is defined; of ours, where the class it is made from is.
@@ -62,7 +62,7 @@ class Start(msgspec.Struct):
         said: Warnings and errors that OpenTelemetry logged.
         provider: Whether there is a LoggerProvider of the SDK's.
         endpoints: Where the exporters of this package send.
-        handlers: The handlers on the root logger.
+        handlers: The handlers on the root logger and behind it.
         root_level: The root logger's level.
         exporters: `OTEL_*_EXPORTER` by signal, after a distro set what was not set.
         service: `service.name` of the provider's resource.
@@ -94,12 +94,16 @@ def observe(how: How) -> Start:
     problem: Problem | None = None
     try:
         _start(how)
+        configurator: Any = sys.modules.get("logwell_otel.configurator")
+        if configurator is not None and configurator.LogwellConfigurator.problem is not None:
+            raise configurator.LogwellConfigurator.problem
     except Exception as error:  # noqa: BLE001 - of any kind: it is what is reported
         kind, missing = type(error), getattr(error, "name", None)
         missing = missing if isinstance(error, ModuleNotFoundError) else None
         problem = Problem(str(error), kind.__name__, kind.__module__, missing)
     from opentelemetry._logs import get_logger_provider  # noqa: PLC0415 - as late as in programs
 
+    from logwell_otel._install import installed_handlers  # noqa: PLC0415
     from logwell_otel._otel import LoggerProvider  # noqa: PLC0415
     from logwell_otel.exporter import exporters  # noqa: PLC0415
 
@@ -113,7 +117,7 @@ def observe(how: How) -> Start:
         endpoints=[exporter.identity[0] for exporter in exporters()],
         handlers=[
             Handler(module, handler.level)
-            for handler in root.handlers
+            for handler in [*root.handlers, *installed_handlers()]
             if (module := opentelemetry_module(type(handler))) is not None
         ],
         root_level=root.getEffectiveLevel(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,35 +30,26 @@ class Status(str, Enum):
 
 
 @dataclass(frozen=True)
-class Result:
-    """One line of the check.
+class Finding:
+    """What one step of the check found.
 
     Attributes:
-        group: Heading it stands under: `settings`, `server` or `opentelemetry`.
-        step: What was looked at.
         status: How it went.
         text: What was found. Holds no secret.
         advice: What to do about it; None where there is nothing to do.
+        group: Heading it stands under: `settings`, `server` or `opentelemetry`.
+        step: What was looked at.
     """
 
-    group: str
-    step: str
     status: Status
     text: str
     advice: str | None = None
+    group: str = ""
+    step: str = ""
 
-
-@dataclass(frozen=True)
-class Finding:
-    """A `Result` that does not know yet which step it belongs to."""
-
-    status: Status
-    text: str
-    advice: str | None = None
-
-    def of(self, group: str, step: str) -> Result:
-        """The finding as the result of a step."""
-        return Result(group, step, self.status, self.text, self.advice)
+    def of(self, group: str, step: str) -> Finding:
+        """The same as that of a step."""
+        return replace(self, group=group, step=step)
 
 
 def passed(text: str) -> Finding:
@@ -113,7 +104,12 @@ NO_PROXY: Final = Setting("proxy", None, "default")
 
 
 def text(
-    settings: Sequence[Setting], proxy: Setting, results: Iterable[Result], style: Style
+    settings: Sequence[Setting],
+    proxy: Setting,
+    results: Iterable[Finding],
+    style: Style,
+    *,
+    verbose: bool = False,
 ) -> Iterator[str]:
     """The report line by line, each as soon as it is known.
 
@@ -122,6 +118,7 @@ def text(
         proxy: The proxy, and where it comes from.
         results: What was found, which may still be coming.
         style: Colours words, or does not.
+        verbose: Whether to show settings that are left as they are by default.
     """
     yield style("bold", f"logwell-otel {__version__} check")
     group = ""
@@ -132,7 +129,7 @@ def text(
             yield ""
             yield style("bold", _HEADINGS[group])
             if group == "settings":
-                yield from _settings(settings, proxy, style)
+                yield from _settings(settings, proxy, style, verbose=verbose)
         word, colour = _WORDS[result.status]
         found = style("plain", f"{result.step.ljust(20)} {result.text}")
         yield f"  {style(colour, word.ljust(8))} {found}"
@@ -143,7 +140,7 @@ def text(
     yield _sum(counts, style)
 
 
-def json(settings: Sequence[Setting], proxy: Setting, results: Sequence[Result]) -> bytes:
+def json(settings: Sequence[Setting], proxy: Setting, results: Sequence[Finding]) -> bytes:
     """The same as one JSON object."""
     document: dict[str, Any] = {
         "version": __version__,
@@ -155,19 +152,25 @@ def json(settings: Sequence[Setting], proxy: Setting, results: Sequence[Result])
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def ok(results: Iterable[Result]) -> bool:
+def ok(results: Iterable[Finding]) -> bool:
     """Whether nothing failed."""
     return all(result.status is not Status.FAIL for result in results)
 
 
-def _settings(settings: Sequence[Setting], proxy: Setting, style: Style) -> Iterator[str]:
+def _settings(
+    settings: Sequence[Setting], proxy: Setting, style: Style, *, verbose: bool
+) -> Iterator[str]:
     if not settings:
         return
-    rows = [(one.name, one.value or "-", one.origin) for one in (*settings, proxy)]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    everything = [*settings, proxy]
+    shown = [one for one in everything if verbose or one.origin != "default"]
+    rows = [(one.name, one.value or "-", one.origin) for one in shown]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     for name, value, origin in rows:
         line = f"  {name.ljust(widths[0])}  {value.ljust(widths[1])}  {origin}"
         yield style("dim" if origin == "default" else "plain", line)
+    if left := len(everything) - len(shown):
+        yield style("dim", f"  {left} more as they are by default: --verbose shows them")
     yield ""
 
 

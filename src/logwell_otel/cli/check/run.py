@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._clock import wall_clock
 from logwell_otel._config.options import Config
 from logwell_otel.cli.check import network, settings, startup
 from logwell_otel.cli.check.report import (
     NO_PROXY,
     Finding,
-    Result,
     Setting,
     Status,
     failed,
@@ -43,7 +42,7 @@ class CheckDependencies:
     """
 
     getaddrinfo: Callable[..., list[Any]] = socket.getaddrinfo
-    wall: Callable[[], float] = time.time
+    wall: Callable[[], float] = wall_clock
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     start: Callable[[How, Mapping[str, str]], Start] = field(default_factory=lambda: startup.start)
 
@@ -91,7 +90,7 @@ class Check:
                 str(error), "Give it as http://host:port, or http://user:password@host:port."
             )
 
-    def results(self) -> Iterator[Result]:
+    def results(self) -> Iterator[Finding]:
         """Run the steps and give each one's result as soon as it is there."""
         yield self._resolved.of("settings", "Settings")
         strays = settings.unknown_variables(self._use.environ)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from logwell_otel._clock import wall_clock
 from logwell_otel._config.options import service_from_environment
 from logwell_otel._delivery.engine import transport_to
 from logwell_otel._delivery.response import Action, Outcome, outcome_of, quoted
@@ -52,7 +52,7 @@ class ServerAnswers:
         wall: Wall clock, in seconds since 1970.
     """
 
-    def __init__(self, config: Config, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, config: Config, wall: Callable[[], float] = wall_clock) -> None:
         self._config = config
         self._wall = wall
         self._transport = transport_to(config)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import tempfile
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel._buffer.spool import SpoolError, paths
-from logwell_otel._config.options import Config
+from logwell_otel._config.options import OPTIONS
+from logwell_otel._config.secrets import ApiKey
 from logwell_otel._config.settings import from_file, variable_of
 from logwell_otel._diagnostics import hide_keys
 from logwell_otel.cli.check.report import Finding, Setting, failed, passed, warning
@@ -18,8 +19,34 @@ from logwell_otel.cli.pools import list_spools
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from logwell_otel._config.options import Config
+    from logwell_otel._config.secrets import Credential
+
 _MASK: Final = "***"
 _SECRETS: Final = ("api_key", "sampling_token")
+_PREFIX: Final = "LOGWELL_"
+_OF_COMMANDS: Final = ("PASSWORD", "PASSWORD_FILE", "PROJECT", "SESSION_FILE", "USERNAME")
+"""What only the commands that read look at."""
+
+_TRIED: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(
+        ("ADDRESS", "BASE_URL", "HOST", "SERVER", "SERVER_URL", "URI", "URL"), ("ENDPOINT",)
+    ),
+    **dict.fromkeys(("API_TOKEN", "INGEST_KEY", "KEY", "TOKEN"), ("API_KEY",)),
+    **dict.fromkeys(("KEY_FILE", "TOKEN_FILE"), ("API_KEY_FILE",)),
+    **dict.fromkeys(("CA", "CA_BUNDLE", "CA_CERT", "CA_FILE", "CERT"), ("CERTIFICATE_FILE",)),
+    **dict.fromkeys(("CLIENT_CERT", "CLIENT_CERT_FILE"), ("CLIENT_CERTIFICATE_FILE",)),
+    "CLIENT_KEY": ("CLIENT_KEY_FILE",),
+    "DSN": ("ENDPOINT", "API_KEY"),
+    **dict.fromkeys(("DIR", "SPOOL", "SPOOL_DIRECTORY", "SPOOL_PATH"), ("SPOOL_DIR",)),
+    **dict.fromkeys(("APP_NAME", "SERVICE_NAME"), ("SERVICE",)),
+    **dict.fromkeys(("LOGLEVEL", "LOG_LEVEL"), ("LEVEL",)),
+    **dict.fromkeys(("MAX_QUEUE_SIZE", "QUEUE_SIZE"), ("MAX_QUEUE_BYTES",)),
+}
+"""Names that people try, because other packages have them."""
+
+_SLIP: Final = 0.85
+"""How alike a slip of the pen is: LOGWELL_ENDPIONT is 0.88, LOGWELL_TEST_ENDPOINT 0.76."""
 
 
 def settings_of(
@@ -33,11 +60,10 @@ def settings_of(
         environ: Likewise.
     """
     shown = []
-    value: str | None
     for name in names():
-        origin = config.origins[name]
+        origin, value = config.origins[name], getattr(config, name)
         if name in _SECRETS:
-            value = _masked(name, config)
+            value = _masked(value)
             origin = config.origins[f"{name}_file"] if from_file(config.origins, name) else origin
         elif name.removesuffix("_file") in _SECRETS:
             # The config holds the secret, not the path.
@@ -46,18 +72,14 @@ def settings_of(
         elif name == "headers":
             value = ", ".join(f"{header}={_MASK}" for header in config.headers) or None
         else:
-            value = _text(getattr(config, name))
+            value = _text(value)
         shown.append(Setting(name, value, origin))
     return shown
 
 
 def names() -> list[str]:
-    """The settings that have a variable, in the order of `Config`'s fields."""
-    # What was looked for is what there is; these two are needed for a look.
-    looked_for = Config.resolve({}, endpoint="http://localhost", api_key=f"lw_{'0' * 32}").origins
-    places = {field.name: place for place, field in enumerate(fields(Config))}
-    places |= {f"{name}_file": places[name] for name in _SECRETS}
-    return sorted(looked_for, key=lambda name: (places[name], name))
+    """The settings that have a variable."""
+    return [name for name, option in OPTIONS.items() if option["variable"]]
 
 
 def as_variables(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
@@ -81,16 +103,20 @@ def as_variables(arguments: Mapping[str, Any], environ: Mapping[str, str]) -> di
 
 
 def unknown_variables(environ: Mapping[str, str]) -> Finding | None:
-    """LOGWELL_* variables that nobody reads: a misspelt one is silent otherwise."""
-    known = [variable_of(name) for name in names()]
-    strays = sorted(
-        name for name in environ if name.upper().startswith("LOGWELL_") and name not in known
-    )
-    if not strays:
+    """LOGWELL_* variables that are meant for us by the look of them, and that nobody reads.
+
+    Others' are none of our business: a server's own begin with LOGWELL_ too.
+    """
+    meant = {
+        name: wanted
+        for name in sorted(environ)
+        if name.upper().startswith(_PREFIX) and (wanted := _wanted(name))
+    }
+    if not meant:
         return None
     return warning(
-        f"{', '.join(strays)}: no setting has this name",
-        " ".join(_meant(stray, known) for stray in strays),
+        f"{', '.join(meant)}: no setting has this name",
+        " ".join(f"Did you mean {wanted} by {name}?" for name, wanted in meant.items()),
     )
 
 
@@ -101,7 +127,8 @@ def spool_directory(directory: Path) -> Finding:
     """
     if _exists(directory):
         try:
-            held = _held_in(directory)
+            paths.prepare_root(directory)
+            held = sum(pool.entries for pool in list_spools(directory))
         except SpoolError as error:
             return failed(str(error), "Exporters do not start until this is changed.")
         found = f"{directory} can be used, {held} entries wait there"
@@ -122,15 +149,11 @@ def spool_directory(directory: Path) -> Finding:
     return passed(found)
 
 
-def mask_key(key: str) -> str:
-    """A key by which people can tell it from another one: its last 4 characters."""
-    return f"lw_{_MASK}{key[-4:]}"
-
-
-def _masked(name: str, config: Config) -> str | None:
-    if name == "api_key":
-        return mask_key(config.api_key.reveal())
-    return None if getattr(config, name) is None else _MASK
+def _masked(secret: Credential | None) -> str | None:
+    """A key is told from another one by its last 4 characters; a token may be all that short."""
+    if isinstance(secret, ApiKey):
+        return f"lw_{_MASK}{secret.reveal()[-4:]}"
+    return None if secret is None else _MASK
 
 
 def _text(value: Any) -> str | None:
@@ -147,22 +170,23 @@ def _text(value: Any) -> str | None:
     return str(value)
 
 
-def _meant(stray: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(stray.upper(), known, n=1, cutoff=0.75)
-    return f"Did you mean {near[0]} by {stray}?" if near else f"Nothing reads {stray}: unset it."
-
-
-# All that the check asks of the spool.
-
-
-def _held_in(directory: Path) -> int:
-    """Entries that wait in a spool directory; raises `SpoolError` if it cannot be used."""
-    paths.prepare_root(directory)
-    return sum(pool.entries for pool in list_spools(directory))
+def _wanted(variable: str) -> str | None:
+    """What whoever set this variable meant to set; None where it is right, or none of ours."""
+    ours = [variable_of(name).removeprefix(_PREFIX) for name in names()]
+    stray = variable[len(_PREFIX) :].upper()
+    if variable.startswith(_PREFIX) and variable[len(_PREFIX) :] in (*ours, *_OF_COMMANDS):
+        return None
+    wanted = _TRIED.get(stray) or difflib.get_close_matches(stray, ours, n=1, cutoff=_SLIP)
+    return " and ".join(f"{_PREFIX}{name}" for name in wanted) or None
 
 
 def _emptied_at_restart(directory: Path) -> bool:
-    return paths.emptied_at_restart(directory)
+    """Whether `directory` lies where systems delete files at boot, by its path.
+
+    Such a directory still survives the end of a process, which may be all that is wanted.
+    """
+    volatile = ["/tmp", "/dev/shm", "/run", tempfile.gettempdir()]  # noqa: S108 - looked for, not used
+    return any(paths.real(directory).is_relative_to(paths.real(path)) for path in volatile)
 
 
 def _exists(path: Path) -> bool:

@@ -136,6 +136,10 @@ def opentelemetry(
     yield "Versions", _versions()
     yield "SDK", _sdk(environ)
     named = {name.strip() for name in environ.get("OTEL_LOGS_EXPORTER", "").split(",")}
+    # The distro sets what is not set, in the process that is started here as well.
+    if environ.get("OTEL_PYTHON_DISTRO", "").strip() == "logwell":
+        environ = {"OTEL_LOGS_EXPORTER": "logwell", _CONFIGURATOR: "logwell", **environ}
+        named.add("logwell")
     zero_code = "logwell" in named or bool(environ.get("OTEL_CONFIG_FILE"))
     yield "Zero-code", _zero_code(environ, zero_code=zero_code)
     started: Start | None = None
@@ -306,7 +310,9 @@ def _handler(started: Start, environ: Mapping[str, str]) -> Finding:
     """What hands the standard library's records to OpenTelemetry."""
     if started.handlers:
         first = started.handlers[0]
-        if first.module.startswith("opentelemetry.sdk"):
+        # Ours takes its place, unless this is a start without our exporter.
+        asked_for = environ.get(_SDK_HANDLER, "").strip().lower() == "true"
+        if first.module.startswith("opentelemetry.sdk") or asked_for:
             return warning(
                 "the SDK's own, which is deprecated",
                 f"Unset {_SDK_HANDLER}, and install '{_LOGGING}>=0.61b0'.",

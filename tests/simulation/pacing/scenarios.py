@@ -6,16 +6,16 @@ import random
 from typing import TYPE_CHECKING
 
 from logwell_otel._delivery.pacing import Pace
-from simulation.load import Records, Saturated, one_a_second
-from simulation.run import Limit, simulate
-from simulation.server import Server
+from simulation.pacing.load import Records, Saturated, one_a_second
+from simulation.pacing.run import Limit, simulate
+from simulation.pacing.server import Server
 from support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from simulation.load import Load
-    from simulation.run import Outcome, Paced
+    from simulation.pacing.load import Load
+    from simulation.pacing.run import Outcome, Paced
 
     MakePace = Callable[[Clock, random.Random], Paced]
 

@@ -1,6 +1,6 @@
 """What each constant of `Pace` is worth: print the last table of `docs/pacing.md`.
 
-`python -m simulation.constants` (with `src` and `tests` on the path)
+`python -m simulation.pacing.constants` (with `src` and `tests` on the path)
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 from unittest import mock
 
 from logwell_otel._delivery import pacing
-from simulation import scenarios
+from simulation.pacing import scenarios
 
 END = scenarios.MINUTES_30
 LAST_20 = END - 20 * 60.0

@@ -1,0 +1,216 @@
+"""Our logging handler where it is installed: it stays there, and silences nobody.
+
+`dictConfig`, `fileConfig`, `basicConfig(force=True)`, Django and Celery take every handler off
+the root logger, and `basicConfig()` does nothing where there is one. So ours does not stand on
+the root logger but behind it, on a parent that the root logger is given: records come there
+last, after all handlers of the application, whatever those are replaced by.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from logwell_otel._duplicates import duplicates
+from logwell_otel._otel import provider_of, resolved
+from logwell_otel._server_errors import ServerErrors, repeats_a_request_log
+from logwell_otel._writer import LOGGER_NAME, is_opentelemetry
+from logwell_otel.handler import LogwellHandler, make_safe, open_levels, open_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from opentelemetry._logs import LoggerProvider
+
+# It logs nothing itself, and no name leads to it: only the root logger does.
+_behind_root: Final = logging.Logger(f"{LOGGER_NAME}.behind_root")  # noqa: LOG001 - nobody is to get it by name
+
+
+def install_handler(
+    logger: logging.Logger,
+    provider: LoggerProvider | None,
+    threshold: int,
+    levels: Mapping[str, str] | None = None,
+) -> InstalledHandler | None:
+    """Have records of `logger` reach `provider` once.
+
+    Args:
+        logger: Where records come from.
+        provider: Where they go; None is the global one. A handler of OpenTelemetry's on the
+            root logger that leads there is replaced.
+        threshold: Least severe level that passes. The logger is opened up to it if it lets
+            less through. With `NOTSET` the logger's own level decides.
+        levels: Least severe levels by logger; those are opened up likewise.
+
+    Returns:
+        The handler that was added, None if one was there.
+    """
+    added = replace_opentelemetrys(provider, levels)
+    there = added is not None or any(
+        isinstance(handler, InstalledHandler) and handler.provider is resolved(provider)
+        for one in _upwards(logger)
+        for handler in one.handlers
+    )
+    if not there:
+        added = InstalledHandler(threshold, provider, levels)
+        added.install(logger)
+    open_up(logger, threshold)
+    open_levels(levels or {})
+    return added
+
+
+def replace_opentelemetrys(
+    provider: LoggerProvider | None, levels: Mapping[str, str] | None = None
+) -> InstalledHandler | None:
+    """Put ours in the place of OpenTelemetry's handlers on the root logger that lead there.
+
+    It gets the level, the formatter and the filters of the first of them.
+
+    Returns:
+        The handler that was added, None where there was nothing to replace or one is there.
+    """
+    root, goal = logging.getLogger(), resolved(provider)
+    found = [handler for handler in root.handlers if _is_foreign(handler, goal)]
+    for handler in found:
+        root.removeHandler(handler)
+    known = any(
+        isinstance(handler, InstalledHandler) and handler.provider is goal
+        for handler in _behind_root.handlers
+    )
+    if known or not found:
+        return None
+    added = InstalledHandler(found[0].level, provider, levels)
+    added.formatter = found[0].formatter
+    added.filters[:] = found[0].filters
+    added.install(root)
+    return added
+
+
+class InstalledHandler(LogwellHandler):
+    """The handler that `configure` and zero-code start-up install on a logger.
+
+    What printed on the console before still does: where there is no handler at all, Python
+    prints warnings and errors by `logging.lastResort`, which it does not ask once there is
+    this one.
+
+    Attributes:
+        listens_to: The logger that it is installed on.
+    """
+
+    listens_to: logging.Logger
+
+    def install(self, logger: logging.Logger) -> None:
+        """Have it called for records of `logger` and of those below."""
+        self.listens_to = logger
+        root = logging.getLogger()
+        if logger is not root:
+            logger.addHandler(self)
+            return
+        _behind_root.addHandler(self)
+        _server_errors.install()
+        # Only a root logger that leads somewhere can be cut off from it.
+        root.propagate = True
+        if root.parent is None:
+            root.parent = _behind_root
+
+    def uninstall(self) -> None:
+        """End that."""
+        self.listens_to.removeHandler(self)
+        _behind_root.removeHandler(self)
+        root = logging.getLogger()
+        if not _behind_root.handlers:
+            _server_errors.uninstall()
+            if root.parent is _behind_root:
+                root.parent = None
+
+    @property
+    def installed(self) -> bool:
+        """Whether records of its logger reach it."""
+        return any(self in logger.handlers for logger in _upwards(self.listens_to))
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Hand over a record that no other handler has handed over."""
+        try:
+            handed_over = self._look_before(record)
+        except Exception:  # noqa: BLE001 - logging never raises into the application
+            self._report(record)
+            handed_over = False
+        return True if handed_over else super().handle(record)
+
+    def _look_before(self, record: logging.LogRecord) -> bool:
+        """Print a record that nobody has; tell whether somebody has handed it over."""
+        reached, silent, queued, handed_over = False, True, False, False
+        for logger in _upwards(_logger_of(record)):
+            for handler in logger.handlers:
+                if handler is self:
+                    reached = True
+                elif not is_opentelemetry(handler):
+                    silent = False
+                    queued = queued or hasattr(handler, "enqueue")
+                elif _is_foreign(handler, self.provider):
+                    # One that came later, and was called for this record before us.
+                    handed_over = handed_over or record.levelno >= handler.level
+                    self._make_harmless(handler, logger)
+        # Offered by a server's logger that does not come by here: Python has seen to it.
+        if silent and reached and record.name != LOGGER_NAME:
+            self._print(record)
+        if record.exc_info and repeats_a_request_log(record):
+            return True
+        return handed_over or (
+            queued
+            and duplicates.possible
+            and duplicates.has_a_twin(record, self.provider, copied=False)
+        )
+
+    def _print(self, record: logging.LogRecord) -> None:
+        last = getattr(logging, "lastResort", None)  # programs set it to None
+        if last is None or record.levelno < last.level:
+            return
+        shown = copy.copy(record)
+        # With what could not be formatted repaired: no traceback of logging's on the console.
+        shown.msg, shown.args = self._message(record), None
+        last.handle(shown)
+
+    def _make_harmless(self, handler: logging.Handler, logger: logging.Logger) -> None:
+        if logger is logging.getLogger():
+            logger.removeHandler(handler)
+        else:
+            make_safe(handler, self._provider)
+
+
+def installed_handlers() -> list[logging.Handler]:
+    """The handlers behind the root logger."""
+    return _behind_root.handlers[:]
+
+
+def _offer(record: logging.LogRecord) -> None:
+    """Hand over a server's record that does not come by here."""
+    if not any(logger is _behind_root for logger in _upwards(_logger_of(record))):
+        _behind_root.callHandlers(record)
+
+
+_server_errors: Final = ServerErrors(_offer)
+
+
+def _is_foreign(handler: logging.Handler, provider: object) -> bool:
+    """True for a handler of OpenTelemetry's, unchanged, that leads to that provider."""
+    return (
+        is_opentelemetry(handler)
+        and not isinstance(handler, LogwellHandler)
+        and "emit" not in vars(handler)
+        and provider_of(handler) is provider
+    )
+
+
+def _upwards(logger: logging.Logger | None) -> Iterator[logging.Logger]:
+    """A logger and those that its records reach after it."""
+    while logger is not None:
+        yield logger
+        logger = logger.parent if logger.propagate else None
+
+
+def _logger_of(record: logging.LogRecord) -> logging.Logger:
+    """The logger that a record was logged with, as far as its name tells."""
+    known = logging.Logger.manager.loggerDict.get(record.name)
+    return known if isinstance(known, logging.Logger) else logging.getLogger()

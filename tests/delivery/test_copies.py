@@ -1,0 +1,260 @@
+"""What may have been stored is sent again once at most: slow servers, answers without counts."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from logwell_otel import LogwellLogExporter
+from logwell_otel._delivery.retry import RequestTimeout
+from logwell_otel._http import NoAnswer
+from logwell_otel.devserver import DevServer
+from support.bench import Bench
+from support.config import KEY
+from support.records import messages, records
+from support.server import HttpServer, Server, answer
+
+if TYPE_CHECKING:
+    from http.server import BaseHTTPRequestHandler
+
+    from logwell_otel._http import Answer
+
+SLOWER = (
+    "The server did not answer within 0.7 s, the time-out (LOGWELL_TIMEOUT). It gets up to 30 s "
+    "now: what it may have stored already would be stored once more with each attempt."
+)
+HEALTH = json.dumps({"status": "healthy"}).encode()
+
+
+class Gateway(HttpServer):
+    """Stores everything, and answers in its own way.
+
+    Attributes:
+        stored: How often each message was stored.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes = b"",
+        encoding: str = "",
+        *,
+        health: bytes | None = HEALTH,
+        seconds: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.stored: Counter[str] = Counter()
+        self.times: list[float] = []
+        self._answer = status, body, encoding
+        self._health = health
+        self._seconds = seconds
+        self._busy = threading.Lock()
+
+    def respond(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        status, content, encoding = self._answer
+        if request.path == "/api/health":
+            if self._health is None:
+                return
+            status, content, encoding = 200, self._health, ""
+        else:
+            entries = json.loads(body)
+            with self._busy:  # as a database is
+                self.times.append(time.monotonic())
+                self.stored.update(entry["message"] for entry in entries)
+                time.sleep(self._seconds)
+            content = content.replace(b"COUNT", str(len(entries)).encode())
+            if encoding == "gzip":
+                content = gzip.compress(content)
+        request.send_response(status)
+        if encoding:
+            request.send_header("Content-Encoding", encoding)
+        if status != 204:
+            request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        if status != 204:
+            request.wfile.write(content)
+
+
+def delivered(gateway: Gateway, count: int, **options: float) -> tuple[Counter[int], list[str]]:
+    """How many messages were stored how often, and the warnings."""
+    said: list[str] = []
+
+    class Hears(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage().partition(" [process")[0])
+
+    hears = Hears()
+    logging.getLogger("logwell_otel").addHandler(hears)
+    with gateway:
+        exporter = LogwellLogExporter(gateway.url, KEY, **options)  # type: ignore[arg-type]
+        exporter.export(records(count))
+        assert exporter.force_flush(60_000)
+        health = exporter.health()
+        assert (health.accepted, health.held, health.dropped_total) == (count, 0, 0)
+        exporter.shutdown()
+    logging.getLogger("logwell_otel").removeHandler(hears)
+    return Counter(gateway.stored.values()), said
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize(
+    "gateway",
+    [
+        pytest.param(lambda: Gateway(204), id="204"),
+        pytest.param(lambda: Gateway(200), id="empty 200"),
+        pytest.param(lambda: Gateway(200, b"\x0b\x02\x80", "br"), id="an encoding not asked for"),
+    ],
+)
+def test_a_success_without_counts_is_stored_once(gateway: type[Gateway]) -> None:
+    copies, said = delivered(gateway(), 250)  # type: ignore[call-arg]
+    assert copies == {1: 250}
+    assert (
+        len([text for text in said if "taken as stored, since the answer is a success" in text])
+        == 1
+    )
+
+
+@pytest.mark.socket
+def test_compressed_counts_are_read() -> None:
+    copies, said = delivered(Gateway(200, b'{"accepted":COUNT}', "gzip"), 250)
+    assert copies == {1: 250}
+    assert said == []
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize("health", [b"", None], ids=["says yes to everything", "no health"])
+def test_where_no_logwell_server_shows_the_second_time_counts(health: bytes | None) -> None:
+    copies, said = delivered(Gateway(204, health=health), 250)
+    assert copies == {2: 100, 1: 150}
+    assert any("100 entries were taken as stored" in text for text in said)
+
+
+@pytest.mark.socket
+@pytest.mark.slow
+def test_a_server_slower_than_the_time_out_stores_nothing_more_than_twice() -> None:
+    gateway = Gateway(200, b'{"accepted":COUNT}', seconds=2.0)
+    copies, said = delivered(gateway, 300, timeout=0.7)
+    assert copies == {2: 100, 1: 200}
+    assert [text for text in said if "time-out" in text] == [SLOWER]
+
+
+@pytest.mark.socket
+def test_a_cut_connection_after_storing_is_one_copy_more() -> None:
+    with DevServer() as receiver:
+        receiver.faults.close(times=1, stored=True)
+        exporter = LogwellLogExporter(receiver.url, receiver.key)
+        exporter.export(records(10))
+        assert exporter.force_flush(30_000)
+        exporter.shutdown()
+        assert receiver.count() == 20
+
+
+def test_a_server_that_was_stopped_is_asked_for_its_health_and_sent_nothing_more() -> None:
+    bench = Bench()
+    bench.server.replies = [NoAnswer("ReadTimeout: timed out", timed_out=True)]
+    bench.server.is_healthy = None
+    bench.exporter.export(records(10))
+    bench.run(60)
+    assert (len(bench.server.requests), bench.server.stored) == (1, [])
+    assert bench.server.health_checks > 1
+    bench.server.is_healthy = True
+    bench.run(60)
+    assert [len(request) for request in bench.server.requests] == [10, 1, 4, 5]
+    assert len(bench.server.stored) == 10
+    bench.check_ledger()
+
+
+def test_a_server_whose_health_is_kept_from_us_gets_its_entries_all_the_same() -> None:
+    bench = Bench()
+    bench.server.replies = [NoAnswer("ReadTimeout: timed out", timed_out=True)]
+    bench.server.is_healthy = None
+    bench.exporter.export(records(10))
+    bench.run()
+    assert [len(request) for request in bench.server.requests] == [10, 1, 4, 5]
+    assert len(bench.server.stored) == 10
+
+
+def test_a_page_of_something_else_is_never_a_success() -> None:
+    bench = Bench()
+    bench.server.replies = [answer(200, "<html>Please log in</html>")] * 20
+    bench.exporter.export(records(10))
+    bench.run()
+    assert len(bench.server.stored) == 10
+    assert bench.exporter.health().accepted == 10
+
+
+def test_a_time_out_grows_while_nothing_answers_and_is_the_usual_one_again_then() -> None:
+    timeout = RequestTimeout(10)
+    assert (timeout.seconds, timeout.overdue) == (10, False)
+    assert [(timeout.exceeded(), timeout.seconds) for _ in range(5)] == [
+        (True, 60),
+        (False, 60),
+        (False, 60),
+        (False, 300),
+        (False, 300),
+    ]
+    timeout.answered(100)
+    assert (timeout.seconds, timeout.overdue, timeout.late) == (300, True, True)
+    timeout.answered(15)
+    assert (timeout.seconds, timeout.overdue, timeout.late) == (60, True, True)
+    timeout.answered(9)
+    assert (timeout.seconds, timeout.overdue) == (10, False)
+
+
+@pytest.mark.parametrize(("usual", "longer"), [(0.1, 30), (6, 36), (100, 300), (300, 300)])
+def test_how_long_it_is_then(usual: float, longer: float) -> None:
+    timeout = RequestTimeout(usual)
+    assert timeout.exceeded() is (longer > usual)
+    assert timeout.seconds == longer
+
+
+class LosesAnswers(Server):
+    """Stores everything, and something in front of it says for a while that it failed.
+
+    Attributes:
+        copies: How often each message was stored.
+        until: Until when, by its clock.
+    """
+
+    def __init__(self, reply: Answer | NoAnswer, seconds: float) -> None:
+        super().__init__()
+        self.copies: Counter[str] = Counter()
+        self.until = self.clock() + seconds
+        self._reply = reply
+
+    def post(self, body: bytes, timeout: float) -> Answer | NoAnswer:
+        taken = super().post(body, timeout)
+        self.copies.update(self.requests[-1])
+        return self._reply if self.clock() < self.until else taken
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [answer(504, "Gateway Time-out"), answer(502, "Bad Gateway"), NoAnswer("ReadError: reset")],
+)
+@pytest.mark.parametrize("seconds", [5, 60, 600])
+def test_a_gateway_that_loses_every_answer_gets_one_entry_at_a_time(
+    reply: Answer | NoAnswer, seconds: float
+) -> None:
+    server = LosesAnswers(reply, seconds)
+    bench = Bench(server)
+    bench.exporter.export(records(500))
+    bench.run(seconds)
+    tries = len(server.requests)
+    sizes = [len(request) for request in server.requests]
+    assert sizes[:7] == [100, 1, 1, 100, 1, 1, 100][:tries]
+    assert sizes[7:] == [1] * (tries - 7)
+    bench.run()
+    assert sorted(server.copies) == sorted(messages(500))
+    thrice = [text for text, copies in server.copies.items() if copies > 2]
+    assert len(thrice) <= sizes.count(1)
+    assert max(server.copies.values()) <= 3
+    assert len(server.requests) - tries <= 8
+    bench.check_ledger()

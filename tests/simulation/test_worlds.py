@@ -1,0 +1,123 @@
+"""The simulator: a seed is one world, told in the same words each time, and checked.
+
+In processes of its own, where the exporter is imported with simulated modules.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import logwell_otel
+
+pytestmark = pytest.mark.process
+
+TESTS = Path(__file__).resolve().parents[1]
+PACKAGE = Path(logwell_otel.__file__).parents[1]
+
+CALM = 22
+"""A world in which nothing is wrong."""
+
+EVENTFUL = 43
+"""One with a spool, several processes and kills."""
+
+
+def python(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, (PACKAGE, TESTS))),
+        **variables,
+    }
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def test_a_seed_is_told_in_the_same_words_by_every_process() -> None:
+    first, second = (
+        python("-m", "simulation", "--seed", str(EVENTFUL), PYTHONHASHSEED=seed)
+        for seed in ("1", "2")
+    )
+    assert first.stdout.startswith(f"world {EVENTFUL}: with a spool")
+    assert first.stdout == second.stdout
+    assert (first.returncode, first.stderr) == (0, "")
+
+
+def test_a_handful_of_worlds_is_without_a_finding() -> None:
+    done = python("-m", "simulation", "--first", "37", "--worlds", "20")
+    assert done.stdout.endswith("0 findings\n"), done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Each takes something away that the exporter relies on, and has to be found by what is checked.
+BREAK = """
+import sys
+from simulation.stdlib import import_exporter
+import_exporter()
+from simulation import world, network, plan
+{change}
+verdict = world.World(plan.Plan({seed})).run()
+sys.stdout.write(verdict.text)
+sys.exit(bool(verdict.findings))
+"""
+
+BREAKS = {
+    "entries that the server says it has and has not": (
+        """
+serve = network.Network._serve
+def forgets(self, process, entries):
+    return serve(self, process, [one for one in entries if not one["message"].startswith("r7 ")])
+network.Network._serve = forgets
+""",
+        "r7",
+    ),
+    "an account that does not add up": (
+        """
+import dataclasses
+from logwell_otel import LogwellLogExporter
+right = LogwellLogExporter.health
+def health(self):
+    return dataclasses.replace(right(self), held=right(self).held + 1)
+LogwellLogExporter.health = health
+""",
+        "is not accepted",
+    ),
+    "a call that waits for the network": (
+        """
+from logwell_otel import LogwellLogExporter
+export = LogwellLogExporter.export
+def slow(self, batch):
+    machine = world.machines.running()
+    machine.sleep(0.2)
+    return export(self, batch)
+LogwellLogExporter.export = slow
+""",
+        "0.05 s are promised",
+    ),
+    "a call that never returns": (
+        """
+from logwell_otel import LogwellLogExporter
+def hangs(self, batch):
+    world.machines.running().block(world.machines.Waiters())
+LogwellLogExporter.export = hangs
+""",
+        "has not returned",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_what_is_broken_is_found(name: str) -> None:
+    change, finding = BREAKS[name]
+    done = python("-c", BREAK.format(change=change, seed=CALM))
+    assert done.returncode == 1, done.stderr
+    assert finding in done.stdout.splitlines()[-1]

@@ -1,0 +1,287 @@
+"""Logging is set up in any order, by anybody: every record arrives once, and is printed as ever."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.process import instrumented, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from logwell_otel.devserver import DevServer
+
+DICT = """
+import logging.config
+logging.config.dictConfig({
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "console %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"level": "INFO", "handlers": ["console"]},
+})
+"""
+FILE = '''
+import io, logging.config
+logging.config.fileConfig(io.StringIO("""
+[loggers]
+keys=root
+[handlers]
+keys=console
+[formatters]
+keys=plain
+[logger_root]
+level=INFO
+handlers=console
+[handler_console]
+class=StreamHandler
+formatter=plain
+[formatter_plain]
+format=console %(message)s
+"""), disable_existing_loggers=False)
+'''
+BASIC = "logging.basicConfig(level=logging.INFO, format='console %(message)s')"
+FORCED = "logging.basicConfig(level=logging.INFO, format='console %(message)s', force=True)"
+CELERY = f"logging.getLogger().handlers = []\n{BASIC}"  # worker_hijack_root_logger
+CLEARED = f"logging.getLogger().handlers.clear()\n{BASIC}"
+IMPORTED = f"from logging import basicConfig\nbasicConfig{BASIC.partition('basicConfig')[2]}"
+CONSOLES = {
+    "dictConfig": DICT,
+    "fileConfig": FILE,
+    "basicConfig": BASIC,
+    "basicConfig, forced": FORCED,
+    "basicConfig, imported": IMPORTED,
+    "Celery": CELERY,
+    "cleared": CLEARED,
+}
+
+
+def program(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "app.py"
+    path.write_text(f"import logging, logging.config, logging.handlers\n{textwrap.dedent(text)}")
+    return path
+
+
+def messages(receiver: DevServer) -> list[str]:
+    return sorted(entry.message for entry in receiver.entries())
+
+
+@pytest.mark.parametrize("console", CONSOLES.values(), ids=CONSOLES)
+@pytest.mark.parametrize("first", ["the console", "configure()"])
+def test_whoever_comes_first(receiver: DevServer, tmp_path: Path, console: str, first: str) -> None:
+    configure = "import logwell_otel\npipeline = logwell_otel.configure()"
+    steps = [console, configure] if first == "the console" else [configure, console]
+    log = "logging.getLogger('shop.orders').info('placed')"
+    path = program(tmp_path, "\n".join([*steps, log, console, "logging.info('again')"]))
+    done = run(f"python {shlex.quote(str(path))}", receiver)
+    assert messages(receiver) == ["again", "placed"]
+    assert done.stderr.splitlines() == ["console placed", "console again"]
+
+
+@pytest.mark.parametrize("console", CONSOLES.values(), ids=CONSOLES)
+@pytest.mark.parametrize("configure", ["", "import logwell_otel; logwell_otel.configure()"])
+def test_after_a_start_without_code(
+    receiver: DevServer, tmp_path: Path, console: str, configure: str
+) -> None:
+    text = f"{configure}\n{console}\nlogging.getLogger('shop.orders').info('placed')"
+    done = instrumented(
+        program(tmp_path, text),
+        OTEL_LOGS_EXPORTER="logwell",
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_METRICS_EXPORTER="none",
+        LOGWELL_ENDPOINT=receiver.url,
+        LOGWELL_API_KEY=receiver.key,
+    )
+    assert done.returncode == 0, done.stderr
+    assert messages(receiver) == ["placed"]
+    assert done.stderr.splitlines()[-1] == "console placed"
+
+
+INSTRUMENT = """
+from opentelemetry.instrumentation.logging import LoggingInstrumentor
+LoggingInstrumentor().instrument()
+"""
+QUEUE = """
+import queue
+from logwell_otel.handler import LogwellHandler
+waiting = queue.Queue()
+logging.getLogger().addHandler(logging.handlers.QueueHandler(waiting))
+listener = logging.handlers.QueueListener(waiting, LogwellHandler())
+listener.start()
+import atexit
+atexit.register(listener.stop)
+"""
+ON_THE_ROOT = DICT.replace("logging.StreamHandler", "logwell_otel.handler.LogwellHandler").replace(
+    ', "formatter": "plain"', ""
+)
+ON_A_LOGGER = """
+from logwell_otel.handler import LogwellHandler
+logging.getLogger("shop").addHandler(LogwellHandler())
+"""
+OPENTELEMETRYS_ON_A_LOGGER = """
+from opentelemetry.instrumentation.logging.handler import LoggingHandler
+logging.getLogger("shop").addHandler(LoggingHandler())
+"""
+BESIDE = {
+    "LoggingInstrumentor": INSTRUMENT,
+    "QueueHandler": QUEUE,
+    "LogwellHandler on the root logger": ON_THE_ROOT,
+    "LogwellHandler on a logger": ON_A_LOGGER,
+    "LoggingHandler on a logger": OPENTELEMETRYS_ON_A_LOGGER,
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE.values(), ids=BESIDE)
+@pytest.mark.parametrize("first", [True, False])
+def test_nothing_goes_twice(receiver: DevServer, tmp_path: Path, beside: str, first: bool) -> None:
+    if "opentelemetry.instrumentation" in beside:
+        pytest.importorskip("opentelemetry.instrumentation.logging.handler")
+    configure = "import logwell_otel\npipeline = logwell_otel.configure()"
+    steps = [beside, configure] if first else [configure, beside]
+    log = """
+logging.getLogger().setLevel("INFO")
+for number in range(20):
+    logging.getLogger("shop.orders").info("placed %d", number)
+    logging.getLogger("shop.orders").info("the same")
+logging.getLogger("shop").error("failed")
+"""
+    run(f"python {shlex.quote(str(program(tmp_path, chr(10).join([*steps, log]))))}", receiver)
+    expected = [f"placed {number}" for number in range(20)] + ["the same"] * 20 + ["failed"]
+    assert messages(receiver) == sorted(expected)
+
+
+PRINTED = {
+    "a warning of a logger": "logging.getLogger('shop').warning('sold %s', 'out')",
+    "a warning of the root logger": "logging.warning('sold out')",
+    "less": "logging.getLogger('shop').info('not printed')",
+    "an exception": """
+try:
+    1 / 0
+except ZeroDivisionError:
+    logging.getLogger('shop').exception('failed')
+""",
+    "a library's": """
+logging.getLogger('library').addHandler(logging.NullHandler())
+logging.getLogger('library').warning('not printed')
+""",
+    "a logger of its own": """
+logging.getLogger('own').addHandler(logging.StreamHandler())
+logging.getLogger('own').warning('once')
+""",
+}
+
+
+@pytest.mark.parametrize("text", PRINTED.values(), ids=PRINTED)
+@pytest.mark.parametrize("target", ["", "logger='shop'"])
+def test_the_console_prints_what_it_printed_before(
+    receiver: DevServer, tmp_path: Path, text: str, target: str
+) -> None:
+    alone = run(f"python {shlex.quote(str(program(tmp_path, text)))}", receiver)
+    configure = f"import logwell_otel\nlogwell_otel.configure({target})\n"
+    ours = run(f"python {shlex.quote(str(program(tmp_path, configure + text)))}", receiver)
+    assert without_lines(ours.stderr) == without_lines(alone.stderr)
+
+
+def without_lines(text: str) -> str:
+    return re.sub(r"line \d+", "line", text)
+
+
+def test_basic_config_after_configure(receiver: DevServer, tmp_path: Path) -> None:
+    done = run(
+        "python "
+        + shlex.quote(
+            str(
+                program(
+                    tmp_path,
+                    """
+                    import logwell_otel
+                    logwell_otel.configure()
+                    logging.getLogger("shop").warning("first")
+                    logging.basicConfig(format="console %(message)s")
+                    logging.getLogger("shop").warning("second")
+                    """,
+                )
+            )
+        ),
+        receiver,
+    )
+    assert done.stderr.splitlines() == ["first", "console second"]
+    assert messages(receiver) == ["first", "second"]
+
+
+NAMED = """
+logging.config.dictConfig({
+    "version": 1, "disable_existing_loggers": False,
+    "handlers": {"null": {"class": "logging.NullHandler"}},
+    "loggers": {"shop": {"handlers": ["null"]}},
+})
+"""
+CUT_OFF = {"root": "logging.getLogger().propagate = False", "shop": NAMED}
+
+
+@pytest.mark.parametrize("name", CUT_OFF)
+def test_a_handler_that_is_gone_all_the_same_is_put_back_and_said_once(
+    receiver: DevServer, tmp_path: Path, name: str
+) -> None:
+    text = f"""
+import logwell_otel
+pipeline = logwell_otel.configure(logger={name!r} if {name!r} != "root" else None)
+{CUT_OFF[name]}
+logging.getLogger("shop").warning("lost")
+pipeline.health()
+logging.getLogger("shop").warning("sent")
+{CUT_OFF[name]}
+"""
+    done = run(f"python {shlex.quote(str(program(tmp_path, text)))}", receiver)
+    assert messages(receiver) == ["sent"]
+    said = f"Something has cut our handler off from the logger {name!r} since configure()"
+    assert done.stderr.count(said) == 1
+
+
+PROVIDERS = """
+import logging
+from opentelemetry._logs import get_logger, set_logger_provider
+from opentelemetry._logs import LoggerProvider as Api, NoOpLogger
+from opentelemetry.sdk._logs import LoggerProvider
+
+class Takes(Api):  # as logfire's: stands in front of one of the SDK's
+    def __init__(self): self.provider = LoggerProvider()
+    def get_logger(self, *args, **kwargs): return self.provider.get_logger(*args, **kwargs)
+    def __getattr__(self, name): return getattr(self.provider, name)
+
+class TakesNone(Api):
+    def get_logger(self, name, *args, **kwargs): return NoOpLogger(name)
+
+import logwell_otel
+"""
+OVERRIDING = "Overriding of current LoggerProvider is not allowed"
+LOG = """
+logging.warning("by logging")
+get_logger("api").emit(body="by the API")
+"""
+
+
+@pytest.mark.parametrize(
+    ("theirs", "first", "arrives", "said"),
+    [
+        ("LoggerProvider()", True, ["by logging", "by the API"], ""),
+        ("Takes()", True, ["by logging", "by the API"], ""),
+        ("TakesNone()", True, ["by logging"], "(__main__.TakesNone) takes no processors"),
+        # OpenTelemetry's own words, to whoever comes second.
+        ("LoggerProvider()", False, [OVERRIDING, "by logging", "by the API"], OVERRIDING),
+    ],
+)
+def test_a_provider_of_another_package(
+    receiver: DevServer, tmp_path: Path, *, theirs: str, first: bool, arrives: list[str], said: str
+) -> None:
+    steps = [f"set_logger_provider({theirs})", "logwell_otel.configure()"]
+    text = "\n".join([PROVIDERS, *(steps if first else reversed(steps)), LOG])
+    done = run(f"python {shlex.quote(str(program(tmp_path, text)))}", receiver)
+    assert messages(receiver) == arrives
+    assert said in done.stderr
+    assert ("Overriding" in done.stderr) is not first
