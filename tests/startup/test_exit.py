@@ -28,7 +28,7 @@ import atexit, json, logging, sys
 
 def tell():
     for number in range({count}):
-        logging.info("before the import %d", number)
+        logging.getLogger().info("before the import %d", number)
     health = pipeline.health()
     print(json.dumps({{"handed_over": health.handed_over, "accepted": health.accepted,
                       "dropped": health.dropped, "held": health.held, "queued": health.queued}}))
@@ -38,7 +38,7 @@ import logwell_otel
 
 def log(text, count):
     for number in range(count):
-        logging.info("%s %d", text, number)
+        logging.getLogger().info("%s %d", text, number)
 
 atexit.register(log, "before configure", {count})
 pipeline = logwell_otel.configure()
@@ -46,7 +46,7 @@ atexit.register(log, "after configure", {count})
 
 class Logs:
     def __del__(self):
-        logging.info("finalizer 0")
+        logging.getLogger().info("finalizer 0")
 
 kept = [Logs()]
 atexit.register(kept.clear)
@@ -153,7 +153,7 @@ logwell_otel.configure()
 
 def log():
     while True:
-        logging.info("daemon")
+        logging.getLogger().info("daemon")
         time.sleep(0)
 
 for _ in range(4):
@@ -171,7 +171,7 @@ import logwell_otel
 
 pipeline = logwell_otel.configure()
 for number in range(50):
-    logging.info("main %d", number)
+    logging.getLogger().info("main %d", number)
 
 def interrupt():
     while threading.main_thread().is_alive():
@@ -216,7 +216,7 @@ def test_an_interrupt_of_an_explicit_shutdown_is_the_programs(
     program = """
 import json, logging, os, signal, threading, logwell_otel
 pipeline = logwell_otel.configure()
-logging.info("one")
+logging.getLogger().info("one")
 threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     pipeline.shutdown()

@@ -44,7 +44,7 @@ CONFIGURED = """
 import logwell_otel
 logwell_otel.configure()
 for number in range(3):
-    logging.info("%d", number)
+    logging.getLogger().info("%d", number)
 """
 ALL = ["0", "1", "2"]
 RAISED = "signal.raise_signal(signal.SIGTERM)"
@@ -153,7 +153,7 @@ def test_a_server_that_is_away(receiver: DevServer) -> None:
 def test_a_forked_child_and_its_parent_deliver_their_own(receiver: DevServer) -> None:
     program = """
 if (child := os.fork()) == 0:
-    logging.info("child")
+    logging.getLogger().info("child")
     signal.raise_signal(signal.SIGTERM)
 assert os.WTERMSIG(os.waitpid(child, 0)[1]) == 15
 """
@@ -166,7 +166,7 @@ def test_a_pool_that_is_terminated(receiver: DevServer, again: int) -> None:
     program = """
 import multiprocessing
 with multiprocessing.get_context("fork").Pool(2) as pool:
-    pool.map(logging.info, ["child"] * 4, chunksize=1)
+    pool.map(logging.getLogger().info, ["child"] * 4, chunksize=1)
 """
     end(receiver, CONFIGURED + program, status=0)
     assert sorted(messages(receiver)) == [*ALL, *["child"] * 4]
@@ -185,7 +185,7 @@ import logwell_otel, threading
 thread = threading.Thread(target=logwell_otel.configure)
 thread.start()
 thread.join()
-logging.info("0")
+logging.getLogger().info("0")
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 """
     end(receiver, program + RAISED)
