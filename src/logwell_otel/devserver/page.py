@@ -60,7 +60,7 @@ _COLUMNS = (
 )
 
 
-class _Row(msgspec.Struct, omit_defaults=True, rename="camel"):
+class _PageRow(msgspec.Struct, omit_defaults=True, rename="camel"):
     """An entry as the page gets it."""
 
     id: int
@@ -181,7 +181,7 @@ class Page:
         wanted = min(int(match[2]), newest)
         return max(start, wanted), max(0, start - wanted)
 
-    def _after(self, last: int) -> list[_Row]:
+    def _after(self, last: int) -> list[_PageRow]:
         rows, size = [], 0
         for row in self._select("id > ? ORDER BY id", [last], _EVENT_ROWS):
             size += len(row.message) + len(bytes(row.metadata or b""))
@@ -190,7 +190,7 @@ class Page:
                 break
         return rows
 
-    def _select(self, where: str, values: Sequence[Any], limit: int) -> list[_Row]:
+    def _select(self, where: str, values: Sequence[Any], limit: int) -> list[_PageRow]:
         statement = f"SELECT {_COLUMNS} FROM log WHERE {where} LIMIT ?"  # noqa: S608 - bound
         return [_row(row) for row in self._store.query(statement, [*values, limit])]
 
@@ -253,8 +253,8 @@ class _Signal:
             return
 
 
-def _row(values: tuple[Any, ...]) -> _Row:
-    row = _Row(*values)
+def _row(values: tuple[Any, ...]) -> _PageRow:
+    row = _PageRow(*values)
     if row.metadata is not None:
         row.metadata = msgspec.Raw(values[5].encode("utf-8", "replace"))
     return row

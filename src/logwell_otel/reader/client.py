@@ -339,7 +339,7 @@ class LogwellReader:
         if limit is not None and not (wanted.where or wanted.service or wanted.trace):
             parameters["limit"] = str(max(1, min(PAGE, limit)))
         while left is None or left > 0:
-            page = self._get(f"{self._path()}/logs", parameters, _Page)
+            page = self._get(f"{self._path()}/logs", parameters, _LogPage)
             rows = [row for row in page.logs if wanted.matches(row)][:left]
             if rows:
                 yield rows
@@ -423,7 +423,7 @@ class LogwellReader:
         while True:
             if since is not None:
                 parameters["from"] = iso(since)
-            page = self._get(f"{self._path()}/logs", parameters, _Page)
+            page = self._get(f"{self._path()}/logs", parameters, _LogPage)
             rows += page.logs
             if since is None and page.logs:
                 since = page.logs[0].time - LOOK_BACK  # the first look: from the newest row back
@@ -523,7 +523,7 @@ class _Projects(msgspec.Struct):
     projects: list[Project]
 
 
-class _Page(msgspec.Struct, rename="camel"):
+class _LogPage(msgspec.Struct, rename="camel"):
     logs: list[LogRow]
     next_cursor: str | None
 
