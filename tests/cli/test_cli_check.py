@@ -57,7 +57,7 @@ Settings
   endpoint  {url}  LOGWELL_ENDPOINT
   api_key   lw_***last              LOGWELL_API_KEY
   service   shop                    argument
-  25 more as they are by default: --verbose shows them
+  33 more as they are by default: --verbose shows them
 
   ok       Settings             complete and well-formed
 
@@ -95,8 +95,11 @@ ALL_SETTINGS = """\
   client_certificate_file  -                       default
   client_key_file          -                       default
   level                    debug                   default
+  levels                   -                       default
+  root_level               -                       default
   source_location          true                    default
   max_queue_bytes          33554432                default
+  on_queue_full            drop                    default
   requests_per_minute      600                     default
   requests_per_hour        -                       default
   spool_dir                -                       default
@@ -114,6 +117,9 @@ ALL_SETTINGS = """\
   redact_keys              -                       default
   redact_allow             -                       default
   redact_also              -                       default
+  deliver_on_sigterm       true                    default
+  disabled                 false                   default
+  send_in_tests            false                   default
   proxy                    -                       default
 """
 

@@ -88,7 +88,7 @@ got = 0
 def handler(number, frame):
     global got
     got += 1
-    logging.info("signal %d", got)
+    logging.getLogger().info("signal %d", got)
 
 signal.signal(signal.SIGUSR1, handler)
 
@@ -103,7 +103,7 @@ thread = threading.Thread(target=send)
 thread.start()
 logged = 0
 while thread.is_alive():
-    logging.info("record %d", logged)
+    logging.getLogger().info("record %d", logged)
     logged += 1
 thread.join()
 assert pipeline.force_flush(60_000)

@@ -102,7 +102,13 @@ def _time() -> Substitute:
         monotonic_ns=lambda: int(_monotonic() * 1e9),
         perf_counter_ns=lambda: int(_monotonic() * 1e9),
         time_ns=lambda: int(_wall() * 1e9),
+        clock_gettime=_clock_gettime,
+        clock_gettime_ns=lambda number: int(_clock_gettime(number) * 1e9),
     )
+
+
+def _clock_gettime(number: int) -> float:
+    return _wall() if number == time.CLOCK_REALTIME else _monotonic()
 
 
 # Disks.

@@ -223,8 +223,7 @@ class Delivery:
         return parts[0]
 
     def _send(self, chunk: Chunk) -> None:
-        if chunk.errors is None or chunk.errors > 1:
-            incidents.order(chunk)
+        incidents.order(chunk)
         started = self._clock()
         answer = self._posted(chunk)
         ended = self._clock()

@@ -558,7 +558,7 @@ class Conversion:
 
     def _bytes(self, value: bytes) -> Any:
         # Four characters for three bytes: what is too long stays too long, and is cut.
-        return self._string(_base64(value))
+        return self._raw(value) if self._raw_bytes else self._string(_base64(value))
 
     def _structure(self, value: Any, depth: int) -> Any:
         if id(value) in self._path:

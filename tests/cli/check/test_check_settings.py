@@ -61,6 +61,7 @@ def test_every_setting_with_its_origin() -> None:
         "sampling_token": (None, "default"),
         "sampling_token_file": (None, "default"),
         "sampling_allow_zero": ("false", "default"),
+        "deliver_on_sigterm": ("true", "default"),
         "disabled": ("false", "default"),
         "send_in_tests": ("false", "default"),
         "on_queue_full": ("drop", "default"),
