@@ -6,6 +6,7 @@ The exporter is imported with these in place of `threading`, `time`, `os`, `secr
 
 from __future__ import annotations
 
+import _thread
 import importlib
 import inspect
 import os
@@ -69,6 +70,21 @@ def _threading() -> Substitute:
     exec(source, space)
     own["BoundedSemaphore"] = space["BoundedSemaphore"]
     return Substitute(threading, **own)
+
+
+def _start_new_thread(function: Any, arguments: tuple[Any, ...]) -> int:
+    thread = machines.Thread(target=lambda: function(*arguments), daemon=True)
+    thread.start()
+    return thread.ident or 0
+
+
+def _low_level_threads() -> Substitute:
+    return Substitute(
+        _thread,
+        allocate_lock=machines.Lock,
+        get_ident=machines.get_ident,
+        start_new_thread=_start_new_thread,
+    )
 
 
 # Clocks.
@@ -288,6 +304,7 @@ def import_exporter() -> bool:
         importlib.import_module(name)
     substitutes = {
         "threading": _threading(),
+        "_thread": _low_level_threads(),
         "time": _time(),
         "os": Substitute(os, open=_open, close=_close),
         "sqlite3": Substitute(sqlite3, connect=_connect),

@@ -161,17 +161,6 @@ assert os.WTERMSIG(os.waitpid(child, 0)[1]) == 15
     assert sorted(messages(receiver)) == [*ALL, "child"]
 
 
-@pytest.mark.parametrize("again", range(3))
-def test_a_pool_that_is_terminated(receiver: DevServer, again: int) -> None:
-    program = """
-import multiprocessing
-with multiprocessing.get_context("fork").Pool(2) as pool:
-    pool.map(logging.getLogger().info, ["child"] * 4, chunksize=1)
-"""
-    end(receiver, CONFIGURED + program, status=0)
-    assert sorted(messages(receiver)) == [*ALL, *["child"] * 4]
-
-
 def test_during_the_exit_the_exit_goes_on(receiver: DevServer) -> None:
     program = "import atexit; atexit.register(signal.raise_signal, signal.SIGTERM)"
     end(receiver, CONFIGURED + program, status=0)
