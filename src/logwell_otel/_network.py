@@ -153,7 +153,19 @@ def _connecting(address: AddressInfo) -> socket.socket:
     return sock
 
 
-class Stream(NetworkStream):
+class _Upgradable(NetworkStream):
+    """What TLS may be put over."""
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002 - httpcore's signature
+    ) -> NetworkStream:
+        return TlsStream(self, ssl_context, server_hostname)
+
+
+class Stream(_Upgradable):
     """A socket whose every read and write ends at the deadline.
 
     Where something else closes this process's descriptors (`os.closerange`, a daemon that
@@ -184,14 +196,6 @@ class Stream(NetworkStream):
         else:
             self._sock.detach()
 
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002
-    ) -> NetworkStream:
-        return TlsStream(self, ssl_context, server_hostname)
-
     def get_extra_info(self, info: str) -> Any:
         return self._ended() if info == "is_readable" else None
 
@@ -206,7 +210,7 @@ class Stream(NetworkStream):
         return False
 
 
-class TlsStream(NetworkStream):
+class TlsStream(_Upgradable):
     """TLS over another stream, which may be TLS itself: to a server through an https proxy."""
 
     def __init__(
@@ -261,14 +265,6 @@ class TlsStream(NetworkStream):
 
     def close(self) -> None:
         self._under.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002
-    ) -> NetworkStream:
-        return TlsStream(self, ssl_context, server_hostname)
 
     def get_extra_info(self, info: str) -> Any:
         if info == "ssl_object":

@@ -13,17 +13,15 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel._clock import monotonic
+from logwell_otel._wire import LEVELS
 from logwell_otel.exporter import exporters
 from logwell_otel.setup import pipelines
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self
 
     from logwell_otel.devserver import DevServer, Entry
 
-_LEVELS: Final = ("debug", "info", "warn", "error", "fatal")
 _FLUSH_MILLIS: Final = 5_000
 _SHOWN: Final = 8
 _VARIABLES: Final = ("LOGWELL_ENDPOINT", "LOGWELL_API_KEY")
@@ -85,12 +83,7 @@ class LogwellTestServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def clear(self) -> None:
@@ -108,8 +101,8 @@ class LogwellTestServer:
             service: Only this service.
             **attributes: Only entries with these attributes; `user__id` means `user.id`.
         """
-        if level is not None and level not in _LEVELS:
-            raise ValueError(f"level must be one of {', '.join(_LEVELS)}, got {level!r}")
+        if level is not None and level not in LEVELS:
+            raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}")
         self._flush()
         wanted = _Wanted(None, level, service, attributes)
         return [

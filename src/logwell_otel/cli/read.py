@@ -75,8 +75,8 @@ def add_search(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="at most so many; all for all (default: %(default)s)",
     )
     _add_output(parser)
-    _add_server(parser)
-    parser.set_defaults(run=_safely(search))
+    add_reader_arguments(parser)
+    parser.set_defaults(run=with_status(search))
 
 
 def add_tail(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -90,8 +90,8 @@ def add_tail(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("-n", type=int, default=10, metavar="N", help="so many (default: 10)")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
     _add_output(parser)
-    _add_server(parser)
-    parser.set_defaults(run=_safely(tail))
+    add_reader_arguments(parser)
+    parser.set_defaults(run=with_status(tail))
 
 
 def add_incidents(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -106,8 +106,8 @@ def add_incidents(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--range", choices=("15m", "1h", "24h", "7d"), default="24h")
     parser.add_argument("--service", metavar="NAME")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    _add_server(parser)
-    parser.set_defaults(run=_safely(incidents))
+    add_reader_arguments(parser)
+    parser.set_defaults(run=with_status(incidents))
 
 
 def add_login(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -117,15 +117,15 @@ def add_login(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         description="Sign in with a user of Logwell's own pages, and keep the session, not the "
         "password, in a file that only you can read.",
     )
-    _add_server(parser)
-    parser.set_defaults(run=_safely(login))
+    add_reader_arguments(parser)
+    parser.set_defaults(run=with_status(login))
 
 
 def add_logout(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `logout`."""
     parser = commands.add_parser("logout", description="End the session, and remove it.")
-    _add_server(parser)
-    parser.set_defaults(run=_safely(logout))
+    add_reader_arguments(parser)
+    parser.set_defaults(run=with_status(logout))
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
@@ -152,7 +152,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     add("-v", "--verbose", action="store_true", help="all attributes and stack traces")
 
 
-def _add_server(parser: argparse.ArgumentParser) -> None:
+def add_reader_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which server, and who reads."""
     group = parser.add_argument_group("the server, where the LOGWELL_* variables do not name it")
     add = group.add_argument
     add("--endpoint", metavar="URL", help="base URL of the server (LOGWELL_ENDPOINT)")
@@ -171,7 +172,7 @@ def _limit(text: str) -> int | None:
     return number
 
 
-def _safely(
+def with_status(
     command: Callable[[argparse.Namespace, Terminal], int],
 ) -> Callable[[argparse.Namespace, Terminal], int]:
     """The command, with what can go wrong said in one line and status 2."""
@@ -188,7 +189,8 @@ def _safely(
     return run
 
 
-def _reader(options: argparse.Namespace, password: str | None = None) -> LogwellReader:
+def reader_of(options: argparse.Namespace, password: str | None = None) -> LogwellReader:
+    """The reader that these arguments ask for."""
     return LogwellReader(
         options.endpoint,
         options.username,
@@ -218,7 +220,7 @@ def _filters(options: argparse.Namespace) -> dict[str, Any]:
 
 def search(options: argparse.Namespace, terminal: Terminal) -> int:
     """Print what matches."""
-    with _reader(options) as reader, _printer(options, terminal) as printer:
+    with reader_of(options) as reader, _printer(options, terminal) as printer:
         rows = reader.search(
             **_filters(options), since=options.since, until=options.until, limit=options.limit
         )
@@ -230,7 +232,7 @@ def search(options: argparse.Namespace, terminal: Terminal) -> int:
 
 def tail(options: argparse.Namespace, terminal: Terminal) -> int:
     """Print the newest, and with `-f` what comes."""
-    with _reader(options) as reader, _printer(options, terminal) as printer:
+    with reader_of(options) as reader, _printer(options, terminal) as printer:
         filters = _filters(options)
         if options.follow:
             printer.print_all(reader.tail(**filters, history=options.n))
@@ -241,7 +243,7 @@ def tail(options: argparse.Namespace, terminal: Terminal) -> int:
 
 def incidents(options: argparse.Namespace, terminal: Terminal) -> int:
     """Print incidents."""
-    with _reader(options) as reader:
+    with reader_of(options) as reader:
         if options.id:
             detail = reader.incident(options.id)
             _print_incident(detail, options, terminal)
@@ -289,7 +291,7 @@ def login(options: argparse.Namespace, terminal: Terminal) -> int:
         os.environ.get(name) for name in ("LOGWELL_PASSWORD", "LOGWELL_PASSWORD_FILE")
     ):
         password = getpass.getpass("Password: ") if terminal.person else terminal.ask("Password:")
-    with _reader(options, password) as reader:
+    with reader_of(options, password) as reader:
         reader.login()
         terminal.line(f"Signed in at {reader.endpoint}; the session is kept until it is over.")
     return FOUND
@@ -297,7 +299,7 @@ def login(options: argparse.Namespace, terminal: Terminal) -> int:
 
 def logout(options: argparse.Namespace, terminal: Terminal) -> int:
     """End and forget the session."""
-    with _reader(options) as reader:
+    with reader_of(options) as reader:
         reader.logout()
         terminal.line(f"Signed out at {reader.endpoint}.")
     return FOUND

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from logwell_otel._diagnostics import count
-from logwell_otel.cli.read import FAILED, FOUND, NOTHING_FOUND, _add_server, _reader, _safely
+from logwell_otel.cli.read import (
+    FAILED,
+    FOUND,
+    NOTHING_FOUND,
+    add_reader_arguments,
+    reader_of,
+    with_status,
+)
 from logwell_otel.cli.terminal import printable
 from logwell_otel.errors import config_error
 from logwell_otel.reader.filters import moment
@@ -40,8 +47,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add("--until", metavar="TIME", help="until when, with --test (default: now)")
     add("--every", type=float, default=10.0, metavar="SECONDS", help="how often (default: 10)")
     add("--state", metavar="FILE", help="what outlives a restart (default: one for each file)")
-    _add_server(parser)
-    parser.set_defaults(run=_safely(watch))
+    add_reader_arguments(parser)
+    parser.set_defaults(run=with_status(watch))
 
 
 def watch(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -49,7 +56,7 @@ def watch(options: argparse.Namespace, terminal: Terminal) -> int:
     if not options.test and (options.since or options.until):
         raise config_error("--since and --until: expected with --test only, got them without.")
     rules = load_rules(options.rules)
-    with _reader(options) as reader:
+    with reader_of(options) as reader:
         if options.test:
             return _test(options, rules, terminal, reader)
         state = options.state or default_state(reader.endpoint, options, os.environ)

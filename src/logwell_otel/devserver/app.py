@@ -6,7 +6,6 @@ import ipaddress
 import re
 import socket
 import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -20,6 +19,7 @@ from .faults import control_routes
 from .ingest import Ingest, cut, hang
 from .rules import LEVELS, MAX_BODY_BYTES
 from .session import own_origin, sent_origin
+from .store import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -219,11 +219,10 @@ class _HealthRoute:
             await cut(request)
             return Response()
         up = state == "up" and self._store.is_up()
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         content: dict[str, Any] = {
             "status": "healthy" if up else "unhealthy",
             "database": "connected" if up else "disconnected",
-            "timestamp": now.replace("+00:00", "Z"),
+            "timestamp": utc_now(),
             "uptime": int(time.monotonic() - self._started),
             "version": _VERSION,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -80,6 +81,7 @@ def as_streamed(incident: StoredIncident) -> dict[str, Any]:
     return fields
 
 
+@lru_cache(maxsize=1024)  # for the fingerprint, and again for the incident
 def normalize(message: str) -> str:
     """The message as it goes into the fingerprint: what differs from event to event replaced."""
     text = message.lower().strip()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from . import answers, rules
+from . import answers, javascript, rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,11 +27,6 @@ KEY_FORMAT = re.compile(r"lw_[A-Za-z0-9_-]{32}")
 _BEARER = "Bearer "
 _GONE = Response()
 """Returned where nobody is left to read it."""
-
-
-def _now_ms() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class Ingest:
@@ -107,7 +102,7 @@ class Ingest:
         if refused is not None:
             return answers.error(400, refused.error, refused.message), 0
         try:
-            batch = rules.read_batch(document, len(body), _now_ms())
+            batch = rules.read_batch(document, len(body), javascript.now_ms())
             if batch.entries:
                 self._check_faults(body)
                 self._store.add(batch.entries)

@@ -10,6 +10,7 @@ import json
 import math
 import re
 import time
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +24,7 @@ Python's `strip()` differs: it removes U+001C to U+001F and U+0085, and keeps U+
 _SPACE = re.compile(r"[ \t\n\r]+")
 """What JSON takes for space between values."""
 
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC throughout; naive is faster to print
 _MAX_TIME_MS = 8.64e15
 """ECMA-262, TimeClip: a date further from 1970 is invalid."""
 
@@ -238,6 +240,17 @@ def parse_date(text: str) -> int | None:
         return None
     milliseconds = (seconds - offset) * 1000 + fraction
     return milliseconds if abs(milliseconds) <= _MAX_TIME_MS else None
+
+
+def now_ms() -> int:
+    """`Date.now()`: milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def to_iso_string(milliseconds: int) -> str:
+    """`new Date(milliseconds).toISOString()`, for the years 1 to 9999."""
+    moment = _EPOCH + timedelta(milliseconds=milliseconds)
+    return f"{moment.isoformat(timespec='milliseconds')}Z"
 
 
 def _offset_seconds(zone: str | None, local_seconds: int) -> int | None:

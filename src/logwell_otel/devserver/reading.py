@@ -10,7 +10,6 @@ import json
 import re
 import sqlite3
 import sys
-from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from . import answers, incidents, javascript, lexemes
-from .rules import LEVELS
+from .rules import FIRST_MS, LAST_MS, LEVELS
 from .store import utc_now
 
 if TYPE_CHECKING:
@@ -58,9 +57,6 @@ _CSV_EXPORT = ["id", "timestamp", "level", "message", *_FROM_MESSAGE]
 _LEADING_DIGITS = re.compile(r"\s*([+-]?[0-9]+)")
 _RANGES = {"15m": (15, 60), "1h": (12, 300), "24h": (24, 3600), "7d": (28, 21_600)}
 """Range: how many buckets, of how many seconds."""
-
-_LAST_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class RefusedQueryError(Exception):
@@ -387,18 +383,21 @@ class Reading:
         span = span if span in _RANGES else "24h"
         count, seconds = _RANGES[span]
         if start is None:
-            now = datetime.now(timezone.utc)
-            start = (now - _EPOCH) // timedelta(milliseconds=1) - count * seconds * 1000
+            start = javascript.now_ms() - count * seconds * 1000
         counts = [0] * count
         for (timestamp,) in self._store.query(
             f"SELECT timestamp FROM log WHERE {where} AND timestamp >= ? AND timestamp < ?",  # noqa: S608
-            [*values, _iso(start), _iso(start + count * seconds * 1000)],
+            [
+                *values,
+                javascript.to_iso_string(start),
+                javascript.to_iso_string(start + count * seconds * 1000),
+            ],
         ):
             moment = javascript.parse_date(timestamp)
             if moment is not None:
                 counts[(moment - start) // (seconds * 1000)] += 1
         return span, [
-            {"timestamp": _iso(start + place * seconds * 1000), "count": number}
+            {"timestamp": javascript.to_iso_string(start + place * seconds * 1000), "count": number}
             for place, number in enumerate(counts)
         ]
 
@@ -436,19 +435,13 @@ def _moment(text: str | None) -> tuple[int | None, str | None]:
     milliseconds = javascript.parse_date(text) if text else None
     if milliseconds is None:
         return None, None
-    if not -62_135_596_800_000 <= milliseconds <= _LAST_MS:
+    if not FIRST_MS <= milliseconds <= LAST_MS:
         raise BrokenQueryError
-    return milliseconds, _iso(milliseconds)
-
-
-def _iso(milliseconds: int) -> str:
-    moment = _EPOCH + timedelta(milliseconds=milliseconds)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return milliseconds, javascript.to_iso_string(milliseconds)
 
 
 def _ago(seconds: int) -> str:
-    moment = datetime.now(timezone.utc) - timedelta(seconds=seconds)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return javascript.to_iso_string(javascript.now_ms() - seconds * 1000)
 
 
 def _leading_number(text: str | None) -> int | None:

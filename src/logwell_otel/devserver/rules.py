@@ -9,7 +9,6 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from . import javascript
@@ -50,9 +49,11 @@ _SERVICE = ("service.name", "service_name", "service")
 
 _WORD = re.compile(r"\w+(?:-\w+)*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC throughout; naive is faster to print
-_FIRST_MS = -62_135_596_800_000  # 0001-01-01T00:00:00.000Z
-_LAST_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+FIRST_MS = -62_135_596_800_000
+"""0001-01-01T00:00:00.000Z: what the database's times begin with, as text."""
+
+LAST_MS = 253_402_300_799_999
+"""9999-12-31T23:59:59.999Z."""
 
 _LARGE_BODY = 200_000
 """Below this an entry cannot fill the full-text index: no byte of text takes five there."""
@@ -212,10 +213,9 @@ def _jsonb(document: dict[str, Any] | list[Any]) -> Any:
 def _timestamp(value: Any, now_ms: int) -> str:
     parsed = javascript.parse_date(value) if isinstance(value, str) else None
     milliseconds = now_ms if parsed is None else parsed
-    if not _FIRST_MS <= milliseconds <= _LAST_MS:
+    if not FIRST_MS <= milliseconds <= LAST_MS:
         raise PoisonError("timestamp outside the years 1 to 9999")
-    moment = _EPOCH + timedelta(milliseconds=milliseconds)
-    return f"{moment.isoformat(timespec='milliseconds')}Z"
+    return javascript.to_iso_string(milliseconds)
 
 
 def _service(value: Any, metadata: dict[str, Any]) -> str | None:

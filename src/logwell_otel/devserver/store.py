@@ -9,13 +9,12 @@ import sqlite3
 import threading
 import time
 from contextlib import suppress
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from . import incidents, lexemes
+from . import incidents, javascript, lexemes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -333,8 +332,7 @@ class Store:
 
 def utc_now() -> str:
     """The time as the server writes it."""
-    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    return now.replace("+00:00", "Z")
+    return javascript.to_iso_string(javascript.now_ms())
 
 
 def _stored(entry: Entry) -> StoredEntry:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import answers, incidents
+from . import answers, incidents, javascript
 from .reading import in_database_order
 from .session import own_origin, sent_origin
 
@@ -155,7 +154,7 @@ class _Subscriber:
         while True:
             now = self._now()
             if now >= beat:
-                self._send("heartbeat", {"ts": time.time_ns() // 1_000_000})
+                self._send("heartbeat", {"ts": javascript.now_ms()})
                 beat = now + _HEARTBEAT_SECONDS
             elif now >= idle_at:
                 return

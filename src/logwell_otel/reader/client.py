@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     import os
     import ssl
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -507,12 +506,7 @@ class LogwellReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from logwell_otel._wire import LEVELS
 from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ Moment = str | datetime | date | timedelta | None
 """`"15m"`, `"2h"`, `"1d"`, `"1w"` ago; an ISO 8601 date or time; a `datetime`; a `timedelta`
 ago."""
 
-LEVELS: Final = ("debug", "info", "warn", "error", "fatal")
 _AGO: Final = re.compile(r"([0-9]+)\s*(s|sec|m|min|h|d|w)")
 _UNITS: Final = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 

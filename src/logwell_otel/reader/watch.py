@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from logwell_otel._diagnostics import Once, count, was
+from logwell_otel._wire import LEVELS
 from logwell_otel._writer import warn
 from logwell_otel.errors import LogwellError, LogwellErrorCode, config_error
 from logwell_otel.reader import watch_state
 from logwell_otel.reader.actions import Actions
 from logwell_otel.reader.client import PAGE
-from logwell_otel.reader.filters import LEVELS
 from logwell_otel.reader.rows import moment_of
 from logwell_otel.reader.rules import (
     LATE,
@@ -41,7 +41,6 @@ from logwell_otel.reader.watch_state import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -337,12 +336,7 @@ class LogwellWatch:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
