@@ -155,7 +155,7 @@ class LogwellHandler(logging.Handler):
         self._threshold = self.level
         if self._thresholds:
             # logging itself asks for this one before the handler is called.
-            self.level = min(self.level, *self._thresholds.values())
+            self.level: int = min(self.level, *self._thresholds.values())
         self._counts = HandlerCounts()
         self._uninterrupted = Uninterrupted(self._emit, self._drop)
         # None for those whose records go nowhere.

@@ -58,7 +58,7 @@ class WebhookUrl(Secret):
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._url = url
-        self.shown = f"{parts.scheme}://{parts.hostname}"
+        self.shown: str = f"{parts.scheme}://{parts.hostname}"
 
     def reveal(self) -> str:
         """The URL itself: for the request only."""

@@ -72,7 +72,7 @@ class NewRows:
     def __init__(
         self, reader: LogwellReader, rules: Sequence[Rule], seen: dict[str, float] | None = None
     ) -> None:
-        self.seen = {} if seen is None else seen
+        self.seen: dict[str, float] = {} if seen is None else seen
         self.newest: float | None = None
         self._reader = reader
         self._rules = rules
@@ -215,7 +215,9 @@ class LogwellWatch:
         if not 0 < every <= LONGEST_BACKOFF:
             most = f"{LONGEST_BACKOFF:.0f}"
             raise config_error(f"every: expected seconds over 0, at most {most}, got {every!r}.")
-        self.rules = load_rules(rules) if isinstance(rules, (str, os.PathLike)) else [*rules]
+        self.rules: list[Rule] = (
+            load_rules(rules) if isinstance(rules, (str, os.PathLike)) else [*rules]
+        )
         self._every = every
         self._say = say
         self._clock = _clock

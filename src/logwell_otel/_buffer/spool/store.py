@@ -134,7 +134,7 @@ class Spool:
         """Keep what is stored from now on in the database of `service`."""
         self._about = paths.canonical_endpoint(self._endpoint), paths.canonical_service(service)
         name = f"{paths.pool_name(self._endpoint, service)}.db"
-        self.path = paths.real(self._directory) / name
+        self.path: Path = paths.real(self._directory) / name
 
     def _begin(self) -> threading.RLock:
         """This process begins with nothing; what a parent has stays the parent's."""
