@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from figures import Check, Figure, Row
-from sink import Sink
 from subjects import LOGWELL_OTEL, NOOP, PROTOBUF
-from worker import clean_environment
+from worker import in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,18 +49,7 @@ def rows(*, quick: bool) -> Iterator[Row]:
 
 
 def _row(name: str, measures: str, program: str, rounds: int) -> Row:
-    taken: dict[str, list[float]] = {NOOP: [], LOGWELL_OTEL: [], PROTOBUF: []}
-    with Sink() as sink:
-        for _ in range(rounds):
-            for subject, values in taken.items():
-                said = subprocess.run(
-                    [sys.executable, "-c", program, subject, sink.url],
-                    env=clean_environment(PYTHONPATH=str(sys.path[0])),
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                ).stdout
-                values.append(float(said) * 1000)
+    taken = in_turn(program, (NOOP, LOGWELL_OTEL, PROTOBUF), rounds)
     figures = {subject: Figure.of(values) for subject, values in taken.items()}
     ratio = figures[LOGWELL_OTEL].median / figures[PROTOBUF].median
     checks = [Check("of OTLP protobuf's", ratio, 1.5)] if "fork" in name else []

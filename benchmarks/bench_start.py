@@ -8,9 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from figures import Check, Figure, Row
-from sink import Sink
 from subjects import JSON, KEY, LOGWELL_OTEL, NOOP, PROTOBUF
-from worker import clean_environment
+from worker import clean_environment, in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,18 +99,7 @@ def _module(rounds: int) -> Row:
 
 
 def _first_record(rounds: int) -> Row:
-    taken: dict[str, list[float]] = {subject: [] for subject in ENTRY_POINTS}
-    with Sink() as sink:
-        for _ in range(rounds):
-            for subject, values in taken.items():
-                said = subprocess.run(
-                    [sys.executable, "-c", FIRST_RECORD, subject, sink.url],
-                    env=clean_environment(PYTHONPATH=str(sys.path[0])),
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                ).stdout
-                values.append(float(said) * 1000)
+    taken = in_turn(FIRST_RECORD, ENTRY_POINTS, rounds)
     return Row(
         "first record",
         "CPU time of a process until its first record is delivered: HTTP libraries included",
