@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from logwell_otel import LogwellLogExporter
 from logwell_otel._buffer.flusher import Flusher
-from logwell_otel._delivery.engine import Dependencies
+from logwell_otel._delivery.engine import Dependencies, transport_to
+from logwell_otel._http import NoAnswer
 from support.clock import Clock
 
 if TYPE_CHECKING:
     from logwell_otel import LogwellError
+    from logwell_otel._config.options import Config
+    from logwell_otel._http import Answer, HttpTransport
     from logwell_otel.devserver import DevServer
 
 REQUEST_SECONDS = 0.03
@@ -25,7 +28,11 @@ _LEAST = 0.001
 """A wait shorter than the clock can show would never end."""
 
 _TIMEOUT = 5.0
-"""Of a request. Real seconds: on a busy machine a short one would cut off what is answered."""
+"""Of a request, in real seconds. On a busy machine a short one would cut off what is answered."""
+
+
+_HANGING = 0.1
+"""Real seconds after which a request to a receiver that hangs has been waited for."""
 
 
 class Compressed:
@@ -33,6 +40,8 @@ class Compressed:
 
     Attributes:
         slowest: Real seconds of the longest `export()`.
+        hangs: True while the receiver answers nothing: what a request waits for then passes
+            by the clock. It is five minutes once the exporter takes the server for slow.
     """
 
     def __init__(self, receiver: DevServer, *, seed: int = 7, **options: Any) -> None:
@@ -40,10 +49,12 @@ class Compressed:
         self.errors: list[LogwellError] = []
         self.said: list[str] = []
         self.slowest = 0.0
+        self.hangs = False
         dependencies = Dependencies(
             clock=self.clock,
             wall=self.clock,
             rng=random.Random(seed),
+            transport=self._transport,
             threads=False,
             sleep=self.clock.sleep,
             say=self.said.append,
@@ -57,6 +68,9 @@ class Compressed:
         )
         self._engine = self.exporter._engine  # noqa: SLF001 - driven from outside
         self._flusher = Flusher(self._engine.outbox, lambda: None, self._engine._look_failed)  # noqa: SLF001
+
+    def _transport(self, config: Config) -> _Transport:
+        return _Transport(transport_to(config), self)
 
     def export(self, batch: list[Any]) -> None:
         began = time.perf_counter()
@@ -83,3 +97,26 @@ class Compressed:
                 return False
             self.pass_time(1.0)
         return True
+
+
+class _Transport:
+    """The real one, that does not wait for what is known to hang."""
+
+    def __init__(self, real: HttpTransport, sender: Compressed) -> None:
+        self._real = real
+        self._sender = sender
+
+    def _real_seconds(self, timeout: float) -> float:
+        return min(timeout, _HANGING) if self._sender.hangs else timeout
+
+    def post(self, body: bytes, timeout: float) -> Answer | NoAnswer:
+        answer = self._real.post(body, self._real_seconds(timeout))
+        if self._sender.hangs and isinstance(answer, NoAnswer) and answer.timed_out:
+            self._sender.clock.sleep(timeout)
+        return answer
+
+    def healthy(self, timeout: float) -> bool | None:
+        return self._real.healthy(self._real_seconds(timeout))
+
+    def close(self) -> None:
+        self._real.close()

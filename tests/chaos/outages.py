@@ -40,8 +40,6 @@ def ten_minutes(
     with ExitStack() as stack:
         receiver = stack.enter_context(DevServer(requests_per_minute=None))
         options: dict[str, Any] = {}
-        if outage == "hanging":
-            options["timeout"] = 0.2  # each is waited for
         if spool:
             options["spool_dir"] = stack.enter_context(tempfile.TemporaryDirectory())
             options["max_queue_bytes"] = 1024 * 1024
@@ -53,11 +51,13 @@ def ten_minutes(
                 _kill_connections(receiver, cuts[0])
             if second == 15:
                 _begin(receiver, outage)
+                sender.hangs = outage == "hanging"
             if second == seconds + 15:
                 trial.expect(
                     receiver.count() < sent, "the outage was none: all of it has been stored"
                 )
                 _end(receiver, outage)
+                sender.hangs = False
                 _kill_connections(receiver, cuts[1])
             sender.export(records(RATE, sent))
             sent += RATE
