@@ -1,9 +1,10 @@
-"""Fixtures of more than one folder, and what `scripts/test --fast` leaves out."""
+"""Fixtures of more than one folder, and what runs when: always, nightly, in the inner loop."""
 
 from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import sys
 import threading
@@ -25,7 +26,8 @@ os.environ["LOGWELL_SEND_IN_TESTS"] = "true"
 
 # No deadlines: on a busy machine any example takes 200 ms once, and all take long to make.
 _CALM: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("whole", max_examples=60, **_CALM)
+settings.register_profile("nightly", max_examples=200, **_CALM)
+settings.register_profile("usual", max_examples=25, **_CALM)
 settings.register_profile("fast", max_examples=5, **_CALM)
 
 # Where one of these is imported, a process or a server is started: such a file is not even
@@ -46,11 +48,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="leave out tests with processes or sockets, try fewer examples",
     )
+    parser.addoption(
+        "--nightly",
+        action="store_true",
+        help="run also what is marked nightly, and try more examples",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.load_profile("fast" if config.getoption("--fast") else "whole")
+    profile = next((name for name in ("fast", "nightly") if config.getoption(name)), "usual")
+    settings.load_profile(profile)
+    # What a shell starts in the background ignores it, and so would the programs of tests.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.addaudithook(_refuse)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are cores: tests of processes and time-outs wait."""
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -61,14 +78,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what uses a server's fixture, and in the inner loop leave out all that is marked."""
+    """Mark what uses a server's fixture, and leave out what is for another occasion."""
     for item in items:
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("socket")
-    if config.getoption("--fast"):
-        left_out = [item for item in items if _is_slow(item)]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not _is_slow(item)]
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        nightly = item.get_closest_marker("nightly") and not config.getoption("--nightly")
+        slow = _is_slow(item) and config.getoption("--fast")
+        (left_out if nightly or slow else kept).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:

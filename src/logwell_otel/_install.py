@@ -145,7 +145,7 @@ class InstalledHandler(LogwellHandler):
             for handler in logger.handlers:
                 if handler is self:
                     reached = True
-                elif not is_opentelemetry(handler):
+                elif not is_opentelemetry(type(handler)):
                     silent = False
                     queued = queued or hasattr(handler, "enqueue")
                 elif _is_foreign(handler, self.provider):
@@ -196,7 +196,7 @@ _server_errors: Final = ServerErrors(_offer)
 def _is_foreign(handler: logging.Handler, provider: object) -> bool:
     """True for a handler of OpenTelemetry's, unchanged, that leads to that provider."""
     return (
-        is_opentelemetry(handler)
+        is_opentelemetry(type(handler))
         and not isinstance(handler, LogwellHandler)
         and "emit" not in vars(handler)
         and provider_of(handler) is provider

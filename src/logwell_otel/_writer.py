@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from logwell_otel._process import PerProcess, Worker, at_the_very_end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LOGGER_NAME: Final = "logwell_otel"
 THREAD_NAME: Final = "LogwellWarnings"
@@ -103,7 +103,7 @@ class Writer:
         listening = [each for each in handlers if not isinstance(each, logging.NullHandler)]
         # With zero-code instrumentation the only handler is OpenTelemetry's, which turns the
         # line into a record; ours are never exported by us, so it also goes to stderr.
-        if listening and all(map(is_opentelemetry, listening)):
+        if listening and all(is_opentelemetry(type(each)) for each in listening):
             self._to_stream(sys.stderr, f"{LOGGER_NAME}: {text}\n", wait=wait)
 
     def _hand_to(self, handler: logging.Handler, record: logging.LogRecord, *, wait: bool) -> None:
@@ -119,7 +119,7 @@ class Writer:
             return
         if (descriptor := _descriptor(stream)) is not None:
             self._wait_for(descriptor, wait=wait)
-        elif not wait and not is_opentelemetry(handler):
+        elif not wait and not is_opentelemetry(type(handler)):
             # Nobody knows how long it takes, and there is no thread to find out.
             self._to_stream(sys.stderr, f"{LOGGER_NAME}: {record.getMessage()}\n", wait=False)
             return
@@ -198,16 +198,14 @@ def handlers_of(logger: logging.Logger) -> Iterator[logging.Handler]:
         current = current.parent if current.propagate else None
 
 
-def is_opentelemetry(handler: logging.Handler) -> bool:
-    """True for a handler that hands records to OpenTelemetry: its own two, and ours."""
-    return _is_opentelemetrys(type(handler))  # type: ignore[arg-type] # a class has a hash
-
-
-@lru_cache(maxsize=256)
-def _is_opentelemetrys(kind: type) -> bool:
+def _is_opentelemetry(kind: type) -> bool:
     # By name: importing them to ask would take packages that need not be there.
     return any(
         (base.__module__.startswith("opentelemetry.") and base.__name__ == "LoggingHandler")
         or (base.__module__ == "logwell_otel.handler" and base.__name__ == "LogwellHandler")
         for base in kind.__mro__
     )
+
+
+is_opentelemetry: Final[Callable[[type], bool]] = lru_cache(maxsize=256)(_is_opentelemetry)
+"""True for a class of handlers that hand records to OpenTelemetry: its own two, and ours."""

@@ -31,7 +31,7 @@ from opentelemetry.semconv.attributes import code_attributes
 from logwell_otel._duplicates import comes_out_of_a_queue, duplicates
 from logwell_otel._encoding.events import unfolded
 from logwell_otel._encoding.exceptions import exc_info_details
-from logwell_otel._encoding.resource import level_of_logger
+from logwell_otel._encoding.mapping import level_of_logger
 from logwell_otel._encoding.values import (
     MAX_CHARACTERS,
     Digits,

@@ -55,7 +55,7 @@ def test_what_comes_while_it_goes_to_sleep_wakes_it(box: Box, flusher: Flusher) 
     """Slept through for 5 s otherwise, and a `kill -9` may cost one."""
     box.at_the_end_of_a_look = flusher.wake
     flusher.wake()
-    assert box.looked_again.wait(2.0)
+    assert box.looked_again.wait(4.0)
     flusher.stop()
 
 
@@ -92,5 +92,5 @@ def test_a_look_that_raises_is_followed_by_others(box: Box, flusher: Flusher) ->
     assert box.failures == [error]
     box.look_after_disk = look  # type: ignore[method-assign]
     flusher.wake()
-    assert box.looked_again.wait(2.0)
+    assert box.looked_again.wait(4.0)
     flusher.stop()

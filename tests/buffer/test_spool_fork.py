@@ -170,7 +170,7 @@ def test_a_fork_while_the_disk_hangs_takes_a_second_and_leaves_the_disk_alone(
 
     began = time.monotonic()
     child = Child(work)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10  # and not until the disk works again
     child.join()
     disk.works.set()
     thread.join()

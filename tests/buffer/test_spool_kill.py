@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.nightly import nightly
 from support.process import Child, say
 from support.spool import World, chunk, chunks, drain, numbers, told
 
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 PROCESSES = 8
-KILLS = int(os.environ.get("SPOOL_TEST_KILLS", "24"))
-"""The full length, a minute: SPOOL_TEST_KILLS=200."""
-
-RECORDS = 20_000 if KILLS >= 100 else 2_000
-"""Stored before at the least."""
 
 
 @pytest.fixture
@@ -64,15 +60,16 @@ def writer(world: World, first: int) -> Child:
     return Child(work)
 
 
+@pytest.mark.parametrize(("kills", "records"), [(16, 1_500), *nightly((200, 20_000))])
 def test_of_eight_processes_that_are_killed_nothing_is_lost_and_nothing_comes_twice(
-    world: World,
+    world: World, kills: int, records: int
 ) -> None:
     chance = random.Random(20)
     lines: list[str] = []
     begun = 0
     children: list[Child] = []
     killed = 0
-    while killed < KILLS or sum(line.count(" ") for line in lines if line[0] == "s") < RECORDS:
+    while killed < kills or sum(line.count(" ") for line in lines if line[0] == "s") < records:
         while len(children) < PROCESSES:
             children.append(writer(world, begun * 1_000_000))
             begun += 1

@@ -204,7 +204,5 @@ class Spools(RuleBasedStateMachine):
             assert len(self.accepted) == len(set(self.accepted))
 
 
-Spools.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, print_blob=True
-)
+Spools.TestCase.settings = settings(stateful_step_count=40, print_blob=True)
 TestSpools = pytest.mark.slow(Spools.TestCase)

@@ -72,12 +72,10 @@ Server
 
 OpenTelemetry
   ok       Versions             {versions}
-  ok       SDK                  not switched off
   skipped  Zero-code            not set up: OTEL_LOGS_EXPORTER does not name logwell
                                 -> Set OTEL_LOGS_EXPORTER=logwell for opentelemetry-instrument; with logwell_otel.configure() it is not needed.
   ok       Start-up             configure() sends logs to https://logs.example.com
   ok       Logging handler      on the root logger; INFO and above reach it unless the application sets other levels
-  ok       Source location      the logging handler adds source file and line
   ok       Service name         shop
 
 Nothing failed
@@ -237,7 +235,7 @@ def test_colours_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", screen)
     assert main(["check"]) == 1
     assert f"  {RED}FAIL    {RESET} Settings  " in screen.getvalue()
-    assert f"  {GREEN}ok      {RESET} SDK  " in screen.getvalue()
+    assert f"  {GREEN}ok      {RESET} Versions  " in screen.getvalue()
 
 
 def test_in_a_process_of_its_own(receiver: DevServer) -> None:

@@ -60,15 +60,15 @@ def run_in_shell(command: str, redirection: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_change_nothing_else(closed: str, tmp_path: Path) -> None:
+def test_closed_streams_change_nothing_else(tmp_path: Path) -> None:
     """A stream that is closed is one that nobody wants to read."""
     log = tmp_path / "shop.log"
     log.write_text("order 1 placed\n", encoding="utf-8")
     for command in (f"patterns {log}", f"spool list {tmp_path}/none", "search x", "login"):
         status, output, errors = run_in_shell(command, "")
-        expected = ("" if ">&-" in closed.split() else output, "" if "2>" in closed else errors)
-        assert run_in_shell(command, closed) == (status, *expected), command
+        for closed in ("<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"):
+            said = "" if ">&-" in closed.split() else output, "" if "2>" in closed else errors
+            assert run_in_shell(command, closed) == (status, *said), (command, closed)
 
 
 @pytest.mark.process
@@ -140,9 +140,4 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
         return 0
 
     monkeypatch.setattr(check, "_run", interrupt)
-    # A shell starts what runs in its background with SIGINT ignored; Python leaves it so.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        assert main(["check"]) == 130
-    finally:
-        signal.signal(signal.SIGINT, before)
+    assert main(["check"]) == 130

@@ -11,7 +11,7 @@ from unittest import mock
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from logwell_otel import LogwellError, LogwellErrorCode, LogwellLogExporter
@@ -77,8 +77,6 @@ def construct(arguments: dict[str, Any]) -> LogwellLogExporter | LogwellError:
         return error
 
 
-@pytest.mark.slow
-@settings(deadline=None, max_examples=300)
 @given(st.data(), SECRETS, st.randoms(use_true_random=False))
 def test_values_in_each_others_places(
     files: Path, data: st.DataObject, secret: Secret, order: random.Random

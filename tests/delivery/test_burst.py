@@ -65,9 +65,9 @@ class Pipeline:
 def test_two_bursts_arrive_whole(receiver: DevServerProcess, batch_size: int) -> None:
     before = len(receiver.entries())
     pipeline = Pipeline(receiver, batch_size)
-    pipeline.log(20_000)
     pipeline.log(5_000)
-    pipeline.check(receiver, 25_000, before)
+    pipeline.log(1_000)
+    pipeline.check(receiver, 6_000, before)
 
 
 @pytest.mark.parametrize("delay_ms", [45, 200])
@@ -75,13 +75,13 @@ def test_a_slow_server_loses_nothing(receiver: DevServerProcess, delay_ms: int) 
     receiver.set_faults(FaultSettings(delay_ms=delay_ms))
     before = len(receiver.entries())
     pipeline = Pipeline(receiver)
-    pipeline.log(20_000)
     pipeline.log(5_000)
+    pipeline.log(1_000)
     health = pipeline.exporter.health()
-    assert health.handed_over == 25_000
-    assert health.accepted + health.held == 25_000
+    assert health.handed_over == 6_000
+    assert health.accepted + health.held == 6_000
     receiver.set_faults(FaultSettings())
-    pipeline.check(receiver, 25_000, before)
+    pipeline.check(receiver, 6_000, before)
 
 
 def test_a_burst_that_begins_while_a_request_is_under_way(receiver: DevServerProcess) -> None:
@@ -89,9 +89,9 @@ def test_a_burst_that_begins_while_a_request_is_under_way(receiver: DevServerPro
     before = len(receiver.entries())
     pipeline = Pipeline(receiver)
     pipeline.log(1)
-    pipeline.log(10_000)
+    pipeline.log(3_000)
     receiver.set_faults(FaultSettings())
-    pipeline.check(receiver, 10_001, before)
+    pipeline.check(receiver, 3_001, before)
 
 
 def test_with_another_thread_flushing_all_the_while(receiver: DevServerProcess) -> None:
@@ -105,10 +105,10 @@ def test_with_another_thread_flushing_all_the_while(receiver: DevServerProcess) 
 
     thread = threading.Thread(target=flush)
     thread.start()
-    pipeline.log(20_000)
+    pipeline.log(5_000)
     done.set()
     thread.join()
-    pipeline.check(receiver, 20_000, before)
+    pipeline.check(receiver, 5_000, before)
 
 
 def test_with_the_simple_processor_logging_does_not_wait_for_the_server(
@@ -121,10 +121,10 @@ def test_with_the_simple_processor_logging_does_not_wait_for_the_server(
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
     logger = logging.Logger("simple")
     logger.addHandler(LoggingHandler(logger_provider=provider))
-    for number in range(1_000):
+    for number in range(300):
         logger.info("simple %d", number)
     assert exporter.health().accepted == 0, "all were logged before the first answer came"
     receiver.set_faults(FaultSettings())
     assert exporter.force_flush(20_000)
-    assert len(receiver.entries()) - before == 1_000
+    assert len(receiver.entries()) - before == 300
     provider.shutdown()

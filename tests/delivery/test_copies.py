@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from logwell_otel._http import Answer
 
 SLOWER = (
-    "The server did not answer within 0.7 s, the time-out (LOGWELL_TIMEOUT). It gets up to 30 s "
+    "The server did not answer within 0.2 s, the time-out (LOGWELL_TIMEOUT). It gets up to 30 s "
     "now: what it may have stored already would be stored once more with each attempt."
 )
 HEALTH = json.dumps({"status": "healthy"}).encode()
@@ -139,9 +139,9 @@ def test_where_no_logwell_server_shows_the_second_time_counts(health: bytes | No
 @pytest.mark.socket
 @pytest.mark.slow
 def test_a_server_slower_than_the_time_out_stores_nothing_more_than_twice() -> None:
-    gateway = Gateway(200, b'{"accepted":COUNT}', seconds=2.0)
-    copies, said = delivered(gateway, 300, timeout=0.7)
-    assert copies == {2: 100, 1: 200}
+    gateway = Gateway(200, b'{"accepted":COUNT}', seconds=0.5)
+    copies, said = delivered(gateway, 200, timeout=0.2)
+    assert copies == {2: 100, 1: 100}
     assert [text for text in said if "time-out" in text] == [SLOWER]
 
 

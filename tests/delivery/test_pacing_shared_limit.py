@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from simulation.pacing import scenarios
+from support.nightly import nightly
 
 pytestmark = pytest.mark.slow
 
-SEEDS = range(1, 6)
+SEEDS = [1, *nightly(2, 3, 4, 5)]
 MINUTE = 60.0
 END = scenarios.MINUTES_30
 LAST_20 = END - 20 * MINUTE

@@ -80,15 +80,15 @@ def test_the_entry_that_nothing_takes_is_named_with_what_refused_it() -> None:
 def test_lines_in_every_chunk_stop_nothing(every: int) -> None:
     bench = Bench()
     bench.server.always = firewall(answer(403, PAGE))
-    batch = records(2000)
-    for place in range(0, 2000, every):
+    batch = records(1000)
+    for place in range(0, 1000, every):
         batch[place] = record(f"{LINE} {place}")
     bench.exporter.export(batch)
     bench.run(3600)
     assert sorted(bench.server.stored) == sorted(
-        text for number, text in enumerate(messages(2000)) if number % every
+        text for number, text in enumerate(messages(1000)) if number % every
     )
-    assert bench.exporter.health().held == 2000 // every
+    assert bench.exporter.health().held == 1000 // every
     bench.check_ledger()
 
 

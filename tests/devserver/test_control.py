@@ -98,7 +98,9 @@ def test_the_journal(receiver: DevServer, client: httpx.Client) -> None:
 def test_it_is_not_there_unless_asked_for() -> None:
     with DevServer(control=False, journal=False) as receiver:
         headers = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}
-        with httpx.Client(base_url=receiver.url, headers=headers, trust_env=False) as client:
+        with httpx.Client(
+            base_url=receiver.url, headers=headers, trust_env=False, verify=False
+        ) as client:
             for path in ("/_control/faults", "/_control/requests"):
                 assert client.get(path).status_code == 404
                 assert client.put(path, content=json.dumps(OFF)).status_code == 404

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def get(receiver: DevServer) -> httpx.Response:
-    return httpx.get(f"{receiver.url}/api/health", trust_env=False)
+    return httpx.get(f"{receiver.url}/api/health", trust_env=False, verify=False)
 
 
 def test_healthy_and_without_a_key(receiver: DevServer) -> None:
@@ -50,7 +50,7 @@ def test_a_closed_database_is_noticed(receiver: DevServer, client: httpx.Client)
 def test_a_hanging_check_ends_when_the_switch_is_set_back(receiver: DevServer) -> None:
     receiver.faults.health("hang")
     with pytest.raises(httpx.ReadTimeout):
-        httpx.get(f"{receiver.url}/api/health", timeout=0.1, trust_env=False)
+        httpx.get(f"{receiver.url}/api/health", timeout=0.1, trust_env=False, verify=False)
     receiver.faults.clear()
     assert get(receiver).status_code == 200
     assert receiver.counts.health == 2

@@ -84,7 +84,9 @@ def test_order_of_the_checks(
     headers = {"Content-Type": kind}
     if authorization is not None:
         headers["Authorization"] = authorization.replace("good", f"Bearer {receiver.key}")
-    answer = httpx.post(receiver.url + path, content=body, headers=headers, trust_env=False)
+    answer = httpx.post(
+        receiver.url + path, content=body, headers=headers, trust_env=False, verify=False
+    )
     assert answer.status_code == status
 
 
@@ -217,7 +219,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_stores_nothing(receiver:
     request = head(receiver, len(GOOD), **{"Content-Type": "application/json"})
     with socket.create_connection(("127.0.0.1", receiver.port), timeout=5) as connection:
         connection.sendall(request + GOOD[:-1])
-    httpx.get(f"{receiver.url}/api/health", trust_env=False)
+    httpx.get(f"{receiver.url}/api/health", trust_env=False, verify=False)
     assert receiver.count() == 0
     assert receiver.requests == []
 

@@ -66,7 +66,11 @@ def test_vector(shared: DevServer, vector: dict[str, Any]) -> None:
         name: value.replace("{key}", shared.key) for name, value in vector["headers"].items()
     }
     answer = httpx.post(
-        f"{shared.url}/v1/ingest", content=body_of(vector), headers=headers, trust_env=False
+        f"{shared.url}/v1/ingest",
+        content=body_of(vector),
+        headers=headers,
+        trust_env=False,
+        verify=False,
     )
     stored = shared.entries(before)
 

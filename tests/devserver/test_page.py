@@ -127,7 +127,7 @@ def test_a_place_of_another_server_is_none(client: httpx.Client, streams: Any) -
 def test_who_was_away_for_too_long_gets_the_newest_and_is_told() -> None:
     with (
         DevServer(requests_per_minute=None) as server,
-        httpx.Client(base_url=server.url, trust_env=False) as client,
+        httpx.Client(base_url=server.url, trust_env=False, verify=False) as client,
     ):
         client.headers["Authorization"] = f"Bearer {server.key}"
         send(client, *(entry(number) for number in range(5_300)))
@@ -224,7 +224,7 @@ def test_other_machines_switch_nothing_unless_they_may(
 ) -> None:
     with DevServer(host=host, control=control) as server:
         url = f"http://127.0.0.1:{server.port}"
-        with httpx.Client(base_url=url, trust_env=False) as client:
+        with httpx.Client(base_url=url, trust_env=False, verify=False) as client:
             assert client.get("/page/faults").status_code == status
             stream = Stream(client)
             assert stream.event("state")[0]["switchable"] is (status == 200)

@@ -28,6 +28,7 @@ def post(receiver: DevServerProcess, message: str) -> httpx.Response:
         content=json.dumps({"level": "info", "message": message}),
         headers=headers,
         trust_env=False,
+        verify=False,
     )
 
 
@@ -140,7 +141,7 @@ def test_what_it_prints(number: signal.Signals) -> None:
         _, url, key = line.split()
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         body = '{"level":"warn","message":"\\u001b[2Jdisk","timestamp":"2026-11-20T10:00:00Z"}'
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(trust_env=False, verify=False) as client:
             answer = client.post(f"{url}/v1/ingest", content=body, headers=headers)
             assert answer.status_code == 200
             assert client.get(f"{url}/_control/faults").status_code == 404
@@ -169,6 +170,7 @@ def test_a_reader_that_leaves_does_not_stop_it() -> None:
                 content='{"level":"info","message":"x"}',
                 headers=headers,
                 trust_env=False,
+                verify=False,
             )
             assert answer.status_code == 200
         process.send_signal(signal.SIGTERM)

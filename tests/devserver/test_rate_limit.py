@@ -54,7 +54,11 @@ def test_what_costs_a_token_and_what_does_not() -> None:
         def post(body: bytes = GOOD, **headers: str) -> httpx.Response:
             one = good | {name.replace("_", "-"): value for name, value in headers.items()}
             return httpx.post(
-                f"{receiver.url}/v1/ingest", content=body, headers=one, trust_env=False
+                f"{receiver.url}/v1/ingest",
+                content=body,
+                headers=one,
+                trust_env=False,
+                verify=False,
             )
 
         for _ in range(4):

@@ -40,7 +40,7 @@ class Recorded:
 
     def __init__(self, rows: str, stream_speed: float = 10.0) -> None:
         self.server = DevServer(requests_per_minute=None, stream_speed=stream_speed).start()
-        self.client = httpx.Client(base_url=self.server.url, trust_env=False)
+        self.client = httpx.Client(base_url=self.server.url, trust_env=False, verify=False)
         self.now = datetime.now(timezone.utc)
         self.values = {
             "origin": self.server.url,

@@ -27,7 +27,9 @@ GOOD = b'{"level":"info","message":"good"}'
 
 def post(receiver: DevServer, body: bytes = GOOD) -> httpx.Response:
     headers = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}
-    return httpx.post(f"{receiver.url}/v1/ingest", content=body, headers=headers, trust_env=False)
+    return httpx.post(
+        f"{receiver.url}/v1/ingest", content=body, headers=headers, trust_env=False, verify=False
+    )
 
 
 def test_entries_come_back_as_stored_and_in_order(receiver: DevServer) -> None:
@@ -319,7 +321,9 @@ def test_a_forked_child_does_not_keep_the_sockets_open(
 def test_many_clients_at_once(receiver: DevServer) -> None:
     def run() -> None:
         headers = {"Authorization": f"Bearer {receiver.key}", "Content-Type": "application/json"}
-        with httpx.Client(base_url=receiver.url, headers=headers, trust_env=False) as client:
+        with httpx.Client(
+            base_url=receiver.url, headers=headers, trust_env=False, verify=False
+        ) as client:
             for _ in range(10):
                 assert client.post("/v1/ingest", content=GOOD).status_code == 200
 

@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="the scripts are bash")
+pytestmark = [
+    pytest.mark.nightly,  # making an environment takes ten seconds
+    pytest.mark.skipif(os.name == "nt", reason="the scripts are bash"),
+]
 
 
 def ran_by(python: Path) -> str:

@@ -24,6 +24,11 @@ def test_actions_are_pinned_and_keep_no_credentials(path: Path) -> None:
     assert "pull_request_target" not in text
 
 
+def test_what_is_marked_nightly_runs_each_night() -> None:
+    (path,) = (path for path in WORKFLOWS if path.name == "nightly.yml")
+    assert "- run: scripts/test --nightly\n" in path.read_text(encoding="utf-8")
+
+
 def test_dependencies_and_workflows_are_audited() -> None:
     (audit,) = (path for path in WORKFLOWS if path.name == "audit.yml")
     assert "scripts/audit" in audit.read_text(encoding="utf-8")

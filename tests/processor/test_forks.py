@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import time
 
 import pytest
 
@@ -66,11 +67,13 @@ def test_a_fork_while_the_thread_exports_and_others_flush() -> None:
 def test_c_code_that_forks_without_running_hooks(waiting: bool) -> None:
     """As uWSGI does. The thread is missed with the first record, or when it should have come."""
     exporter = Keeping()
-    pipeline = Emitting(LogwellBatchLogRecordProcessor(exporter, schedule_delay_millis=100))
+    pipeline = Emitting(LogwellBatchLogRecordProcessor(exporter, schedule_delay_millis=1_000))
     pipeline.log("parent")
     if not waiting:
         assert pipeline.processor.hand_over(30_000)
         exporter.batches.clear()
+    # A thread that is awake may hold a lock of the interpreter's own, which then stays locked.
+    time.sleep(0.2)
 
     def work(fd: int) -> None:
         for _ in range(1_000):

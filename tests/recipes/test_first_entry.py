@@ -171,6 +171,7 @@ def test_three_commands_and_no_code(
         print(f"\n{seconds} s from a bare virtual environment to the first entry")  # noqa: T201
 
 
+@pytest.mark.nightly
 def test_the_first_program_needs_nothing_but_the_package(
     stand_in: Server, open_terminal: Callable[[str], Terminal]
 ) -> None:

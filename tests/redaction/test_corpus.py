@@ -54,14 +54,18 @@ def test_the_whole_corpus_as_bytes(place: str) -> None:
     assert sent == expected
 
 
-@pytest.mark.parametrize("case", _CASES, ids=lambda case: case["text"][:60])
-def test_a_second_pass_changes_nothing(case: dict[str, str]) -> None:
-    assert Redactor().redact_text(_becomes(case)) == _becomes(case)
+def test_a_second_pass_changes_nothing() -> None:
+    once = [_becomes(case) for case in _CASES]
+    assert [Redactor().redact_text(text) for text in once] == once
 
 
-@pytest.mark.parametrize("case", _FOUND, ids=lambda case: case["text"][:60])
-def test_finds_the_same_with_other_digits_seen_before(case: dict[str, str]) -> None:
+def test_finds_the_same_with_other_digits_seen_before() -> None:
     """The prefilter remembers shapes: the same text with harmless digits must not hide this one."""
-    redactor = Redactor()
-    redactor.redact_text(re.sub(r"\d", "1", case["text"]))
-    assert redactor.redact_text(case["text"]) == case["redacted"]
+
+    def redacted_after_it(text: str) -> str:
+        redactor = Redactor()
+        redactor.redact_text(re.sub(r"\d", "1", text))
+        return redactor.redact_text(text)
+
+    found = [redacted_after_it(case["text"]) for case in _FOUND]
+    assert found == [case["redacted"] for case in _FOUND]

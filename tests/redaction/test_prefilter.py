@@ -28,24 +28,25 @@ def redacted_without(text: str) -> str:
     return redactor.redact_text(text)
 
 
+MORE = settings(max_examples=4 * settings().max_examples)  # each takes a millisecond
 TEXTS = [case["text"] for case in corpus()]
 PIECES = [piece for text in TEXTS for piece in re.split(r"(?<=[ =:&,;])|(?=[\"'<({\[])", text)]
 
 
-@settings(max_examples=400, deadline=None)
+@MORE
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=8).map("".join))
 def test_pieces_of_what_is_found_in_any_order(text: str) -> None:
     assert Redactor().redact_text(text) == redacted_without(text)
 
 
-@settings(max_examples=200, deadline=None)
+@MORE
 @given(st.sampled_from(TEXTS), st.integers(0, 60), st.integers(0, 60))
 def test_what_is_found_cut_at_any_place(text: str, start: int, end: int) -> None:
     cut = text[start : len(text) - end]
     assert Redactor().redact_text(cut) == redacted_without(cut)
 
 
-@settings(max_examples=100, deadline=None)
+@MORE
 @given(st.lists(st.sampled_from(TEXTS), min_size=2, max_size=6))
 def test_whatever_one_redactor_has_seen_before(texts: list[str]) -> None:
     redactor = Redactor()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from logwell_otel.sampling import Sampler
+from support.nightly import nightly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ def _estimate(
 
 
 @pytest.mark.parametrize("limit", [None, 20])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *nightly(1, 2)])
 def test_within_3_percent_over_100_000_records(seed: int, limit: int | None) -> None:
     truth, estimate, kept = _estimate(
         _shop(100_000, seed, traced=False), 1000 + seed, limit_per_second=limit
@@ -78,6 +79,7 @@ def test_within_3_percent_over_100_000_records(seed: int, limit: int | None) -> 
     assert estimate["error"] == truth["error"]
 
 
+@pytest.mark.nightly
 def test_within_3_percent_when_traces_are_kept_whole() -> None:
     """Five records that are kept or dropped together scatter as one: it takes more of them."""
     truth, estimate, kept = _estimate(
@@ -99,7 +101,7 @@ def test_within_3_percent_when_traces_are_kept_whole() -> None:
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("traced", [False, True], ids=["untraced", "traced"])
+@pytest.mark.parametrize("traced", [True, *nightly(False)])
 def test_no_rule_shifts_the_estimate_to_one_side(traced: bool, options: dict[str, Any]) -> None:
     """The mean over many runs comes near the truth where each run scatters around it."""
     estimates: Counter[str] = Counter()

@@ -53,7 +53,7 @@ def test_a_seed_is_told_in_the_same_words_by_every_process() -> None:
 
 
 def test_a_handful_of_worlds_is_without_a_finding() -> None:
-    done = python("-m", "simulation", "--first", "37", "--worlds", "20")
+    done = python("-m", "simulation", "--first", "37", "--worlds", "8")
     assert done.stdout.endswith("0 findings\n"), done.stdout
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -313,7 +313,7 @@ def test_a_second_sigterm_while_draining_leaves_everything_counted_said_and_spoo
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=30)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 6  # draining gets 8
     if spool:
         assert "250 entries left in the spool at shutdown, for the next process." in said
     else:

@@ -86,7 +86,7 @@ class Stub(HttpServer):
 UP = Start(
     provider=True,
     endpoints=["https://logs.example.com"],
-    handlers=[Handler("opentelemetry.instrumentation.logging.handler", logging.INFO)],
+    handlers=[Handler(sdks_own=False, level=logging.INFO)],
     root_level=logging.INFO,
     exporters={"logs": "logwell", "traces": "none", "metrics": "console"},
 )

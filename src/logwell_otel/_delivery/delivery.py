@@ -173,7 +173,8 @@ class Delivery:
             chunk = suspect.take()
         else:
             self._others_first = False
-            chunk = self._limits.next_part() or self._outbox.take()
+            parts = self._limits.parts
+            chunk = parts.popleft() if parts else self._outbox.take()
             if chunk is None:
                 return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
             if self._suspecting:
@@ -183,13 +184,13 @@ class Delivery:
             return 0.0  # what it was made of waits for another turn
         # The thread must live, and the chunk be kept.
         with contained(partial(self._failed, chunk)):
-            if not self._limits.split(chunk):
+            if not (self._limits.learned and self._limits.split(chunk)):
                 self._send(chunk)
         return 0.0
 
     @property
     def _waiting(self) -> bool:
-        return self._limits.waiting or self._outbox.waiting
+        return bool(self._limits.parts) or self._outbox.waiting
 
     def _last_report(self) -> bool:
         """What was dropped last is reported even where nothing more is logged."""
@@ -223,7 +224,8 @@ class Delivery:
         return parts[0]
 
     def _send(self, chunk: Chunk) -> None:
-        incidents.order(chunk)
+        if chunk.errors != 0:  # None: nobody has counted them
+            incidents.order(chunk)
         started = self._clock()
         answer = self._posted(chunk)
         ended = self._clock()
@@ -371,7 +373,8 @@ class Delivery:
     def _done(self, chunk: Chunk, outcome: Outcome) -> None:
         self._breaker.succeeded()
         self._pace.accepted()
-        self._limits.accepted(chunk)
+        if self._limits.learned:
+            self._limits.accepted(chunk)
         if self._quarantine.in_a_row > 1:
             self._quarantine.join(self._outbox.join)
         self._quarantine.accepted(chunk)

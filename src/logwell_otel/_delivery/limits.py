@@ -48,6 +48,11 @@ class LearnedLimit:
         self._wait = _FIRST_PROBE
         self._raise_at = 0.0
 
+    @property
+    def learned(self) -> bool:
+        """True while less is allowed than by the server itself."""
+        return self.value < self._most
+
     def exceeded_by(self, size: int) -> bool:
         """True if a request of that size is to be split; tries more when it is time to."""
         if size > self.value and self._clock() >= self._raise_at:
@@ -68,7 +73,7 @@ class LearnedLimit:
 
     def accepted(self, size: int) -> None:
         """A request of that size was not too large."""
-        if self.value >= self._most:
+        if not self.learned:
             return
         self._taken = max(self._taken, size)
         if self._raised and 2 * size > self.value:
@@ -91,23 +96,20 @@ class Limits:
     Args:
         outbox: Where the parts of a chunk take its place.
         clock: Monotonic clock, in seconds.
+
+    Attributes:
+        learned: False while all that is known are the server's own limits, which every chunk
+            keeps to anyway: then there is nothing to split, and nothing to learn from success.
+        parts: Of what was split, those still to be sent, in their order.
     """
 
     def __init__(self, outbox: Outbox, *, clock: Callable[[], float] = monotonic) -> None:
+        self.learned = False
+        self.parts: deque[Chunk] = deque()
         self._outbox = outbox
         self._bytes = LearnedLimit(MAX_REQUEST_BYTES, SMALLEST_REQUEST, clock)
         self._entries = LearnedLimit(MAX_ENTRIES, 1, clock)
         self._not_the_size = False
-        self._parts: deque[Chunk] = deque()
-
-    @property
-    def waiting(self) -> bool:
-        """True if `next_part` has one."""
-        return bool(self._parts)
-
-    def next_part(self) -> Chunk | None:
-        """The next part of what was split, None if there is none."""
-        return self._parts.popleft() if self._parts else None
 
     def split(self, chunk: Chunk) -> bool:
         """Split a chunk that is over a limit learned since it was made; False if it is not."""
@@ -134,6 +136,7 @@ class Limits:
         self._not_the_size = False
         self._bytes.accepted(chunk.size)
         self._entries.accepted(chunk.count)
+        self.learned = self._bytes.learned or self._entries.learned
 
     def too_many(self, chunk: Chunk) -> bool:
         """The server says that these are too many entries: learn from it and send fewer.
@@ -143,6 +146,7 @@ class Limits:
         """
         if chunk.count == 1:
             return False
+        self.learned = True
         self._entries.refused(chunk.count)
         self.halve(chunk)
         return True
@@ -153,6 +157,7 @@ class Limits:
         Returns:
             False if its size is not the reason, or it is a single entry.
         """
+        self.learned = True
         if chunk.size <= SMALLEST_REQUEST:
             # Whatever answers like this refuses everything: what it taught was wrong.
             self._not_the_size = True
@@ -177,7 +182,7 @@ class Limits:
 
     def _replace(self, chunk: Chunk, parts: list[Chunk]) -> None:
         if self._outbox.split(chunk, parts):
-            self._parts.extendleft(reversed(parts))
+            self.parts.extendleft(reversed(parts))
 
     def __repr__(self) -> str:
         return f"<Limits {self._entries.value} entries, {self._bytes.value} bytes>"

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from logwell_otel._encoding.fields import Severity
-    from logwell_otel._encoding.mapping import Mapper
-    from logwell_otel._encoding.resource import ResourceScope
+    from logwell_otel._encoding.mapping import Mapper, ResourceScope
     from logwell_otel._encoding.stages import Stages
     from logwell_otel._otel import ReadableLogRecord
 

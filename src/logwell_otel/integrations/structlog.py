@@ -62,7 +62,9 @@ class LogwellProcessor:
 
 
 def _comes_by_logging(logger: Any) -> bool:
-    return isinstance(logger, logging.Logger) and any(map(is_opentelemetry, handlers_of(logger)))
+    return isinstance(logger, logging.Logger) and any(
+        is_opentelemetry(type(handler)) for handler in handlers_of(logger)
+    )
 
 
 def _record(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,12 +11,32 @@ from logwell_otel.cli.check.run import Check, CheckDependencies
 from logwell_otel.cli.check.settings import _emptied_at_restart, names
 from support.check import KEY, only, results
 
+if TYPE_CHECKING:
+    from support.check import Stub
+
 URL = "https://logs.example.com"
 
 
 def settings(environ: dict[str, str], **arguments: Any) -> dict[str, tuple[str | None, str]]:
     check = Check(arguments, dependencies=CheckDependencies(environ=environ))
     return {one.name: (one.value, one.origin) for one in check.settings}
+
+
+@pytest.mark.parametrize(
+    ("environ", "by"),
+    [
+        ({"LOGWELL_DISABLED": "1", "OTEL_SDK_DISABLED": "false"}, "LOGWELL_DISABLED"),
+        ({"OTEL_SDK_DISABLED": " TRUE "}, "OTEL_SDK_DISABLED"),
+    ],
+)
+def test_what_is_switched_off_is_looked_at_all_the_same(
+    environ: dict[str, str], by: str, stub: Stub
+) -> None:
+    found = results(stub.url, environ=environ)
+    assert only(found, "Disabled") == (
+        f"fail Disabled: by {by}: nothing is sent, whatever follows -> Unset {by}."
+    )
+    assert only(found, "Key") == "pass Key: the server knows it"
 
 
 def test_every_setting_with_its_origin() -> None:

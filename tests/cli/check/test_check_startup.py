@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import subprocess
@@ -14,9 +13,8 @@ import msgspec
 import pytest
 
 from logwell_otel._config.options import Config
-from logwell_otel.cli.check import probe, startup
+from logwell_otel.cli.check import startup
 from logwell_otel.cli.check.probe import Handler, Problem, Start
-from logwell_otel.handler import LogwellHandler
 from support.check import KEY, UP
 from support.process import PATIENCE, only_logging
 
@@ -89,26 +87,22 @@ def test_zero_code_as_it_should_be() -> None:
         OTEL_PYTHON_LOG_HANDLER_LEVEL="error",
         OTEL_SERVICE_NAME="shop",
     ) == {
-        "SDK": "pass not switched off",
         "Zero-code": "pass set up, for programs run by opentelemetry-instrument",
         "Start-up": f"pass sends logs to {URL}; traces by console; metrics nowhere",
         "Configurator": "pass logwell, which makes log_context reach the OpenTelemetry API, "
         "and a flush mean stored",
         "Logging handler": REACHES.format("ERROR"),
-        "Source location": "pass the logging handler adds source file and line",
         "Service name": "pass shop",
     }
 
 
 def test_configure_as_it_should_be() -> None:
     assert real(OTEL_RESOURCE_ATTRIBUTES="service.name=shop") == {
-        "SDK": "pass not switched off",
         "Zero-code": "skipped not set up: OTEL_LOGS_EXPORTER does not name logwell -> Set "
         "OTEL_LOGS_EXPORTER=logwell for opentelemetry-instrument; with logwell_otel.configure() "
         "it is not needed.",
         "Start-up": f"pass configure() sends logs to {URL}",
         "Logging handler": REACHES.format("INFO"),
-        "Source location": "pass the logging handler adds source file and line",
         "Service name": "pass shop",
     }
 
@@ -507,21 +501,12 @@ def test_many_things_said() -> None:
     )
 
 
-def test_which_handlers_are_opentelemetrys(monkeypatch: pytest.MonkeyPatch) -> None:
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [logging.NullHandler()])
-    assert probe.opentelemetry_module(type(root.handlers[0])) is None
-    assert probe.opentelemetry_module(LogwellHandler) == "logwell_otel.handler"
-    theirs = pytest.importorskip("opentelemetry.instrumentation.logging.handler").LoggingHandler
-    assert probe.opentelemetry_module(theirs) == theirs.__module__
-
-
 def test_which_start_is_tried() -> None:
     tried: list[str] = []
 
     def start(how: How, _: Mapping[str, str]) -> Start:
         tried.append(how)
-        return changed(handlers=[Handler("opentelemetry.sdk._logs", 0)])
+        return changed(handlers=[Handler(sdks_own=True, level=0)])
 
     config = Config.resolve({}, endpoint=URL, api_key=KEY)
     for environ in (ZERO_CODE, {"OTEL_CONFIG_FILE": "x"}, {"OTEL_LOGS_EXPORTER": "otlp"}, {}):
@@ -539,14 +524,6 @@ def test_the_versions_of_this_environment() -> None:
     assert "opentelemetry-sdk " in finding.text
 
 
-@pytest.mark.parametrize("value", ["true", " TRUE "])
-def test_the_sdk_switched_off(value: str) -> None:
-    assert findings({"OTEL_SDK_DISABLED": value}, UP)["SDK"] == (
-        "fail switched off by OTEL_SDK_DISABLED: no record goes anywhere -> Unset "
-        "OTEL_SDK_DISABLED."
-    )
-
-
 def test_the_service_name() -> None:
     assert findings({}, changed(service="unknown_service:python"))["Service name"] == (
         "warning not set: entries are filed under unknown_service:python -> Set "
@@ -554,12 +531,6 @@ def test_the_service_name() -> None:
     )
     assert findings({}, changed(service="file"))["Service name"] == "pass file"
     assert findings({}, changed(service="file"), service="shop")["Service name"] == "pass shop"
-
-
-def test_source_locations() -> None:
-    assert findings({}, UP, source_location=False)["Source location"] == (
-        "warning switched off by LOGWELL_SOURCE_LOCATION -> Unset LOGWELL_SOURCE_LOCATION."
-    )
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ import msgspec
 How = Literal["zero-code", "configure"]
 """Started by `opentelemetry-instrument`, or by `logwell_otel.configure()`."""
 
-_OURS: Final = "logwell_otel.handler"
 _SIGNALS: Final = ("logs", "traces", "metrics")
 _NETWORK: Final = frozenset(
     {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendmsg"}
@@ -46,11 +45,11 @@ class Handler(msgspec.Struct):
     """A handler on the root logger, or behind it, that hands records to OpenTelemetry.
 
     Attributes:
-        module: Where its class is defined; of ours, where the class it is made from is.
+        sdks_own: Whether it is the SDK's, or made from that.
         level: Its level.
     """
 
-    module: str
+    sdks_own: bool
     level: int
 
 
@@ -105,6 +104,7 @@ def observe(how: How) -> Start:
 
     from logwell_otel._install import installed_handlers  # noqa: PLC0415
     from logwell_otel._otel import LoggerProvider  # noqa: PLC0415
+    from logwell_otel._writer import is_opentelemetry  # noqa: PLC0415
     from logwell_otel.exporter import exporters  # noqa: PLC0415
 
     provider = get_logger_provider()
@@ -116,9 +116,9 @@ def observe(how: How) -> Start:
         provider=isinstance(provider, LoggerProvider),
         endpoints=[exporter.identity[0] for exporter in exporters()],
         handlers=[
-            Handler(module, handler.level)
+            Handler(_is_the_sdks(type(handler)), handler.level)
             for handler in [*root.handlers, *installed_handlers()]
-            if (module := opentelemetry_module(type(handler))) is not None
+            if is_opentelemetry(type(handler))
         ],
         root_level=root.getEffectiveLevel(),
         exporters={
@@ -158,12 +158,8 @@ def _without_spool() -> None:
     exporter.LogwellLogExporter = WithoutSpool  # type: ignore[misc] # for who imports it next
 
 
-def opentelemetry_module(kind: type[logging.Handler]) -> str | None:
-    """The module of OpenTelemetry's or ours that a handler comes from, None for any other."""
-    for base in kind.__mro__:
-        if base.__module__.startswith("opentelemetry.") or base.__module__ == _OURS:
-            return base.__module__
-    return None
+def _is_the_sdks(kind: type[logging.Handler]) -> bool:
+    return any(base.__module__.startswith("opentelemetry.sdk.") for base in kind.__mro__)
 
 
 def refuse_network(event: str, _: tuple[Any, ...]) -> None:

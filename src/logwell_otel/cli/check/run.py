@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from logwell_otel.cli.check.probe import How, Start
 
+_SWITCHES: Final = ("LOGWELL_DISABLED", "OTEL_SDK_DISABLED")
+_NOT_SET: Final = ("", "false", "0", "no", "off")
 _SERVER: Final = ("DNS", "TCP", "TLS", "Health", "Key", "Entry", "Clock")
 
 
@@ -74,11 +76,17 @@ class Check:
         self._send = send
         self._config: Config | None = None
         self._route: network.Route | None = None
+        self._off: list[str] = []
         self.settings: list[Setting] = []
         self.proxy: Setting = NO_PROXY
-        environ = self._use.environ
+        environ = self._environ = {**self._use.environ}
         try:
             self._config = Config.resolve(environ, **arguments)
+            if self._config.disabled:
+                # It has no settings then: the rest is looked at as if it were on.
+                values = [(name, environ.pop(name, "").strip().lower()) for name in _SWITCHES]
+                self._off = [name for name, value in values if value not in _NOT_SET]
+                self._config = Config.resolve(environ, **arguments)
             self.settings = settings.settings_of(self._config, arguments, environ)
             self._route = network.route_of(self._config, environ)
             self.proxy = self._route.shown
@@ -93,14 +101,18 @@ class Check:
     def results(self) -> Iterator[Finding]:
         """Run the steps and give each one's result as soon as it is there."""
         yield self._resolved.of("settings", "Settings")
-        strays = settings.unknown_variables(self._use.environ)
+        if self._off:
+            by = " and ".join(self._off)
+            off = failed(f"by {by}: nothing is sent, whatever follows", f"Unset {by}.")
+            yield off.of("settings", "Disabled")
+        strays = settings.unknown_variables(self._environ)
         if strays is not None:
             yield strays.of("settings", "Variables")
         if self._config is not None and self._config.spool_dir is not None:
             yield settings.spool_directory(self._config.spool_dir).of("settings", "Spool")
         for step, finding in self._server():
             yield finding.of("server", step)
-        environ = settings.as_variables(self._arguments, self._use.environ)
+        environ = settings.as_variables(self._arguments, self._environ)
         for step, finding in startup.opentelemetry(environ, self._config, self._use.start):
             yield finding.of("opentelemetry", step)
 

@@ -134,7 +134,6 @@ def opentelemetry(
         start: Tries it.
     """
     yield "Versions", _versions()
-    yield "SDK", _sdk(environ)
     named = {name.strip() for name in environ.get("OTEL_LOGS_EXPORTER", "").split(",")}
     # The distro sets what is not set, in the process that is started here as well.
     if environ.get("OTEL_PYTHON_DISTRO", "").strip() == "logwell":
@@ -156,7 +155,6 @@ def opentelemetry(
             yield "Said at start-up", _said(unusual, mask)
     else:
         yield "Start-up", skipped("not run: Settings failed")
-    yield "Source location", _source_location(config)
     named_here = None if config is None else config.service
     found = None if started is None else started.service
     yield "Service name", _service(named_here or found or service_from_environment())
@@ -175,15 +173,6 @@ def _version(distribution: str) -> str | None:
         return version(distribution)
     except PackageNotFoundError:
         return None
-
-
-def _sdk(environ: Mapping[str, str]) -> Finding:
-    if environ.get("OTEL_SDK_DISABLED", "").lower().strip() == "true":
-        return failed(
-            "switched off by OTEL_SDK_DISABLED: no record goes anywhere",
-            "Unset OTEL_SDK_DISABLED.",
-        )
-    return passed("not switched off")
 
 
 def _zero_code(environ: Mapping[str, str], *, zero_code: bool) -> Finding:
@@ -312,7 +301,7 @@ def _handler(started: Start, environ: Mapping[str, str]) -> Finding:
         first = started.handlers[0]
         # Ours takes its place, unless this is a start without our exporter.
         asked_for = environ.get(_SDK_HANDLER, "").strip().lower() == "true"
-        if first.module.startswith("opentelemetry.sdk") or asked_for:
+        if first.sdks_own or asked_for:
             return warning(
                 "the SDK's own, which is deprecated",
                 f"Unset {_SDK_HANDLER}, and install '{_LOGGING}>=0.61b0'.",
@@ -341,12 +330,6 @@ def _said(lines: list[str], mask: Callable[[str], str]) -> Finding:
     shown = "; ".join(quoted(line, mask) for line in lines[:_MAX_SAID])
     more = f"; and {len(lines) - _MAX_SAID} more" if len(lines) > _MAX_SAID else ""
     return warning(f"{shown}{more}", "OpenTelemetry logs this at every start: see what it means.")
-
-
-def _source_location(config: Config | None) -> Finding:
-    if config is None or config.source_location:
-        return passed("the logging handler adds source file and line")
-    return warning("switched off by LOGWELL_SOURCE_LOCATION", "Unset LOGWELL_SOURCE_LOCATION.")
 
 
 def _service(service: str) -> Finding:
