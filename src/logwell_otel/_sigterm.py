@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import weakref
 from _thread import allocate_lock, start_new_thread
 from contextlib import contextmanager, suppress
@@ -72,9 +71,11 @@ def deliver_on_sigterm(what: Delivers) -> None:
     _delivers.append(weakref.ref(what))
     if signal.signal is not _signal:
         signal.signal, signal.getsignal = _signal, _getsignal
-    # Only the main thread may set handlers: elsewhere the next who sets the default does it.
-    if threading.current_thread() is threading.main_thread() and _get(signal.SIGTERM) in _DEFAULT:
-        _set(signal.SIGTERM, _deliver_and_end)
+    if _get(signal.SIGTERM) in _DEFAULT:
+        # Only the main thread may set handlers: elsewhere the next who sets the default does it.
+        # Python itself is asked which one this is: eventlet's `current_thread` does not know.
+        with suppress(ValueError):
+            _set(signal.SIGTERM, _deliver_and_end)
 
 
 @contextmanager
@@ -109,7 +110,7 @@ def _shown(handler: Any) -> Any:
 _DEFAULT: Final = (signal.SIG_DFL,)
 
 
-def _deliver_and_end(signalnum: int, _frame: FrameType | None) -> None:
+def _deliver_and_end(_signalnum: int, _frame: FrameType | None) -> None:
     state = _state.get()
     if not state.signalled:
         state.signalled = True
@@ -118,19 +119,31 @@ def _deliver_and_end(signalnum: int, _frame: FrameType | None) -> None:
         if state.shutting_down:
             state.waiting = True  # for what may be interrupted here
             return
-        _deliver(last=os.getpid() != 1)
-    # Now what was asked for. Linux ignores that for process 1 of a container, which has
-    # always lived on until it is killed, and does so here.
-    _set(signalnum, signal.SIG_DFL)
-    signal.raise_signal(signalnum)
+        if not _deliver(last=os.getpid() != 1):
+            return
+    _end()
+
+
+def _end() -> None:
+    """Do what SIGTERM does by default."""
+    state = _state.get()
+    # Linux ignores that for process 1 of a container, which has always lived on until it is
+    # killed, and does so here.
+    _set(signal.SIGTERM, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGTERM)
     state.signalled = state.waiting = False
-    _set(signalnum, _deliver_and_end)
+    _set(signal.SIGTERM, _deliver_and_end)
 
 
-def _deliver(*, last: bool) -> None:
-    """Deliver on a thread of its own: what is interrupted here may hold a lock that it takes."""
+def _deliver(*, last: bool) -> bool:
+    """Deliver on a thread of its own: what is interrupted here may hold a lock that it takes.
+
+    Returns:
+        False if that one ends the process, since nobody can wait for it here.
+    """
     done = allocate_lock()
     done.acquire()
+    waiting = True
 
     def work() -> None:
         try:
@@ -144,7 +157,16 @@ def _deliver(*, last: bool) -> None:
                         what.force_flush(int(LONGEST_DELIVERY * 1000))
         finally:
             done.release()
+            if not waiting:
+                _end()
 
-    with suppress(RuntimeError, KeyboardInterrupt):  # no thread, or somebody waits no longer
+    # No thread, or somebody waits no longer.
+    with suppress(RuntimeError, KeyboardInterrupt):
         start_new_thread(work, ())
-        done.acquire(timeout=LONGEST_DELIVERY + 1)
+        try:
+            done.acquire(timeout=LONGEST_DELIVERY + 1)
+        except AssertionError:
+            # What gevent and eventlet raise in their event loop, which runs signal handlers
+            # where all greenlets wait. It has to go on, and the thread is one of those.
+            waiting = False
+    return waiting

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.process import run
+from support.process import instrumented, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,17 +20,17 @@ pytestmark = pytest.mark.process
 GEVENT = "from gevent import monkey; monkey.patch_all()"
 EVENTLET = "import eventlet; eventlet.monkey_patch()"
 CONFIGURE = "import logging, logwell_otel; pipeline = logwell_otel.configure()"
-EARLY = "import time; logging.info('early'); assert pipeline.force_flush()"
-LOG = "for number in range(1_000): logging.info('%d', number)"
+EARLY = "import time; logging.getLogger('shop').info('early'); assert pipeline.force_flush()"
+LOG = "for number in range(1_000): logging.getLogger('shop').info('%d', number)"
 FLUSH = "assert pipeline.force_flush(20_000)"
 
 
-def end(receiver: DevServer, tmp_path: Path, *lines: str) -> CompletedProcess[str]:
+def end(receiver: DevServer, tmp_path: Path, *lines: str, status: int = 0) -> CompletedProcess[str]:
     for library in ("gevent", "eventlet", "uvloop"):
         if any(library in line for line in lines) and importlib.util.find_spec(library) is None:
             pytest.skip(f"{library} is not installed")
     (tmp_path / "program.py").write_text("\n".join(lines))
-    return run("python -W ignore program.py", receiver, cwd=tmp_path)
+    return run("python -W ignore program.py", receiver, cwd=tmp_path, status=status)
 
 
 def arrived(receiver: DevServer) -> list[int]:
@@ -51,6 +51,25 @@ def test_gevent_patches_after_configure(
     receiver: DevServer, tmp_path: Path, early: str, flush: str
 ) -> None:
     end(receiver, tmp_path, CONFIGURE, early, GEVENT, LOG, flush)
+    assert arrived(receiver) == [*range(1_000)]
+
+
+@pytest.mark.parametrize("configurator", ["", "logwell"])
+def test_gevent_patches_a_program_that_is_started_without_code(
+    receiver: DevServer, tmp_path: Path, configurator: str
+) -> None:
+    pytest.importorskip("gevent")
+    program = tmp_path / "program.py"
+    program.write_text(f"{GEVENT}\nimport logging\nlogging.getLogger().setLevel('INFO')\n{LOG}")
+    instrumented(
+        program,
+        OTEL_LOGS_EXPORTER="logwell",
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_METRICS_EXPORTER="none",
+        OTEL_PYTHON_CONFIGURATOR=configurator or "configurator",
+        LOGWELL_ENDPOINT=receiver.url,
+        LOGWELL_API_KEY=receiver.key,
+    )
     assert arrived(receiver) == [*range(1_000)]
 
 
@@ -84,6 +103,23 @@ def test_eventlet_that_patches_after_configure_is_said(receiver: DevServer, tmp_
     assert "Call it first of all." in done.stderr
 
 
+KILLED = """
+import os, subprocess, time
+subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -TERM {os.getpid()}"])
+"""
+ASLEEP = "time.sleep(60)"
+AT_WORK = "while True: pass"
+
+
+@pytest.mark.parametrize("meanwhile", [ASLEEP, AT_WORK])
+@pytest.mark.parametrize("patch", [GEVENT, EVENTLET])
+def test_sigterm(receiver: DevServer, tmp_path: Path, patch: str, meanwhile: str) -> None:
+    """Where all greenlets wait, the signal arrives in the event loop, which cannot wait."""
+    done = end(receiver, tmp_path, patch, CONFIGURE, LOG, KILLED, meanwhile, status=-15)
+    assert arrived(receiver) == [*range(1_000)]
+    assert done.stderr == ""
+
+
 def test_uvloop(receiver: DevServer, tmp_path: Path) -> None:
     program = f"""
 import asyncio, uvloop
@@ -92,7 +128,7 @@ import asyncio, uvloop
 async def main():
     {LOG}
     assert await pipeline.aforce_flush()
-    logging.info("1000")
+    logging.getLogger("shop").info("1000")
 
 uvloop.run(main())
 """
