@@ -511,7 +511,7 @@ def test_which_handlers_are_opentelemetrys(monkeypatch: pytest.MonkeyPatch) -> N
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [logging.NullHandler()])
     assert probe.opentelemetry_module(type(root.handlers[0])) is None
-    assert probe.opentelemetry_module(LogwellHandler) == "logwell_otel.handler"
+    assert probe.opentelemetry_module(LogwellHandler) == "logwell_otel._translation"
     theirs = pytest.importorskip("opentelemetry.instrumentation.logging.handler").LoggingHandler
     assert probe.opentelemetry_module(theirs) == theirs.__module__
 

@@ -18,7 +18,7 @@ import msgspec
 How = Literal["zero-code", "configure"]
 """Started by `opentelemetry-instrument`, or by `logwell_otel.configure()`."""
 
-_OURS: Final = "logwell_otel.handler"
+_OURS: Final = "logwell_otel._translation"
 _SIGNALS: Final = ("logs", "traces", "metrics")
 _NETWORK: Final = frozenset(
     {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendmsg"}
