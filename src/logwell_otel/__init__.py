@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from logwell_otel.context import ContextLogRecordProcessor, log_context, set_global_context
     from logwell_otel.errors import LogwellError, LogwellErrorCode
     from logwell_otel.exporter import LogwellLogExporter
+    from logwell_otel.handler import LogwellHandler
     from logwell_otel.health import Health
     from logwell_otel.processor import LogwellBatchLogRecordProcessor
     from logwell_otel.setup import Pipeline, configure
@@ -26,6 +27,7 @@ __all__ = [
     "LogwellBatchLogRecordProcessor",
     "LogwellError",
     "LogwellErrorCode",
+    "LogwellHandler",
     "LogwellLogExporter",
     "Pipeline",
     "__version__",
@@ -44,6 +46,7 @@ _MODULES = {
     "LogwellBatchLogRecordProcessor": "processor",
     "LogwellError": "errors",
     "LogwellErrorCode": "errors",
+    "LogwellHandler": "handler",
     "LogwellLogExporter": "exporter",
     "Pipeline": "setup",
     "capture_uncaught": "uncaught",

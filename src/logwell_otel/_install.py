@@ -12,11 +12,11 @@ import copy
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from logwell_otel._duplicates import duplicates
+from logwell_otel._duplicates import comes_out_of_a_queue, duplicates
 from logwell_otel._otel import provider_of, resolved
 from logwell_otel._server_errors import ServerErrors, repeats_a_request_log
+from logwell_otel._translation import TranslatingHandler, make_safe, open_levels, open_up
 from logwell_otel._writer import LOGGER_NAME, is_opentelemetry
-from logwell_otel.handler import LogwellHandler, make_safe, open_levels, open_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,7 +87,58 @@ def replace_opentelemetrys(
     return added
 
 
-class InstalledHandler(LogwellHandler):
+class DeduplicatingHandler(TranslatingHandler):
+    """Hands over a record that no other handler on its way hands over.
+
+    Handlers of OpenTelemetry's that lead to the same provider included, whoever added them.
+    """
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Hand over a record that no other handler has handed over."""
+        try:
+            handed_over = self._look_before(record)
+        except Exception:  # noqa: BLE001 - logging never raises into the application
+            self._report(record)
+            handed_over = False
+        return True if handed_over else super().handle(record)
+
+    def _look_before(self, record: logging.LogRecord) -> bool:
+        """Whether somebody has handed it over."""
+        reached, silent, queued, handed_over = 0, True, False, False
+        for logger in _upwards(_logger_of(record)):
+            # A copy: what is made harmless may be taken off.
+            for handler in logger.handlers[:]:
+                if handler is self:
+                    reached += 1
+                elif not is_opentelemetry(type(handler)):
+                    silent = False
+                    queued = queued or hasattr(handler, "enqueue")
+                elif _is_foreign(handler, self.provider):
+                    # One that came later. It was called for this record if it is called before us.
+                    handed_over = handed_over or (not reached and record.levelno >= handler.level)
+                    self._make_harmless(handler, logger)
+        # Offered by a server's logger that does not come by here: Python has seen to it.
+        if silent and reached:
+            self._nobody_prints(record)
+        if reached > 1:  # on several loggers in a row, which each call it
+            duplicates.possible = True
+        if type(record.exc_info) is tuple and repeats_a_request_log(record):
+            return True
+        return handed_over or (
+            queued
+            and duplicates.possible
+            and not comes_out_of_a_queue(record)
+            and duplicates.has_a_twin(record, self.provider, copied=False)
+        )
+
+    def _nobody_prints(self, record: logging.LogRecord) -> None:
+        """Handlers that only hand over to OpenTelemetry are on this record's way."""
+
+    def _make_harmless(self, handler: logging.Handler, logger: logging.Logger) -> None:  # noqa: ARG002 - for those made from this
+        make_safe(handler, self._provider)
+
+
+class InstalledHandler(DeduplicatingHandler):
     """The handler that `configure` and zero-code start-up install on a logger.
 
     What printed on the console before still does: where there is no handler at all, Python
@@ -129,43 +180,9 @@ class InstalledHandler(LogwellHandler):
         """Whether records of its logger reach it."""
         return any(self in logger.handlers for logger in _upwards(self.listens_to))
 
-    def handle(self, record: logging.LogRecord) -> Any:
-        """Hand over a record that no other handler has handed over."""
-        try:
-            handed_over = self._look_before(record)
-        except Exception:  # noqa: BLE001 - logging never raises into the application
-            self._report(record)
-            handed_over = False
-        return True if handed_over else super().handle(record)
-
-    def _look_before(self, record: logging.LogRecord) -> bool:
-        """Print a record that nobody has; tell whether somebody has handed it over."""
-        reached, silent, queued, handed_over = False, True, False, False
-        for logger in _upwards(_logger_of(record)):
-            for handler in logger.handlers:
-                if handler is self:
-                    reached = True
-                elif not is_opentelemetry(type(handler)):
-                    silent = False
-                    queued = queued or hasattr(handler, "enqueue")
-                elif _is_foreign(handler, self.provider):
-                    # One that came later, and was called for this record before us.
-                    handed_over = handed_over or record.levelno >= handler.level
-                    self._make_harmless(handler, logger)
-        # Offered by a server's logger that does not come by here: Python has seen to it.
-        if silent and reached and record.name != LOGGER_NAME:
-            self._print(record)
-        if record.exc_info and repeats_a_request_log(record):
-            return True
-        return handed_over or (
-            queued
-            and duplicates.possible
-            and duplicates.has_a_twin(record, self.provider, copied=False)
-        )
-
-    def _print(self, record: logging.LogRecord) -> None:
+    def _nobody_prints(self, record: logging.LogRecord) -> None:
         last = getattr(logging, "lastResort", None)  # programs set it to None
-        if last is None or record.levelno < last.level:
+        if last is None or record.levelno < last.level or record.name == LOGGER_NAME:
             return
         shown = copy.copy(record)
         # With what could not be formatted repaired: no traceback of logging's on the console.
@@ -176,7 +193,7 @@ class InstalledHandler(LogwellHandler):
         if logger is logging.getLogger():
             logger.removeHandler(handler)
         else:
-            make_safe(handler, self._provider)
+            super()._make_harmless(handler, logger)
 
 
 def installed_handlers() -> list[logging.Handler]:
@@ -197,7 +214,7 @@ def _is_foreign(handler: logging.Handler, provider: object) -> bool:
     """True for a handler of OpenTelemetry's, unchanged, that leads to that provider."""
     return (
         is_opentelemetry(type(handler))
-        and not isinstance(handler, LogwellHandler)
+        and not isinstance(handler, TranslatingHandler)
         and "emit" not in vars(handler)
         and provider_of(handler) is provider
     )
@@ -212,5 +229,6 @@ def _upwards(logger: logging.Logger | None) -> Iterator[logging.Logger]:
 
 def _logger_of(record: logging.LogRecord) -> logging.Logger:
     """The logger that a record was logged with, as far as its name tells."""
-    known = logging.Logger.manager.loggerDict.get(record.name)
+    name = record.name
+    known = logging.Logger.manager.loggerDict.get(name) if type(name) is str else None
     return known if isinstance(known, logging.Logger) else logging.getLogger()

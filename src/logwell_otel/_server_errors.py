@@ -85,6 +85,6 @@ class RequestExceptions(LogRecordProcessor):
 
 def repeats_a_request_log(record: logging.LogRecord) -> bool:
     """Whether a server logs an exception that the request's own record has."""
-    info = record.exc_info
+    info, name = record.exc_info, record.name
     error = info[1] if isinstance(info, tuple) else None
-    return error is not None and record.name in SERVERS and is_recorded(error)
+    return type(name) is str and name in SERVERS and is_recorded(error)

@@ -202,7 +202,9 @@ def _is_opentelemetry(kind: type) -> bool:
     # By name: importing them to ask would take packages that need not be there.
     return any(
         (base.__module__.startswith("opentelemetry.") and base.__name__ == "LoggingHandler")
-        or (base.__module__ == "logwell_otel.handler" and base.__name__ == "LogwellHandler")
+        or (
+            base.__module__ == "logwell_otel._translation" and base.__name__ == "TranslatingHandler"
+        )
         for base in kind.__mro__
     )
 

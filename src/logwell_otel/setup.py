@@ -22,10 +22,10 @@ from logwell_otel._install import InstalledHandler, install_handler
 from logwell_otel._otel import LoggerProvider, is_proxy
 from logwell_otel._process import PerProcess, at_exit, at_exit_of_children
 from logwell_otel._sigterm import deliver_on_sigterm
+from logwell_otel._translation import level_of, open_up
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import WithoutFrames, config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter, exporters
-from logwell_otel.handler import level_of, open_up
 from logwell_otel.processor import LogwellBatchLogRecordProcessor
 
 if TYPE_CHECKING:
@@ -210,20 +210,31 @@ def configure(
     # An error leaves through this frame, and what shows its locals would show the key.
     del endpoint, api_key, options
     config = Config.resolve(**settings.arguments).unless_in_tests()
-    if config.disabled:
-        exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
-        return Pipeline(exporter, LoggerProvider(), LogwellBatchLogRecordProcessor(exporter))
     if level is None:
         level = "INFO" if config.origins["level"] == "default" else config.level
     threshold = level_of(level)
     target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
+    pipeline = set_up(config, settings)
+    if not config.disabled:
+        with _lock.get():
+            pipeline.listen_to(target, threshold, config.levels)
+    return pipeline
+
+
+def set_up(config: Config, settings: Resolver) -> Pipeline:
+    """The pipeline for these settings: the one that is there, or a new one.
+
+    Not to be called under logging's lock, as `LogwellHandler` sees to.
+    """
+    if config.disabled:
+        exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
+        return Pipeline(exporter, LoggerProvider(), LogwellBatchLogRecordProcessor(exporter))
     with _lock.get():
         pipeline = _pipelines.get(config.identity)
         made = pipeline is None
         if pipeline is None:
             with WithoutFrames():
                 pipeline = _adopted(config, settings) or _new(config, settings.argument("service"))
-        pipeline.listen_to(target, threshold, config.levels)
         _pipelines[config.identity] = pipeline
     if config.root_level is not None:
         open_up(logging.getLogger(), level_of(config.root_level))

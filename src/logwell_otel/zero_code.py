@@ -1,7 +1,7 @@
 """Our logging handler in the place of OpenTelemetry's, and SIGTERM behind its own processor.
 
 Under `opentelemetry-instrument` it is OpenTelemetry that puts a handler on the root logger,
-one that raises into the application (see `handler`), knows no log context, and goes with
+one that raises into the application (see `_translation`), knows no log context, and goes with
 all others where Celery or a program of its own takes them off.
 """
 
@@ -91,8 +91,8 @@ def take_over() -> None:
     from logwell_otel._install import replace_opentelemetrys  # noqa: PLC0415 - only then
     from logwell_otel._otel import LoggerProvider, get_logger_provider  # noqa: PLC0415
     from logwell_otel._server_errors import RequestExceptions  # noqa: PLC0415
+    from logwell_otel._translation import level_of, open_levels, open_up  # noqa: PLC0415
     from logwell_otel.exporter import exporters  # noqa: PLC0415
-    from logwell_otel.handler import level_of, open_levels, open_up  # noqa: PLC0415
 
     levels: dict[str, str] = {}
     for exporter in exporters():

@@ -93,7 +93,7 @@ PASS = [
 @pytest.mark.parametrize(("name", "level", "passes"), PASS)
 def test_levels_by_logger_in_the_handler(name: str, level: int, passes: bool) -> None:
     recorder = Recorder()
-    handler = LogwellHandler(logging.INFO, provider_with(recorder), LEVELS)
+    handler = LogwellHandler(logging.INFO, provider_with(recorder), levels=LEVELS)
     logger = logging.Logger(name)
     logger.addHandler(handler)
     logger.log(level, "x")

@@ -108,7 +108,7 @@ LoggingInstrumentor().instrument()
 """
 QUEUE = """
 import queue
-from logwell_otel.handler import LogwellHandler
+from logwell_otel import LogwellHandler
 waiting = queue.Queue()
 logging.getLogger().addHandler(logging.handlers.QueueHandler(waiting))
 listener = logging.handlers.QueueListener(waiting, LogwellHandler())
@@ -116,11 +116,11 @@ listener.start()
 import atexit
 atexit.register(listener.stop)
 """
-ON_THE_ROOT = DICT.replace("logging.StreamHandler", "logwell_otel.handler.LogwellHandler").replace(
+ON_THE_ROOT = DICT.replace("logging.StreamHandler", "logwell_otel.LogwellHandler").replace(
     ', "formatter": "plain"', ""
 )
 ON_A_LOGGER = """
-from logwell_otel.handler import LogwellHandler
+from logwell_otel import LogwellHandler
 logging.getLogger("shop").addHandler(LogwellHandler())
 """
 OPENTELEMETRYS_ON_A_LOGGER = """

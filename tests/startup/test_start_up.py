@@ -53,6 +53,7 @@ def imported(**variables: str) -> set[str]:
         "logwell_otel.uncaught",
         "logwell_otel.context",
         "logwell_otel.handler",
+        "logwell_otel._translation",
         # What type checkers need.
         "logwell_otel._config.arguments",
         # What settings ask for.

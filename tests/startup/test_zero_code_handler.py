@@ -15,8 +15,7 @@ from opentelemetry.instrumentation.logging.handler import LoggingHandler
 
 from logwell_otel import LogwellLogExporter, zero_code
 from logwell_otel import _diagnostics as notices
-from logwell_otel import handler as handler_module
-from logwell_otel.handler import LogwellHandler
+from logwell_otel._translation import TranslatingHandler, make_safe
 from support.config import KEY
 from support.process import instrumented
 from support.records import Recorder, body_of, provider_with
@@ -121,9 +120,9 @@ def test_level_formatter_and_filters_stay(monkeypatch: pytest.MonkeyPatch) -> No
     handler = LoggingHandler(logging.WARNING, logger_provider=provider_with(recorder))
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     handler.addFilter(lambda record: "secret" not in record.getMessage())
-    handler_module.make_safe(handler, provider_with(recorder))
+    make_safe(handler, provider_with(recorder))
     emit = vars(handler)["emit"]
-    handler_module.make_safe(handler, provider_with(recorder))
+    make_safe(handler, provider_with(recorder))
     assert vars(handler)["emit"] is emit  # once is enough
     logger = logging.getLogger("zero_code.levels")
     monkeypatch.setattr(logger, "handlers", [handler])
@@ -136,7 +135,7 @@ def test_level_formatter_and_filters_stay(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_handlers_of_ours_and_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, others = LogwellHandler(), logging.NullHandler()
+    ours, others = TranslatingHandler(), logging.NullHandler()
     Handlers(monkeypatch, ours, others)
     zero_code.take_over()
     assert "emit" not in vars(ours)

@@ -13,8 +13,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from logwell_otel._duplicates import duplicates
+from logwell_otel._translation import TranslatingHandler
 from logwell_otel.context import log_context
-from logwell_otel.handler import LogwellHandler
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,7 +35,7 @@ class LogwellSink:
     """
 
     def __init__(self, logger_provider: LoggerProvider | None = None) -> None:
-        self._handler = LogwellHandler(logger_provider=logger_provider)
+        self._handler = TranslatingHandler(logger_provider=logger_provider)
 
     def __call__(self, message: Any) -> None:
         """Send a message; loguru calls this."""

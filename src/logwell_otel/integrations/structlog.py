@@ -20,8 +20,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._translation import TranslatingHandler
 from logwell_otel._writer import handlers_of, is_opentelemetry
-from logwell_otel.handler import LogwellHandler
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -47,7 +47,7 @@ class LogwellProcessor:
     """
 
     def __init__(self, logger_provider: LoggerProvider | None = None) -> None:
-        self._handler = LogwellHandler(logger_provider=logger_provider)
+        self._handler = TranslatingHandler(logger_provider=logger_provider)
 
     def __call__(
         self, logger: Any, method_name: str, event_dict: MutableMapping[str, Any]
