@@ -29,7 +29,7 @@ from opentelemetry._logs import (
 from opentelemetry.semconv.attributes import code_attributes
 
 from logwell_otel._duplicates import comes_out_of_a_queue, duplicates
-from logwell_otel._encoding.events import unfolded
+from logwell_otel._encoding.events import template_of, templates, unfolded
 from logwell_otel._encoding.exceptions import exc_info_details
 from logwell_otel._encoding.mapping import level_of_logger
 from logwell_otel._encoding.values import (
@@ -45,6 +45,7 @@ from logwell_otel._encoding.values import (
 )
 from logwell_otel._otel import provider_of, resolved
 from logwell_otel._process import Uninterrupted, is_exiting, is_interruption, losses
+from logwell_otel._wire import TEMPLATE_ATTRIBUTE
 from logwell_otel._writer import LOGGER_NAME
 from logwell_otel.context import current_context
 from logwell_otel.errors import config_error
@@ -310,6 +311,8 @@ class TranslatingHandler(logging.Handler):
         event = None
         if _EVENT in attributes or _EARLIER_EVENT in attributes:
             event = _event_of(attributes)
+        if templates.wanted and (template := template_of(fields)) is not None:
+            attributes[TEMPLATE_ATTRIBUTE] = template
         if context := current_context():
             # In front, where OpenTelemetry's limit of attributes takes away first.
             attributes = {

@@ -89,3 +89,8 @@ GROUPED_LEVELS: Final = frozenset({"error", "fatal"})
 
 RATE_ATTRIBUTE: Final = "sampling.rate"
 """The attribute of every kept record: it stands for `1 / rate` records."""
+
+TEMPLATE_ATTRIBUTE: Final = "log.body.template"
+"""The attribute of a message's template, `order %s placed`. OpenTelemetry's conventions have no
+name for it yet; this is the one of its instrumentation for Java
+(https://github.com/open-telemetry/opentelemetry-java-instrumentation/pull/15423)."""

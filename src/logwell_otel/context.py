@@ -1,7 +1,8 @@
 """Attributes for every record of a block, a request, a process.
 
 A record attribute wins over the inner `log_context`, the inner over the outer, and that
-over `set_global_context`.
+over `set_global_context`. The request middlewares of `logwell_otel.integrations` enter such a
+block around each request; `add_to_request` adds to it from within.
 """
 
 from __future__ import annotations
@@ -73,11 +74,38 @@ def set_global_context(attributes: Mapping[str, object] | None = None, /, **name
     _global = _cleaned(attributes, named)
 
 
+def add_to_request(attributes: Mapping[str, object] | None = None, /, **named: object) -> None:
+    """Add attributes to the request that is being handled: to its further records and its own.
+
+        def current_user(token: str) -> User:  # a dependency of FastAPI's, on another thread
+            user = ...
+            add_to_request(user_id=user.id)
+
+    For what becomes known somewhere inside: unlike `log_context` it holds until the request
+    has ended, and for what goes on elsewhere in it. Outside of a request that a middleware of
+    `logwell_otel.integrations` handles, it does nothing.
+
+    Args:
+        attributes: Values by name, for names that are no Python identifiers.
+        **named: Values by name; they win over `attributes`.
+
+    Raises:
+        TypeError: `attributes` is not a mapping.
+    """
+    cleaned = _cleaned(attributes, named)
+    for block in reversed(_blocks.get()):
+        if isinstance(block, RequestContext):
+            block.add(cleaned)
+            return
+
+
 def current_context() -> dict[str, Any]:
     """Return the attributes that a record emitted here and now gets; not to be changed."""
     blocks = _blocks.get()
     if not blocks:
         return _global
+    if len(blocks) == 1 and not _global:
+        return blocks[0].attributes
     merged = dict(_global)
     for block in blocks:
         merged.update(block.attributes)
@@ -85,16 +113,17 @@ def current_context() -> dict[str, Any]:
 
 
 class LogContext:
-    """What `log_context` returns.
+    """What `log_context` returns."""
 
-    Attributes:
-        attributes: Attribute values by name. Not to be changed.
-    """
-
-    __slots__ = ("attributes",)
+    __slots__ = ("_attributes",)
 
     def __init__(self, attributes: dict[str, Any]) -> None:
-        self.attributes: dict[str, Any] = attributes
+        self._attributes = attributes
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attribute values by name. Not to be changed."""
+        return self._attributes
 
     def __enter__(self) -> LogContext:  # noqa: PYI034 - typing.Self is 3.11
         _blocks.set((*_blocks.get(), self))
@@ -139,6 +168,49 @@ class LogContext:
 
     def __repr__(self) -> str:
         return f"LogContext({self.attributes!r})"
+
+
+class RequestContext(LogContext):
+    """What every record of one request carries, as far as it is known by then.
+
+    Args:
+        attributes: What is known when it comes in.
+    """
+
+    __slots__ = ("_places",)
+
+    def __init__(self, attributes: dict[str, Any]) -> None:
+        super().__init__(attributes)
+        self._places: tuple[tuple[str, Callable[[], object]], ...] = ()
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Attribute values by name, as a copy: they grow, perhaps on another thread."""
+        if places := self._places:
+            # What is looked at may log.
+            self._places = ()
+            for name, look in places:
+                if name not in self._attributes and (value := look()):
+                    self._attributes[name] = value
+            self._places = tuple(place for place in places if place[0] not in self._attributes)
+        return self._attributes.copy()
+
+    def look(self, name: str, look: Callable[[], object]) -> None:
+        """Have an attribute looked for with each record until there is one.
+
+        Args:
+            name: Its name.
+            look: Returns its value, None while there is none. Does not raise.
+        """
+        self._places = (*self._places, (name, look))
+
+    def add(self, attributes: Mapping[str, Any]) -> None:
+        """Add values, in the place of earlier ones of the same names."""
+        self._attributes.update(attributes)
+
+    def end(self) -> None:
+        """Look for nothing any more: the request's objects are let go of."""
+        self._places = ()
 
 
 class ContextLogRecordProcessor(LogRecordProcessor):

@@ -18,6 +18,7 @@ from logwell_otel._delivery.engine import Dependencies, Engine, tls_files
 from logwell_otel._delivery.metrics import Metrics
 from logwell_otel._diagnostics import contained
 from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.events import templates
 from logwell_otel._encoding.mapping import Mapper
 from logwell_otel._http import requests_problem
 from logwell_otel._network import tls_context, usual_tls_problem
@@ -125,6 +126,7 @@ class LogwellLogExporter(LogRecordExporter):
         self._mapper = Mapper(
             config.service,
             source_location=config.source_location,
+            request_id_from_trace=config.request_id_from_trace,
             levels=config.levels,
             redact=self._stages.redact if self._stages and self._stages.redacts else None,
         )
@@ -133,6 +135,7 @@ class LogwellLogExporter(LogRecordExporter):
             minimum_rank=[*LEVELS].index(config.level),
             stages=self._stages,
         )
+        templates.wanted |= config.message_template and not config.disabled
         self._closed = False
         # A signal handler that logs may interrupt an export, on its own thread.
         self._exports = Uninterrupted(self._export, self._drop)

@@ -96,6 +96,8 @@ ALL_SETTINGS = """\
   levels                   -                       default
   root_level               -                       default
   source_location          true                    default
+  request_id_from_trace    false                   default
+  message_template         false                   default
   max_queue_bytes          33554432                default
   on_queue_full            drop                    default
   requests_per_minute      600                     default

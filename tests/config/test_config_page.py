@@ -88,6 +88,8 @@ def test_every_number_has_bounds() -> None:
     numbers = {name for name in ROWS if isinstance(getattr(resolve(), name, None), (int, float))}
     flags = {
         "source_location",
+        "request_id_from_trace",
+        "message_template",
         "sampling",
         "sampling_allow_zero",
         "redact",

@@ -154,3 +154,49 @@ def test_two_threads_report_a_loss_once() -> None:
     for thread in threads:
         thread.join()
     assert sorted(reported) == [False, True]
+
+
+def totals(bench: Bench) -> list[str]:
+    return [text for text in bench.said if text.startswith("Lost since")]
+
+
+def test_what_was_lost_in_all_is_one_line_at_shutdown() -> None:
+    """Warnings about an overflow come once a minute: what they said of 15,000 added up to 3,900."""
+    bench = Bench(**OVERFLOW)
+    lost = overflow(bench) + overflow(bench)
+    bench.engine.dropped_before(400, "processor_queue_full")
+    bench.engine.dropped_before(7, "sampled")
+    bench.run()
+    assert totals(bench) == []
+    bench.exporter.shutdown()
+    health = bench.exporter.health()
+    assert health.dropped == {"queue_overflow": lost, "processor_queue_full": 400, "sampled": 7}
+    assert totals(bench) == [
+        (
+            f"Lost since the start: {lost + 400} of {health.handed_over} entries "
+            f"(400 processor_queue_full, {lost} queue_overflow)."
+        )
+    ]
+    bench.exporter.shutdown()
+    bench.engine._leave()  # noqa: SLF001 - the end of the process
+    assert len(totals(bench)) == 1
+
+
+def test_what_was_left_at_the_end_is_in_it() -> None:
+    bench = Bench(**OVERFLOW)
+    bench.engine.outbox.put([], {"poison": 2})
+    bench.server.replies = [REFUSED] * 1000
+    bench.exporter.export(records(5))
+    bench.run(30)
+    bench.exporter.shutdown()
+    assert totals(bench) == ["Lost since the start: 7 of 7 entries (2 poison, 5 shutdown)."]
+
+
+def test_what_is_said_anyway_is_not_said_twice() -> None:
+    bench = Bench()
+    bench.server.replies = [REFUSED] * 1000
+    bench.exporter.export(records(5))
+    bench.exporter.shutdown()
+    bench.engine._leave()  # noqa: SLF001 - the end of the process
+    assert bench.exporter.health().dropped == {"shutdown": 5}
+    assert totals(bench) == []

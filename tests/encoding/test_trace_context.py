@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
@@ -16,7 +18,10 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from support.entries import Application, emitted, entry, own_metadata
+from logwell_otel._encoding.mapping import Mapper
+from logwell_otel._encoding.values import from_json, to_json
+from logwell_otel._otel import LogRecord, ReadableLogRecord
+from support.entries import Application, bounded, emitted, entry, own_metadata
 
 TRACE, SPAN = 0x0AF7651916CD43DD8448EB211C80319C, 0x00F067AA0BA902B7
 HEX = {"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "00f067aa0ba902b7"}
@@ -96,3 +101,39 @@ def test_flags_that_are_none(flags: Any, text: str) -> None:
 def own_metadata_without_version(found: dict[str, Any]) -> dict[str, Any]:
     metadata = {**found["metadata"], "otel.scope.version": "1.0"}
     return own_metadata({"metadata": metadata})
+
+
+@pytest.mark.parametrize("ready", [False, True])
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({}, {"request_id": HEX["trace_id"]}),
+        ({"order_id": 7}, {"order_id": 7, "request_id": HEX["trace_id"]}),
+        ({"request_id": "r-1"}, {"request_id": "r-1"}),
+        ({"request.id": "r-1"}, {"request.id": "r-1"}),
+        ({"http.request_id": "r-1"}, {"http.request_id": "r-1"}),
+        ({"request_id": 7}, {"request_id": 7}),
+    ],
+)
+def test_the_trace_as_the_request_by_option(
+    attributes: dict[str, Any], expected: dict[str, Any], ready: bool
+) -> None:
+    span = NonRecordingSpan(SpanContext(TRACE, SPAN, is_remote=True, trace_flags=TraceFlags(1)))
+    context = set_span_in_context(span)
+    log = LogRecord(body="x", context=context, attributes=attributes)
+    made = mapped(Mapper(request_id_from_trace=True), log, ready=ready)
+    assert made == {**expected, **HEX, "trace_flags": "01"}
+    assert mapped(Mapper(), log, ready=ready) == {**attributes, **HEX, "trace_flags": "01"}
+
+
+def test_without_a_trace_there_is_no_request() -> None:
+    assert mapped(Mapper(request_id_from_trace=True), LogRecord(body="x"), ready=True) == {}
+
+
+def mapped(mapper: Mapper, log: LogRecord, *, ready: bool) -> dict[str, Any]:
+    """The metadata of a record's entry, as it is sent."""
+    log.attributes = bounded(dict(log.attributes or {}))
+    record = ReadableLogRecord(log, Resource({}), InstrumentationScope(""))
+    made = mapper.entry(log, mapper.severity(log), mapper.resource_scope(record), ready)
+    found: dict[str, Any] = from_json(to_json(made)).get("metadata", {})
+    return found

@@ -9,6 +9,7 @@ from opentelemetry._logs import SeverityNumber
 from logwell_otel._encoding.exceptions import is_recorded
 from logwell_otel.context import log_context
 from logwell_otel.integrations.asgi import RequestLogMiddleware
+from logwell_otel.integrations.request_log import KEY
 from support.clock import NanosecondClock
 from support.records import Raising, Recorder, attributes_of, provider_with
 from support.web import Message, acall, call, http_scope
@@ -73,12 +74,14 @@ def test_the_whole_record() -> None:
 
 def test_what_the_server_does_not_say_is_left_out() -> None:
     recorder = Recorder()
-    call(logged(answering(*PLAIN), recorder), client=None, server=None)
+    app = logged(answering(*PLAIN), recorder, make_request_id=lambda: "made-1")
+    call(app, client=None, server=None)
     assert attributes_of(recorder.only) == {
         "http.request.method": "GET",
         "url.path": "/",
         "url.scheme": "http",
         "network.protocol.version": "1.1",
+        "request_id": "made-1",
         "http.server.request.duration": 0.0,
         "http.response.status_code": 200,
     }
@@ -345,9 +348,11 @@ def test_what_is_not_logged_is_passed_on_as_it_is(scope: dict[str, Any]) -> None
 
     before = dict(scope)
     receive, send = object(), object()
-    asyncio.run(logged(app, recorder)(scope, receive, send))
+    middleware = logged(app, recorder)
+    asyncio.run(middleware(scope, receive, send))
     assert seen[0] is scope
-    assert scope == before
+    assert {**scope, KEY: None} == {**before, KEY: None}  # where the request's id is known
+    assert middleware.failures == 0
     assert (seen[1], seen[2]) == (receive, send)
     assert recorder.records == []
 

@@ -66,6 +66,8 @@ class PipelineOptions(TypedDict, total=False):
     levels: Mapping[str, str | int] | str | None
     root_level: str | None
     source_location: bool | None
+    request_id_from_trace: bool | None
+    message_template: bool | None
     max_queue_bytes: int | None
     on_queue_full: OnQueueFull | None
     requests_per_minute: float | None

@@ -289,6 +289,16 @@ class Config:
         partial(Resolver.flag, default=True),
         "False leaves source file and line out of entries. Default True.",
     )
+    request_id_from_trace: bool = _option(
+        partial(Resolver.flag, default=False),
+        "True gives entries the trace id as `request_id` where they have no request id: the",
+        "server shows and groups by that one. Default False.",
+    )
+    message_template: bool = _option(
+        partial(Resolver.flag, default=False),
+        "True adds the template of messages with arguments, `order %s placed`, as attribute",
+        "`log.body.template`; sampling goes by it. Default False.",
+    )
     max_queue_bytes: int = _option(
         partial(Resolver.integer, default=32 * MIB, least=MIB, most=4096 * MIB),
         "Memory in bytes that undelivered entries may take; default 32 MiB. Beyond",

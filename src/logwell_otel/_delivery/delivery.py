@@ -151,6 +151,10 @@ class Delivery:
         if not self._trouble.lasts:
             self._losses.report(at_once=True)
 
+    def say_losses(self, at_shutdown: int) -> None:
+        """Say what was lost since the start, `at_shutdown` entries of it just now."""
+        self._losses.say_totals(self._notices, at_shutdown)
+
     def step(self, *, force: bool = False) -> float | None:
         """Send the next request, if there is one and its time has come.
 

@@ -126,6 +126,8 @@ UNAVOIDED: Final = frozenset(
 )
 """Reasons that nobody chose; sampled, filtered and redacted records are no losses."""
 
+_CHOSEN: Final = frozenset({"level", "sampled", "before_send"})
+
 _INTERVAL: Final = 60.0
 _RECENT: Final = 300.0
 
@@ -159,6 +161,7 @@ class LossReport:
         self._reported_at = float("-inf")
         self._seen: deque[tuple[float, int]] = deque(maxlen=256)
         self._refused: deque[tuple[float, int]] = deque(maxlen=256)
+        self._totals: dict[str, int] = {}
 
     def refused(self, count: int) -> None:
         """The server refused `count` entries for good."""
@@ -193,6 +196,27 @@ class LossReport:
             self._seen.append((self._clock(), lost))
         notices.error(LogwellError(message, LogwellErrorCode.QUEUE_OVERFLOW))
         notices.say(message, about=about)
+
+    def say_totals(self, notices: Notices, at_shutdown: int) -> None:
+        """Say all that was lost, in one line: warnings come once a minute and add nothing up.
+
+        Args:
+            notices: Says it.
+            at_shutdown: Entries dropped just now, which has been said.
+        """
+        counters = self._outbox.holdings().counters
+        totals = {why: lost for why, lost in counters.dropped.items() if why not in _CHOSEN}
+        totals = {
+            why: lost for why, lost in (*totals.items(), ("refused", counters.refused)) if lost
+        }
+        with self._lock:  # the sender's thread and the one that shuts down
+            known, self._totals = self._totals, totals
+        if totals not in ({}, known, {"shutdown": at_shutdown}):
+            notices.say(
+                f"Lost since the start: {sum(totals.values())} of "
+                f"{entries(counters.handed_over + counters.recovered)} "
+                f"({', '.join(f'{lost} {why}' for why, lost in sorted(totals.items()))})."
+            )
 
     def recent(self) -> int:
         """Entries dropped for want of room in the last five minutes."""

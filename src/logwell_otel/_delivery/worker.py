@@ -262,6 +262,7 @@ class Sender:
                 f"{entries(lost)} {was(lost)} dropped at shutdown, since the server did not take "
                 "them in time. With spool_dir (LOGWELL_SPOOL_DIR) they are kept for the next start."
             )
+        self._delivery.say_losses(lost)
         self._notices.dispatch(callbacks=callbacks)
         return lost + left
 

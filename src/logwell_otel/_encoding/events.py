@@ -1,6 +1,7 @@
-"""A log record whose message is a dictionary: its event is the message, the rest attributes.
+"""What a record's message is made of: the template, or a dictionary.
 
-What structlog's `wrap_for_formatter` hands to the standard library, and what
+Of a dictionary the event is the message and the rest attributes. It is what structlog's
+`wrap_for_formatter` hands to the standard library, and what
 `logger.info({"event": "order placed", "order_id": 7})` does.
 """
 
@@ -10,7 +11,7 @@ import logging
 import sys
 from typing import Any, Final, cast
 
-from logwell_otel._encoding.values import safe_str
+from logwell_otel._encoding.values import bounded, safe_str
 
 _MAX_NAME: Final = 1024
 _MESSAGES: Final = ("event", "message", "msg")
@@ -46,6 +47,34 @@ _CALL_SITE: Final = {
 _TAKEN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
 
 
+class Templates:
+    """Whether records carry their message's template as an attribute.
+
+    Attributes:
+        wanted: True once an exporter of this process has the setting `message_template`.
+            Handlers do not know what is behind their provider.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = False
+
+
+templates: Final = Templates()
+
+
+def template_of(fields: dict[str, Any]) -> str | None:
+    """Return what a record's arguments are formatted into, None where there are none.
+
+    A message without arguments is no template: values may have been written into it.
+    """
+    template, arguments = fields.get("msg"), fields.get("args")
+    if type(template) is not str or not template:
+        return None
+    if type(arguments) not in (tuple, dict, list) or not arguments:
+        return None
+    return bounded(template)
+
+
 def unfolded(record: logging.LogRecord) -> logging.LogRecord:
     """Make a record of one whose message is a dictionary; that one stays as it is.
 
@@ -74,6 +103,9 @@ def _unfolded(record: logging.LogRecord) -> logging.LogRecord:
     message = next((name for name in _MESSAGES if name in event), None)
     if message is not None:
         fields["msg"] = event.pop(message)
+    if "_from_structlog" in event and type(event.get("positional_args")) is tuple:
+        # Of structlog's loggers for the standard library, in front of its formatter for them.
+        fields["args"] = event.pop("positional_args")
     _exception(event, fields)
     if "_logger" in fields or "_from_structlog" in event:
         for own in ("_logger", "_name"):

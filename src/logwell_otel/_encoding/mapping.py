@@ -60,6 +60,8 @@ T = TypeVar("T")
 # Attributes to look at closely: those that fill a field of the entry, and those that have
 # a reserved name. Few records have any, and comparing with one set tells.
 _SPECIAL: Final = RESERVED.union(("service.name",), LOCATION)
+# Where the server looks for the id of a request.
+_REQUEST_IDS: Final = frozenset(("request.id", "request_id", "http.request_id"))
 _BLANK: Final = frozenset(JS_BLANK)
 """Characters that a message may begin with and have nothing else."""
 
@@ -78,6 +80,8 @@ class Mapper:
         service: Service name of every entry; None takes the resource's. A record's own
             `service.name` attribute wins over both.
         source_location: False leaves file and line out of entries altogether.
+        request_id_from_trace: True gives entries the trace id as `request_id` where they have
+            no id of a request.
         redact: Takes secrets out of what resource and scope say. With it, bytes in metadata
             stay bytes, for the redactor that the entries go through next.
         levels: Least severe levels by logger, or `off`.
@@ -92,16 +96,18 @@ class Mapper:
         service: str | None = None,
         *,
         source_location: bool = True,
+        request_id_from_trace: bool = False,
         redact: Callable[[LogEntry], LogEntry] | None = None,
         levels: Mapping[str, str] | None = None,
     ) -> None:
         self._source_location = source_location
+        self._request_id_from_trace = request_id_from_trace
         self._raw_bytes = redact is not None
         self._timestamp = Timestamps().of
         self.severity = Severities().of
         self.resource_scope = ResourceScopes(service, levels, redact).of
 
-    def entry(  # noqa: C901, PLR0912 - a call costs more than most of these steps
+    def entry(  # noqa: C901, PLR0912, PLR0915 - a call costs more than most of these steps
         self,
         log: LogRecord,
         severity: Severity,
@@ -148,6 +154,9 @@ class Mapper:
                 )
             else:
                 source_file = line_number = None
+
+        if self._request_id_from_trace:
+            _add_request_id(metadata, log.trace_id)
 
         cut = False
         for value in metadata.values():
@@ -388,6 +397,11 @@ def _add_trace_context(metadata: dict[str, Any], log: LogRecord) -> None:
         metadata["trace_flags"] = _FLAGS[flags & 0xFF if isinstance(flags, int) else 0]
     if span_id := _hex_id(log.span_id, 8):
         metadata["span_id"] = span_id
+
+
+def _add_request_id(metadata: dict[str, Any], trace_id: int | None) -> None:
+    if _REQUEST_IDS.isdisjoint(metadata) and (request_id := _hex_id(trace_id, 16)):
+        metadata["request_id"] = request_id
 
 
 def _hex_id(value: object, size: int) -> str | None:

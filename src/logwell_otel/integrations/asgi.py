@@ -17,10 +17,14 @@ from logwell_otel._encoding.exceptions import request_is_logged
 from logwell_otel.integrations.request_log import (
     DEFAULT_EXCLUDE_PATHS,
     KEY,
+    REQUEST_ID_HEADER,
+    ContextName,
     RequestLog,
     RequestLogger,
     client_address,
     host_name,
+    new_request_id,
+    user_id,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +43,8 @@ if TYPE_CHECKING:
 class RequestLogMiddleware:
     """Emits one OpenTelemetry log record for every HTTP request; changes nothing else.
 
-    WebSocket, lifespan and excluded requests are passed on as if this were not here.
+    What is logged inside of a request, or of a WebSocket's connection, carries its id.
+    WebSockets, lifespan and excluded requests get no record of their own.
 
     Args:
         app: The ASGI application.
@@ -53,7 +58,17 @@ class RequestLogMiddleware:
         trusted_proxies: How many proxies of your own stand in front; `client.address` is
             then what the outermost of them wrote into `X-Forwarded-For`. Default 0: the
             header is not believed.
+        context: What records logged inside of a request carry of it: any of `request_id`,
+            `method`, `route`, `user`. Default: `request_id`.
+        request_id_header: The header that brings the request's id. Where there is none, or
+            one that is no id, one is made.
+        echo_request_id: True sends it back in that header.
+        make_request_id: Makes one; by default 32 random hexadecimal digits.
         clock_ns: Monotonic time in nanoseconds.
+
+    Raises:
+        TypeError: `exclude_paths` holds something else.
+        ValueError: `context` or `request_id_header` does.
     """
 
     def __init__(
@@ -64,14 +79,26 @@ class RequestLogMiddleware:
         exclude_paths: Iterable[str | re.Pattern[str]] = DEFAULT_EXCLUDE_PATHS,
         query: bool = False,
         trusted_proxies: int = 0,
+        context: Iterable[ContextName] = ("request_id",),
+        request_id_header: str = REQUEST_ID_HEADER,
+        echo_request_id: bool = False,
+        make_request_id: Callable[[], str] = new_request_id,
         clock_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
         self.app = app
         self._log = RequestLogger(
-            logger_provider=logger_provider, exclude_paths=exclude_paths, clock_ns=clock_ns
+            logger_provider=logger_provider,
+            exclude_paths=exclude_paths,
+            context=context,
+            request_id_header=request_id_header,
+            echo_request_id=echo_request_id,
+            make_request_id=make_request_id,
+            clock_ns=clock_ns,
         )
         self._query = query
         self._trusted_proxies = trusted_proxies
+        self._id_header = request_id_header.lower().encode()
+        self._wanted = _WANTED | {self._id_header}
 
     @property
     def failures(self) -> int:
@@ -80,11 +107,22 @@ class RequestLogMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
-        request = self._log.safely(self._begin, scope) if scope["type"] == "http" else None
+        request = (
+            self._log.safely(self._begin, scope) if scope["type"] in ("http", "websocket") else None
+        )
         if request is None:
             await self.app(scope, receive, send)
             return
-        await self._logged(request, scope, receive, send)
+        if self._log.id_header:
+            send = self._echoing(request, send)
+        with request.context:
+            if request.logged:
+                await self._logged(request, scope, receive, send)
+                return
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                request.end()
 
     async def _logged(
         self, request: RequestLog, scope: Scope, receive: Receive, send: Send
@@ -110,6 +148,7 @@ class RequestLogMiddleware:
             if request.complete:
                 safely(request.note_end)
 
+        around = request_is_logged.get()
         request_is_logged.set(True)
         try:
             await self.app(scope, receive_watched, send_watched)
@@ -117,17 +156,34 @@ class RequestLogMiddleware:
             request.error = None if _means_disconnect(request, error) else error
             raise
         finally:
-            request_is_logged.set(False)
+            request_is_logged.set(around)
             request.route = safely(_route, scope, request.route)
-            safely(request.emit)
+            request.end()
+
+    def _echoing(self, request: RequestLog, send: Send) -> Send:
+        async def send_with_id(message: Message) -> None:
+            if message["type"] in _BEGINNINGS:
+                header = (self._id_header, request.request_id.encode())
+                message = self._log.safely(_with_header, message, header) or message
+            await send(message)
+
+        return send_with_id
 
     def _begin(self, scope: Scope) -> RequestLog | None:
         path: str = scope["path"]
-        if KEY in scope or self._log.excludes(path):
+        logged = scope["type"] == "http" and not self._log.excludes(path)
+        known = scope.get(KEY)
+        if known is not None and (known.logged or not logged):
             return None
-        method: str = scope["method"]
-        request = self._log.begin(method, path)
-        headers = _headers(scope)
+        method: str = scope.get("method", "")
+        headers = _headers(scope, self._wanted)
+        request = self._log.begin(method, path, headers.get(self._id_header), known)
+        scope[KEY] = request
+        self._log.look(request, "route", _route, scope)
+        self._log.look(request, "user", _user, scope)
+        if not logged:
+            request.logged = False
+            return request
         peer, server = scope.get("client"), scope.get("server")
         host = headers.get(b"host", "")
         request.attributes = {
@@ -142,24 +198,31 @@ class RequestLogMiddleware:
             ),
             "server.address": host_name(host) or (server[0] if server else None),
             "user_agent.original": headers.get(b"user-agent"),
-            "request_id": headers.get(b"x-request-id") or None,
         }
         if self._query and scope.get("query_string"):
             request.attributes["url.query"] = scope["query_string"].decode("latin-1")
-        scope[KEY] = request
         return request
 
 
-_WANTED = frozenset({b"host", b"user-agent", b"x-request-id", b"x-forwarded-for"})
+_WANTED = frozenset({b"host", b"user-agent", b"x-forwarded-for"})
+# What carries the headers of an answer.
+_BEGINNINGS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
-def _headers(scope: Scope) -> dict[bytes, str]:
+def _headers(scope: Scope, wanted: frozenset[bytes]) -> dict[bytes, str]:
     headers: dict[bytes, str] = {}
-    for name, value in scope["headers"]:
-        if name in _WANTED:
+    for name, value in scope.get("headers", ()):
+        if name in wanted:
             text = value.decode("latin-1")
             headers[name] = f"{headers[name]},{text}" if name in headers else text
     return headers
+
+
+def _with_header(message: Message, header: tuple[bytes, bytes]) -> Message:
+    headers = list(message.get("headers") or ())
+    if not any(bytes(name).lower() == header[0] for name, _ in headers):
+        headers.append(header)
+    return {**message, "headers": headers}
 
 
 def _note_received(request: RequestLog, message: Message) -> None:
@@ -191,7 +254,12 @@ def _means_disconnect(request: RequestLog, error: BaseException) -> bool:
     )
 
 
-def _route(scope: Scope, known: str | None) -> str | None:
+def _user(scope: Scope) -> str | None:
+    """Who Starlette's AuthenticationMiddleware, or one like it, has found to be asking."""
+    return user_id(scope.get("user"), ("identity", "display_name"))
+
+
+def _route(scope: Scope, known: str | None = None) -> str | None:
     """The route's template, from what Starlette and FastAPI leave in the scope."""
     route = scope.get("route")
     # A mount has no endpoint: what it is mounted for has not told which route it took.

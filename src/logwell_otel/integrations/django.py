@@ -15,8 +15,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction
+from django.utils.functional import LazyObject
 
-from logwell_otel.integrations.request_log import KEY, RequestLog
+from logwell_otel.integrations.request_log import KEY, RequestLog, user_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 def request_log_details(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Django middleware that adds `http.route` and the active trace to the request's record.
+
+    And to those logged inside of the request what the outer one's `context` asks for: the
+    route, and the user from `request.user` once the application has looked there itself.
 
     To be used together with `RequestLogMiddleware` for WSGI or ASGI; without it, it does
     nothing. Sync and async.
@@ -37,7 +41,7 @@ def request_log_details(get_response: Callable[[Any], Any]) -> Callable[[Any], A
     if iscoroutinefunction(get_response):
 
         async def handle_async(request: Any) -> Any:
-            log = _note_trace(request)
+            log = _begin(request)
             try:
                 return await get_response(request)
             finally:
@@ -46,7 +50,7 @@ def request_log_details(get_response: Callable[[Any], Any]) -> Callable[[Any], A
         return handle_async
 
     def handle(request: Any) -> Any:
-        log = _note_trace(request)
+        log = _begin(request)
         try:
             return get_response(request)
         finally:
@@ -60,18 +64,28 @@ request_log_details.sync_capable = True  # type: ignore[attr-defined]
 request_log_details.async_capable = True  # type: ignore[attr-defined]
 
 
-def _note_trace(request: Any) -> RequestLog | None:
+def _begin(request: Any) -> RequestLog | None:
     # META is the WSGI environ itself; under ASGI the scope stands beside it.
     log = request.META.get(KEY) or getattr(request, "scope", {}).get(KEY)
     if not isinstance(log, RequestLog):
         return None
     log.logger.safely(log.note_context)
+    log.logger.look(log, "route", _route, request)
+    log.logger.look(log, "user", _user, request)
     return log
 
 
 def _note_route(log: RequestLog | None, request: Any) -> None:
     if log is not None:
         log.route = log.logger.safely(_route, request)
+
+
+def _user(request: Any) -> str | None:
+    user = request.__dict__.get("user")
+    if isinstance(user, LazyObject):
+        # To evaluate it would query the database, and make every response vary by cookie.
+        user = request.__dict__.get("_cached_user") or request.__dict__.get("_acached_user")
+    return user_id(user, ("pk",))
 
 
 def _route(request: Any) -> str | None:

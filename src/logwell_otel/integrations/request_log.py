@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from uuid import uuid4
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
@@ -17,7 +20,7 @@ from opentelemetry.context import get_current
 
 from logwell_otel._clock import monotonic_ns
 from logwell_otel._encoding.exceptions import exception_details, mark_recorded
-from logwell_otel.context import add_context
+from logwell_otel.context import RequestContext, add_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,6 +41,9 @@ DURATION = "http.server.request.duration"
 """Seconds as a float, from the first call to the last byte handed to the server: name and
 unit of the semantic conventions' metric of the same thing."""
 
+REQUEST_ID_HEADER = "X-Request-ID"
+"""Where proxies and clients put a request's id."""
+
 DEFAULT_EXCLUDE_PATHS = ("/health", "/healthz", "/livez", "/readyz", "/metrics")
 """What load balancers, orchestrators and scrapers ask for all day."""
 
@@ -45,6 +51,24 @@ CLIENT_DISCONNECTED = "client_disconnected"
 """`error.type` of a request whose client went away before the response was complete."""
 
 _MAX_TEXT = 2048  # characters kept of what a client may send in any length
+
+ContextName = Literal["request_id", "method", "route", "user"]
+"""What records that are logged inside of a request may carry of it."""
+
+_CONTEXT: Final[dict[str, str]] = {
+    "request_id": "request_id",
+    "method": "http.request.method",
+    "route": "http.route",
+    "user": "user_id",
+}
+
+# Whoever calls may send one: it is shown, searched for and sent back.
+_REQUEST_ID: Final = re.compile(r"[\w.:=+/@~-]{1,128}", re.ASCII)
+
+
+def new_request_id() -> str:
+    """A random id: 32 hexadecimal digits."""
+    return uuid4().hex
 
 
 class RequestLogger:
@@ -56,14 +80,20 @@ class RequestLogger:
         exclude_paths: Requests left out: a string leaves out that path and those below it
             (`/health` leaves out `/health/live`, not `/healthy`), a compiled pattern every
             path it finds a match in (`re.Pattern.search`).
+        context: What records logged inside of a request carry of it.
+        request_id_header: The header that brings the request's id.
+        echo_request_id: Whether the response has it too.
+        make_request_id: Makes one where none came.
         clock_ns: Monotonic time in nanoseconds.
 
     Attributes:
         failures: Errors in our own code that were kept from the application.
         now_ns: The monotonic clock, in nanoseconds.
+        id_header: The header of the request's id, as it is sent back; None if it is not.
 
     Raises:
         TypeError: `exclude_paths` holds something else.
+        ValueError: `context` or `request_id_header` does.
     """
 
     def __init__(
@@ -71,10 +101,22 @@ class RequestLogger:
         *,
         logger_provider: LoggerProvider | None = None,
         exclude_paths: Iterable[str | re.Pattern[str]] = DEFAULT_EXCLUDE_PATHS,
+        context: Iterable[ContextName] = ("request_id",),
+        request_id_header: str = REQUEST_ID_HEADER,
+        echo_request_id: bool = False,
+        make_request_id: Callable[[], str] = new_request_id,
         clock_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
         self.failures: int = 0
         self.now_ns = clock_ns
+        names = {context} if isinstance(context, str) else set(context)
+        if not names <= _CONTEXT.keys():
+            raise ValueError(f"context takes {', '.join(_CONTEXT)}, not {names - _CONTEXT.keys()}")
+        if not re.fullmatch(r"[A-Za-z0-9-]+", request_id_header):
+            raise ValueError(f"request_id_header is no name of a header: {request_id_header!r}")
+        self.id_header: str | None = request_id_header if echo_request_id else None
+        self._context = {name: key for name, key in _CONTEXT.items() if name in names}
+        self._make_id = make_request_id
         self._logger = get_logger(SCOPE, logger_provider=logger_provider)
         prefixes: list[str] = []
         patterns: list[re.Pattern[str]] = []
@@ -97,9 +139,44 @@ class RequestLogger:
             or any(pattern.search(path) for pattern in self._patterns)
         )
 
-    def begin(self, method: str, path: str) -> RequestLog:
-        """Begin the log of a request that has come in."""
-        return RequestLog(self, method, path)
+    def begin(
+        self, method: str, path: str, given_id: str | None, known: RequestLog | None = None
+    ) -> RequestLog:
+        """Begin the log of a request that has come in.
+
+        Args:
+            method: Its method.
+            path: Its path.
+            given_id: What came in the header for its id.
+            known: What another middleware around this one has begun, and does not log.
+        """
+        if known is not None:
+            request_id = known.request_id
+        elif given_id and _REQUEST_ID.fullmatch(given_id):
+            request_id = given_id
+        else:
+            made = self.safely(self._make_id)
+            fits = isinstance(made, str) and _REQUEST_ID.fullmatch(made)
+            request_id = made if made and fits else new_request_id()
+        given = {"request_id": request_id, "method": method}
+        context = RequestContext(
+            {key: given[name] for name, key in self._context.items() if given.get(name)}
+        )
+        return RequestLog(self, method, path, request_id, context)
+
+    def look(
+        self, request: RequestLog, name: ContextName, place: Callable[..., object], *at: Any
+    ) -> None:
+        """Have records carry what a place will hold, if they are to.
+
+        Args:
+            request: Whose records.
+            name: What is looked for.
+            place: Returns it, None while it is not there.
+            *at: Arguments for that.
+        """
+        if name in self._context:
+            request.context.look(self._context[name], partial(self.safely, place, *at))
 
     def safely(self, step: Callable[..., _T], *arguments: Any) -> _T | None:
         """Do a step of ours; if it raises, count that and return None."""
@@ -120,6 +197,10 @@ class RequestLog:
 
     Attributes:
         logger: The settings it was begun with.
+        path: The path that was asked for.
+        request_id: Its id.
+        context: What records logged inside of it carry. To be entered around the application.
+        logged: False for one that gets no record of its own.
         attributes: Attributes of the record by name. A None is left out of it.
         status: HTTP status that was sent, None until then.
         route: The route's template, `/orders/{id}`.
@@ -136,17 +217,30 @@ class RequestLog:
         "_timestamp",
         "attributes",
         "complete",
+        "context",
         "disconnected",
         "error",
+        "logged",
         "logger",
         "path",
+        "request_id",
         "route",
         "status",
     )
 
-    def __init__(self, logger: RequestLogger, method: str, path: str) -> None:
+    def __init__(
+        self,
+        logger: RequestLogger,
+        method: str,
+        path: str,
+        request_id: str,
+        context: RequestContext,
+    ) -> None:
         self.logger: RequestLogger = logger
         self.path: str = path
+        self.request_id: str = request_id
+        self.context: RequestContext = context
+        self.logged: bool = True
         self.attributes: dict[str, str | None] = {}
         self.status: int | None = None
         self.route: str | None = None
@@ -178,8 +272,13 @@ class RequestLog:
         self._timestamp = time.time_ns()
         return self._ended_ns
 
-    def emit(self) -> None:
-        """Emit the record."""
+    def end(self) -> None:
+        """Emit the record, if there is to be one. Called inside of `context`."""
+        if self.logged:
+            self.logger.safely(self._emit)
+        self.context.end()
+
+    def _emit(self) -> None:
         ended_ns = self.note_end() if self._ended_ns is None else self._ended_ns
         seconds = (ended_ns - self._started_ns) / 1e9
         # Let go of at once: its traceback holds our caller's frame, which holds this.
@@ -191,6 +290,7 @@ class RequestLog:
         attributes: dict[str, Any] = {
             name: value[:_MAX_TEXT] for name, value in self.attributes.items() if value is not None
         }
+        attributes["request_id"] = self.request_id
         attributes[DURATION] = round(seconds, 6)
         if status is not None:
             attributes["http.response.status_code"] = status
@@ -243,6 +343,26 @@ def client_address(peer: str | None, forwarded_for: str | None, trusted_proxies:
     if len(entries) < trusted_proxies:
         return peer
     return _address(entries[-trusted_proxies].strip()) or peer
+
+
+def user_id(user: Any, names: Iterable[str]) -> str | None:
+    """Return what identifies a user, if it is one who has signed in.
+
+    Args:
+        user: A text, or an object with one of `names`.
+        names: Attributes, the first that holds something counts.
+    """
+    if isinstance(user, str):
+        return user
+    if user is None or not getattr(user, "is_authenticated", True):
+        return None
+    for name in names:
+        # `identity` of Starlette's SimpleUser raises.
+        with suppress(NotImplementedError):
+            value = getattr(user, name, None)
+            if value is not None and value != "":
+                return str(value)
+    return None
 
 
 def host_name(host: str) -> str:

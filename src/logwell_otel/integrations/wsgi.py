@@ -16,10 +16,13 @@ from logwell_otel._clock import monotonic_ns
 from logwell_otel.integrations.request_log import (
     DEFAULT_EXCLUDE_PATHS,
     KEY,
+    REQUEST_ID_HEADER,
+    ContextName,
     RequestLog,
     RequestLogger,
     client_address,
     host_name,
+    new_request_id,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 class RequestLogMiddleware:
     """Emits one OpenTelemetry log record for every request; changes nothing else.
 
+    What is logged inside of a request carries its id, also while the server takes the body.
     The record is emitted when the server closes the response, which is when a streamed
     one has ended. A file handed to the server's `wsgi.file_wrapper` stays the object it
     is, so that `sendfile` and its like keep working.
@@ -53,7 +57,17 @@ class RequestLogMiddleware:
         trusted_proxies: How many proxies of your own stand in front; `client.address` is
             then what the outermost of them wrote into `X-Forwarded-For`. Default 0: the
             header is not believed.
+        context: What records logged inside of a request carry of it: any of `request_id`,
+            `method`, `route`, `user`. Default: `request_id`.
+        request_id_header: The header that brings the request's id. Where there is none, or
+            one that is no id, one is made.
+        echo_request_id: True sends it back in that header.
+        make_request_id: Makes one; by default 32 random hexadecimal digits.
         clock_ns: Monotonic time in nanoseconds.
+
+    Raises:
+        TypeError: `exclude_paths` holds something else.
+        ValueError: `context` or `request_id_header` does.
     """
 
     def __init__(
@@ -64,14 +78,25 @@ class RequestLogMiddleware:
         exclude_paths: Iterable[str | re.Pattern[str]] = DEFAULT_EXCLUDE_PATHS,
         query: bool = False,
         trusted_proxies: int = 0,
+        context: Iterable[ContextName] = ("request_id",),
+        request_id_header: str = REQUEST_ID_HEADER,
+        echo_request_id: bool = False,
+        make_request_id: Callable[[], str] = new_request_id,
         clock_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
         self.app = app
         self._log = RequestLogger(
-            logger_provider=logger_provider, exclude_paths=exclude_paths, clock_ns=clock_ns
+            logger_provider=logger_provider,
+            exclude_paths=exclude_paths,
+            context=context,
+            request_id_header=request_id_header,
+            echo_request_id=echo_request_id,
+            make_request_id=make_request_id,
+            clock_ns=clock_ns,
         )
         self._query = query
         self._trusted_proxies = trusted_proxies
+        self._id_key = "HTTP_" + request_id_header.upper().replace("-", "_")
 
     @property
     def failures(self) -> int:
@@ -94,6 +119,8 @@ class RequestLogMiddleware:
         def start_watched(status: str, headers: Any, exc_info: Any = None) -> Write:
             safely(_note_start, request, environ, status, exc_info)
             exchange.expected = safely(_content_length, headers)
+            if header := self._log.id_header:
+                headers = safely(_with_id, headers, header, request.request_id) or headers
             if exc_info is None:
                 write = start_response(status, headers)
             else:
@@ -106,20 +133,27 @@ class RequestLogMiddleware:
             return write_watched
 
         safely(_watch_file_wrapper, environ, exchange)
-        try:
-            body = self.app(environ, start_watched)
-        except BaseException as error:
-            exchange.failed(error)
-            exchange.end()
-            raise
+        with request.context:
+            try:
+                body = self.app(environ, start_watched)
+            except BaseException as error:
+                exchange.failed(error)
+                exchange.end()
+                raise
         return exchange.watched(body)
 
     def _begin(self, environ: Environ) -> RequestLog | None:
         path = _text(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")) or "/"
-        if KEY in environ or self._log.excludes(path):
+        logged = not self._log.excludes(path)
+        known = environ.get(KEY)
+        if known is not None and (known.logged or not logged):
             return None
         method: str = environ["REQUEST_METHOD"]
-        request = self._log.begin(method, path)
+        request = self._log.begin(method, path, environ.get(self._id_key), known)
+        request.logged = logged
+        environ[KEY] = request
+        self._log.look(request, "route", _note_route, request, environ)
+        self._log.look(request, "user", environ.get, "REMOTE_USER")
         host: str = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
         request.attributes = {
             "http.request.method": method,
@@ -133,11 +167,9 @@ class RequestLogMiddleware:
             ),
             "server.address": host_name(host) or None,
             "user_agent.original": environ.get("HTTP_USER_AGENT"),
-            "request_id": environ.get("HTTP_X_REQUEST_ID") or None,
         }
         if self._query and environ.get("QUERY_STRING"):
             request.attributes["url.query"] = environ["QUERY_STRING"]
-        environ[KEY] = request
         return request
 
 
@@ -208,7 +240,7 @@ class Exchange:
         whole = self.exhausted or (self.expected is not None and self.taken >= self.expected)
         if not whole and request.error is None and not self._head_only:
             request.disconnected = True
-        request.logger.safely(request.emit)
+        request.end()
 
 
 class Body:
@@ -226,16 +258,18 @@ class Body:
 
     def __next__(self) -> bytes:
         exchange = self._exchange
-        try:
-            if self._iterator is None:
-                self._iterator = iter(self._body)
-            data = next(self._iterator)
-        except StopIteration:
-            exchange.exhausted = True
-            raise
-        except BaseException as error:
-            exchange.failed(error)
-            raise
+        # Only while the application runs: the server's thread may serve others in between.
+        with exchange.request.context:
+            try:
+                if self._iterator is None:
+                    self._iterator = iter(self._body)
+                data = next(self._iterator)
+            except StopIteration:
+                exchange.exhausted = True
+                raise
+            except BaseException as error:
+                exchange.failed(error)
+                raise
         if data:
             exchange.body_begun = True
             exchange.taken += len(data)
@@ -243,15 +277,16 @@ class Body:
 
     def close(self) -> None:
         """Close the application's body; the response has ended."""
-        try:
-            close = getattr(self._body, "close", None)
-            if close is not None:
-                close()
-        except BaseException as error:
-            self._exchange.request.error = error
-            raise
-        finally:
-            self._exchange.end()
+        with self._exchange.request.context:
+            try:
+                close = getattr(self._body, "close", None)
+                if close is not None:
+                    close()
+            except BaseException as error:
+                self._exchange.request.error = error
+                raise
+            finally:
+                self._exchange.end()
 
 
 class SizedBody(Body):
@@ -271,10 +306,21 @@ def _note_start(
     # PEP 3333: an error page in place of the response; the exception ends here.
     request.error = exc_info[1] if exc_info else None
     request.note_context()
+    _note_route(request, environ)
+
+
+def _note_route(request: RequestLog, environ: Environ) -> str | None:
     # Werkzeug leaves its request here; Flask takes it away again when the request ends.
     rule = getattr(getattr(environ.get("werkzeug.request"), "url_rule", None), "rule", None)
     if isinstance(rule, str):
         request.route = _text(environ.get("SCRIPT_NAME", "")) + rule
+    return request.route
+
+
+def _with_id(headers: list[tuple[str, str]], name: str, value: str) -> list[tuple[str, str]]:
+    if any(known.lower() == name.lower() for known, _ in headers):
+        return headers
+    return [*headers, (name, value)]
 
 
 def _content_length(headers: list[tuple[str, str]]) -> int | None:
@@ -315,15 +361,17 @@ def _watched_file(body: Any, exchange: Exchange) -> Iterable[bytes]:
     close = getattr(body, "close", None)
 
     def close_watched() -> None:
-        try:
-            if close is not None:
-                close()
-        finally:
-            exchange.end()
+        with exchange.request.context:
+            try:
+                if close is not None:
+                    close()
+            finally:
+                exchange.end()
 
     try:
         body.close = close_watched
     except (AttributeError, TypeError):
-        exchange.end()  # an object of the server's own: timed to here
+        with exchange.request.context:
+            exchange.end()  # an object of the server's own: timed to here
     watched: Iterable[bytes] = body
     return watched

@@ -11,7 +11,7 @@ from opentelemetry.attributes import BoundedAttributes
 
 from logwell_otel._encoding.fields import Severities
 from logwell_otel._otel import LogRecordProcessor
-from logwell_otel._wire import RATE_ATTRIBUTE
+from logwell_otel._wire import RATE_ATTRIBUTE, TEMPLATE_ATTRIBUTE
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -95,9 +95,12 @@ def decide(sampler: Sampler, record: LogRecord) -> Decision | None:
 def message_of(record: LogRecord) -> str:
     """Return the text that a record's pattern is found in.
 
-    A structured body has none: its event name stands for it, else the names in it.
+    Its template, where it has one. A structured body has none: its event name stands for it,
+    else the names in it.
     """
     body = record.body
+    if record.attributes and isinstance(template := record.attributes.get(TEMPLATE_ATTRIBUTE), str):
+        return template
     if isinstance(body, str):
         return body
     if record.event_name:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from opentelemetry import trace
 
 from logwell_otel._clock import monotonic
+from logwell_otel._encoding.events import template_of, templates
 from logwell_otel._process import PerProcess
 from logwell_otel._wire import RATE_ATTRIBUTE
 from logwell_otel.sampling.patterns import Patterns
@@ -142,7 +143,7 @@ class Sampler:
 
         Args:
             level: `debug`, `info`, `warn`, `error` or `fatal`.
-            message: The text as it is logged, with its values in it.
+            message: The text as it is logged, with its values in it, or its template.
             trace_id: The trace id as an integer, 0 for none.
         """
         decision = self._judge(level, message, trace_id)
@@ -243,7 +244,7 @@ class SamplingFilter(logging.Filter):
             return False
         try:
             level = level_of(record.levelno)
-            message = "" if self._sampler.always_keeps(level) else record.getMessage()
+            message = "" if self._sampler.always_keeps(level) else _message_of(record)
             trace_id = trace.get_current_span().get_span_context().trace_id
             decision = self._sampler.decide(level, message, trace_id)
         except Exception:  # noqa: BLE001 - the handler's own report of a bad format says more
@@ -253,6 +254,11 @@ class SamplingFilter(logging.Filter):
         else:
             self._last.dropped = weakref.ref(record)
         return decision.keep
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    template = template_of(record.__dict__) if templates.wanted else None
+    return record.getMessage() if template is None else template
 
 
 class _Last(threading.local):
