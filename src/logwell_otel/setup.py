@@ -210,14 +210,15 @@ def configure(
     # An error leaves through this frame, and what shows its locals would show the key.
     del endpoint, api_key, options
     config = Config.resolve(**settings.arguments).unless_in_tests()
+    if config.disabled:
+        return set_up(config, settings)
     if level is None:
         level = "INFO" if config.origins["level"] == "default" else config.level
     threshold = level_of(level)
     target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
     pipeline = set_up(config, settings)
-    if not config.disabled:
-        with _lock.get():
-            pipeline.listen_to(target, threshold, config.levels)
+    with _lock.get():
+        pipeline.listen_to(target, threshold, config.levels)
     return pipeline
 
 
