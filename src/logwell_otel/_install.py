@@ -105,7 +105,8 @@ class DeduplicatingHandler(TranslatingHandler):
     def _look_before(self, record: logging.LogRecord) -> bool:
         """Whether somebody has handed it over."""
         reached, silent, queued, handed_over = 0, True, False, False
-        for logger in _upwards(_logger_of(record)):
+        logger: logging.Logger | None = _logger_of(record)
+        while logger is not None:
             # A copy: what is made harmless may be taken off.
             for handler in logger.handlers[:]:
                 if handler is self:
@@ -117,6 +118,7 @@ class DeduplicatingHandler(TranslatingHandler):
                     # One that came later. It was called for this record if it is called before us.
                     handed_over = handed_over or (not reached and record.levelno >= handler.level)
                     self._make_harmless(handler, logger)
+            logger = logger.parent if logger.propagate else None
         # Offered by a server's logger that does not come by here: Python has seen to it.
         if silent and reached:
             self._nobody_prints(record)

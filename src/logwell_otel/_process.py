@@ -18,7 +18,6 @@ import sys
 import threading
 import weakref
 from _thread import allocate_lock, get_ident, start_new_thread
-from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
@@ -634,6 +633,13 @@ class Worker:
 _MOST_KEPT_BACK: Final = 1000
 
 
+class _Calls(threading.local):
+    """A thread's calls that were kept back; None outside of one."""
+
+    kept: list[Any] | None = None
+    last = False
+
+
 class Uninterrupted(Generic[T]):
     """Does a thread's calls one after the other, those that interrupt one of them as well.
 
@@ -651,35 +657,43 @@ class Uninterrupted(Generic[T]):
     def __init__(self, work: Callable[[T], object], drop: Callable[[T], object]) -> None:
         self._work = work
         self._drop = drop
-        self._thread = threading.local()
+        self._thread = _Calls()
 
     @property
     def busy(self) -> bool:
         """True within a call on this thread."""
-        return getattr(self._thread, "kept", None) is not None
+        return self._thread.kept is not None
 
     def __call__(self, item: T) -> None:
         """Do it, now or soon. Raises what `work` raises."""
-        kept: deque[T] | None = getattr(self._thread, "kept", None)
+        thread = self._thread
+        kept: list[T] | None = thread.kept
         if kept is not None:
-            if self._thread.last or len(kept) >= _MOST_KEPT_BACK:
+            if thread.last or len(kept) >= _MOST_KEPT_BACK:
                 self._drop(item)
             else:
                 kept.append(item)
             return
-        kept = deque()
-        self._thread.last, self._thread.kept = False, kept
+        thread.kept = kept = []
         try:
             self._work(item)
         finally:
-            self._thread.last = True
             try:
-                while kept:
-                    self._work(kept.popleft())
+                if kept:
+                    self._make_up_for(kept)
             finally:
-                self._thread.kept = None
-                for left in kept:
-                    self._drop(left)
+                thread.kept = None
+                if kept:  # came just now, or after one that raised
+                    for left in kept:
+                        self._drop(left)
+
+    def _make_up_for(self, kept: list[T]) -> None:
+        self._thread.last = True
+        try:
+            while kept:
+                self._work(kept.pop(0))
+        finally:
+            self._thread.last = False
 
 
 def is_interruption() -> bool:

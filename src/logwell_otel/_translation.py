@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from opentelemetry._logs import (
-    Logger,
     LogRecord,
     NoOpLogger,
     SeverityNumber,
@@ -43,7 +42,7 @@ from logwell_otel._encoding.values import (
     showable,
     shown,
 )
-from logwell_otel._otel import provider_of, resolved
+from logwell_otel._otel import Goal, emit_clean, goal_of, provider_of, resolved
 from logwell_otel._process import Uninterrupted, is_exiting, is_interruption, losses
 from logwell_otel._wire import TEMPLATE_ATTRIBUTE
 from logwell_otel._writer import LOGGER_NAME
@@ -92,6 +91,10 @@ _FIELDS: Final = frozenset(
         "threadName",
     }
 )
+# What a record has before anybody has added to it, in order.
+_OWN: Final = [*vars(logging.makeLogRecord({}))]
+_OWN_COUNT: Final = len(_OWN)
+_NOTHING: Final[dict[str, Any]] = dict.fromkeys(_OWN)
 # Attributes that long are taken as they are.
 _PLAIN: Final = 1024
 
@@ -159,7 +162,7 @@ class TranslatingHandler(logging.Handler):
         self._counts = HandlerCounts()
         self._uninterrupted = Uninterrupted(self._emit, self._drop)
         # None for those whose records go nowhere.
-        self._loggers: dict[str, Logger | None] = {}
+        self._goals: dict[str, Goal | None] = {}
         self._severities: dict[tuple[int, str], tuple[SeverityNumber | None, str]] = {}
         duplicates.one_more_handler()
 
@@ -194,8 +197,7 @@ class TranslatingHandler(logging.Handler):
     def _emit(self, record: logging.LogRecord) -> None:
         token = _emitting.set(True)
         try:
-            # Another thread may be formatting the same record, which adds to it.
-            fields = record.__dict__.copy()
+            fields = record.__dict__
             args = fields.get("args")
             if issubclass(type(fields.get("msg")), dict) and (
                 args is None or (type(args) is tuple and args == ())
@@ -206,11 +208,11 @@ class TranslatingHandler(logging.Handler):
             if self._thresholds and self._left_out(name, fields.get("levelno")):
                 return
             try:
-                logger = self._loggers[name]  # type: ignore[index]
+                goal = self._goals[name]  # type: ignore[index]
             except Exception:  # noqa: BLE001 - a new one, or one that cannot be looked up
-                logger = self._logger(name)
-            if logger is not None:
-                logger.emit(self._translated(record, fields))
+                goal = self._goal(name)
+            if goal is not None:
+                self._hand_over(record, fields, goal)
         except Exception:  # noqa: BLE001 - logging never raises into the application
             self._counts.records_lost += 1
             self._report(record)
@@ -275,36 +277,45 @@ class TranslatingHandler(logging.Handler):
         number = _whole(level)
         return number is not None and number < (self._threshold if threshold is None else threshold)
 
-    def _logger(self, name: object) -> Logger | None:
+    def _goal(self, name: object) -> Goal | None:
         """Find the logger of OpenTelemetry's for one of logging's."""
         known = name if type(name) is str else _name(name)
         made = get_logger(known, logger_provider=self._provider)
-        logger = None if isinstance(made, NoOpLogger) else made
-        if len(self._loggers) >= _MAX_LOGGERS:
-            self._loggers = {}
-        self._loggers[known] = logger
-        return logger
+        goal = None if isinstance(made, NoOpLogger) else goal_of(made)
+        if len(self._goals) >= _MAX_LOGGERS:
+            self._goals = {}
+        self._goals[known] = goal
+        return goal
 
-    def _translated(  # noqa: C901, PLR0912 - a call costs more than most of these steps
-        self, record: logging.LogRecord, fields: dict[str, Any]
-    ) -> LogRecord:
-        """Make OpenTelemetry's record of one of logging's, in one pass over it."""
-        get = fields.get
-        created, level = get("created"), (get("levelno"), get("levelname"))
+    def _hand_over(  # noqa: C901, PLR0912, PLR0915 - a call costs more than most of these steps
+        self, record: logging.LogRecord, fields: dict[str, Any], goal: Goal
+    ) -> None:
+        """Emit OpenTelemetry's record of one of logging's, made in one pass over it."""
+        # Another thread may be formatting the same record, which adds to it.
+        names = [*fields]
+        if names[:_OWN_COUNT] == _OWN:
+            del names[:_OWN_COUNT]
+        else:  # made by hand, or by a class of the application's
+            fields = {**_NOTHING, **fields}
         try:
-            number, text = self._severities[level]  # type: ignore[index]
+            number, text = self._severities[fields["levelno"], fields["levelname"]]
         except Exception:  # noqa: BLE001 - a new one, or one that cannot be looked up
-            number, text = self._severity(*level)
+            number, text = self._severity(fields["levelno"], fields["levelname"])
         body = self._message(record) if self.formatter is None else self.format(record)
         attributes: dict[str, Any] = {}
         plain = True
-        for name, value in fields.items():
+        for name in names:
             if name not in _FIELDS:
-                attributes[name] = value
+                value = attributes[name] = fields[name]
                 # As most are. The rest is looked at with care, all of it together.
                 kind = type(value)
-                if not (kind is str and len(value) <= _PLAIN and type(name) is str and name):
-                    plain = plain and kind is int and type(name) is str and name != ""
+                if kind is str:
+                    if len(value) > _PLAIN:
+                        plain = False
+                elif not (kind is int or kind is float or kind is bool or value is None):
+                    plain = False
+                if type(name) is not str or not name:
+                    plain = False
         if not plain:
             attributes, replaced = clean_attributes(attributes)
             self._counts.values_replaced += replaced
@@ -319,7 +330,7 @@ class TranslatingHandler(logging.Handler):
                 **{name: context[name] for name in context if name not in attributes},
                 **attributes,
             }
-        path, line, function = get("pathname"), get("lineno"), get("funcName")
+        path, line, function = fields["pathname"], fields["lineno"], fields["funcName"]
         if type(path) is str and path:
             attributes[_FILE] = path
         if type(function) is str and function:
@@ -328,20 +339,39 @@ class TranslatingHandler(logging.Handler):
             line = _whole(line)
         if line is not None and line > 0:
             attributes[_LINE] = line
-        if (info := get("exc_info")) is not None or get("exc_text") is not None:
-            attributes.update(exc_info_details(info, get("exc_text")))
-        if type(stack := get("stack_info")) is str and stack:
+        info, info_text, stack = fields["exc_info"], fields["exc_text"], fields["stack_info"]
+        if info is not None or info_text is not None:
+            attributes.update(exc_info_details(info, info_text))
+        if type(stack) is str and stack:
             attributes[_STACK] = bounded(stack)
-        return LogRecord(
-            timestamp=int(created * 1e9)
+        created = fields["created"]
+        at = (
+            int(created * 1e9)
             if type(created) is float and _FIRST <= created < _LAST
-            else _nanoseconds(created),
-            severity_text=text,
-            severity_number=number,
-            body=body if len(body) <= _SHORT else bounded(body),
-            attributes=attributes,
-            event_name=event,
+            else _nanoseconds(created)
         )
+        if len(body) > _SHORT:
+            body = bounded(body)
+        if len(attributes) <= goal.most:
+            emit_clean(
+                goal,
+                timestamp=at,
+                number=number,
+                text=text,
+                body=body,
+                attributes=attributes,
+                event=event,
+            )
+        else:
+            made = LogRecord(
+                timestamp=at,
+                severity_text=text,
+                severity_number=number,
+                body=body,
+                attributes=attributes,
+                event_name=event,
+            )
+            goal.logger.emit(made)
 
     def _severity(self, levelno: object, levelname: object) -> tuple[SeverityNumber | None, str]:
         number = _whole(levelno)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from opentelemetry.sdk._logs import LogRecordProcessor
 
 from logwell_otel._encoding.values import clean_attributes
+from logwell_otel._otel import CleanAttributes
 
 if TYPE_CHECKING:
     from opentelemetry._logs import LogRecord
@@ -260,6 +261,8 @@ def add_context(record: LogRecord) -> None:
     if not context:
         return
     attributes = record.attributes
+    if type(attributes) is CleanAttributes:
+        return  # made by our handler, which has added it
     if not isinstance(attributes, MutableMapping):
         record.attributes = {**context, **(attributes or {})}
         return

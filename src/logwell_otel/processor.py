@@ -6,7 +6,6 @@ handler or a finalizer may log at any moment, and nobody who logs waits for who 
 
 from __future__ import annotations
 
-import copy
 import os
 import sys
 import threading
@@ -26,7 +25,13 @@ from logwell_otel._encoding.exceptions import (
     request_is_logged,
 )
 from logwell_otel._encoding.fields import severity_of
-from logwell_otel._otel import SUPPRESS_INSTRUMENTATION, LogRecordProcessor, ReadableLogRecord
+from logwell_otel._otel import (
+    SUPPRESS_INSTRUMENTATION,
+    CleanAttributes,
+    LogRecordProcessor,
+    copied,
+    readable,
+)
 from logwell_otel._process import (
     PerProcess,
     Worker,
@@ -46,7 +51,7 @@ if TYPE_CHECKING:
 
     from logwell_otel._config.arguments import OnQueueFull
     from logwell_otel._delivery.engine import Engine
-    from logwell_otel._otel import LogRecord
+    from logwell_otel._otel import LogRecord, ReadableLogRecord
     from logwell_otel.exporter import LogwellLogExporter
 
 THREAD_NAME: Final = "LogwellBatch"
@@ -187,18 +192,21 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
                 return  # it is, or will be, in the record of the request
             mark_request_exception(log)
         size = _text_in(log)
-        if self._is_full(size) and not (self._waits and self._wait_for_room(size)):
+        queue, queued = self._queue, self._queued_bytes
+        full = len(queue) >= self._max_queue_size or queued + size > self._max_queue_bytes
+        if full and self._is_full(size) and not (self._waits and self._wait_for_room(size)):
             self._dropped += 1
             self._wake()
             return
         now = self._clock()
-        queue = self._queue
         self._queued_bytes += size
         queue.append(
             (
                 now,
                 size,
-                _without_context(log),
+                # A copy, since later processors may change the record. Not its context, which may
+                # hold a request and all its spans as long as the queue holds the record.
+                copied(log, _NO_CONTEXT),
                 log_record.resource,
                 log_record.instrumentation_scope,
                 log_record.limits,
@@ -308,7 +316,7 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
                 flushes.append(log)
                 continue
             taken += size
-            batch.append(ReadableLogRecord(log, resource, scope, limits))
+            batch.append(readable(log, resource, scope, limits))
         self._queued_bytes -= taken
         try:
             if batch:
@@ -469,32 +477,19 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
         return f"<LogwellBatchLogRecordProcessor {len(self._queue)} queued, {self._exporter!r}>"
 
 
-def _without_context(log: LogRecord) -> LogRecord:
-    """A copy, since later processors may change the record, and without its context.
-
-    A context may hold a request and all its spans, and the queue holds the copy for a while.
-    """
-    kind = type(log)
-    try:
-        copied = kind.__new__(kind)
-        copied.__dict__ = log.__dict__.copy()
-    except Exception:  # noqa: BLE001 - a record of another class; this takes three times as long
-        copied = copy.copy(log)
-    copied.context = _NO_CONTEXT
-    return copied
-
-
 def _text_in(log: LogRecord) -> int:
     """Characters of text in a record: what makes one larger than another."""
     body, attributes = log.body, log.attributes
     size = len(body) if type(body) is str else _text_in_value(body)
-    if attributes:
+    clean = attributes.clean if type(attributes) is CleanAttributes else None
+    if clean is not None or attributes:
         try:
-            for value in attributes.copy().values():  # type: ignore[attr-defined] # the SDK's has it
+            # A copy, unless nobody changes them: another thread may be adding to it.
+            for value in (clean or attributes.copy()).values():  # type: ignore[union-attr]
                 kind = type(value)
                 if kind is str:
                     size += len(value)
-                elif kind is not int:
+                elif not (kind is int or kind is float or kind is bool):
                     size += _text_in_value(value)
         except Exception:  # noqa: BLE001 - no mapping of the SDK's: it counts as small
             return size

@@ -82,7 +82,7 @@ PROGRAM = """
 import logging, os, signal, threading, time
 import logwell_otel
 
-pipeline = logwell_otel.configure(requests_per_minute=1_000_000)
+pipeline = logwell_otel.configure(requests_per_minute=1_000_000, max_queue_bytes=1 << 29)
 got = 0
 
 def handler(number, frame):

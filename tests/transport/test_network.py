@@ -8,7 +8,7 @@ import ssl
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
@@ -164,8 +164,8 @@ def test_an_idle_connection_whose_descriptor_is_another_files_by_now_touches_it_
         transport = transport_to(server.url)
         assert transport.post(BODY, LONG) == OK
         assert transport._client._connection is not None  # noqa: SLF001
-        (connection,) = transport._client._connection.pool.connections  # noqa: SLF001
-        stream = connection._connection._network_stream  # type: ignore[attr-defined] # noqa: SLF001
+        connection: Any = transport._client._connection._made  # noqa: SLF001
+        stream = connection._connection._network_stream  # noqa: SLF001
         number = stream._sock.fileno()  # noqa: SLF001
         path = tmp_path / "data"
         with path.open("wb") as file:
@@ -184,8 +184,8 @@ def test_closed_descriptors_cost_one_connection() -> None:
         for _ in range(3):
             assert transport.post(BODY, LONG) == OK
             assert transport._client._connection is not None  # noqa: SLF001
-            (connection,) = transport._client._connection.pool.connections  # noqa: SLF001
-            stream = connection._connection._network_stream  # type: ignore[attr-defined] # noqa: SLF001
+            connection: Any = transport._client._connection._made  # noqa: SLF001
+            stream = connection._connection._network_stream  # noqa: SLF001
             os.close(stream._sock.fileno())  # noqa: SLF001
         assert server.connections == 3
         stream._sock.detach()  # noqa: SLF001 - or the garbage collector closes another's

@@ -64,7 +64,7 @@ def test_whose_failure_it_is_and_the_next_request_has_a_connection_of_its_own(
             def fail(*_: object) -> None:
                 raise error
 
-            patch.setattr(httpcore.ConnectionPool, "handle_request", fail)
+            patch.setattr(httpcore.HTTPConnection, "handle_request", fail)
             reply = transport.post(BODY, 10)
         assert isinstance(reply, NoAnswer)
         assert reply.cause == cause

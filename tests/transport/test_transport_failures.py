@@ -16,7 +16,7 @@ from logwell_otel import _http as transport_module
 from logwell_otel._config.options import Config
 from logwell_otel._delivery import engine
 from logwell_otel._delivery.response import Action, outcome_of
-from logwell_otel._http import Answer, HttpTransport, NoAnswer, _Connection
+from logwell_otel._http import Answer, HttpTransport, NoAnswer
 from logwell_otel._network import Deadline, Stream
 from support.clock import Clock
 from support.config import KEY
@@ -267,10 +267,10 @@ def test_a_connection_that_the_server_closed_meanwhile_costs_nothing() -> None:
 
 
 def wait_until_closed_by_peer(transport: HttpTransport) -> None:
-    assert transport._client._connection is not None  # noqa: SLF001
-    pool = transport._client._connection.pool  # noqa: SLF001
+    connection = transport._client._connection  # noqa: SLF001
+    assert connection is not None
     deadline = time.monotonic() + LONG
-    while not all(connection.has_expired() for connection in pool.connections):
+    while not connection.ended:
         assert time.monotonic() < deadline
 
 
@@ -288,12 +288,17 @@ def test_a_connection_is_not_kept_longer_than_the_server_keeps_it(
         transport.close()
 
 
-def test_a_connection_that_breaks_while_it_is_closed() -> None:
-    class Broken:
-        def close(self) -> None:
-            raise OSError("broken")
+def test_a_connection_that_breaks_while_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(stream: Stream) -> None:
+        stream._sock.close()  # noqa: SLF001
+        raise OSError("broken")
 
-    transport = transport_to("http://127.0.0.1:1")
-    transport._client._connection = _Connection(Broken(), Deadline(), None)  # type: ignore[arg-type]  # noqa: SLF001
-    transport.close()
-    assert transport._client._connection is None  # noqa: SLF001
+    with SocketServer(answer_all()) as server:
+        transport = transport_to(server.url)
+        assert transport.post(BODY, LONG) == OK
+        with monkeypatch.context() as patch:
+            patch.setattr(Stream, "close", broken)
+            transport.close()
+        assert transport.post(BODY, LONG) == OK
+        assert server.connections == 2
+        transport.close()
