@@ -30,7 +30,7 @@ from opentelemetry.semconv.attributes import code_attributes
 
 from logwell_otel._duplicates import comes_out_of_a_queue, duplicates
 from logwell_otel._encoding.events import template_of, templates, unfolded
-from logwell_otel._encoding.exceptions import exc_info_details
+from logwell_otel._encoding.exceptions import exc_info_details, raised_at
 from logwell_otel._encoding.resource import level_of_logger
 from logwell_otel._encoding.values import (
     MAX_CHARACTERS,
@@ -45,6 +45,7 @@ from logwell_otel._encoding.values import (
 )
 from logwell_otel._otel import provider_of, resolved
 from logwell_otel._process import Uninterrupted, is_exiting, is_interruption, losses
+from logwell_otel._server_errors import is_a_servers
 from logwell_otel._wire import TEMPLATE_ATTRIBUTE
 from logwell_otel._writer import LOGGER_NAME
 from logwell_otel.context import current_context
@@ -324,6 +325,8 @@ class LogwellHandler(logging.Handler):
             attributes[_LINE] = line
         if (info := get("exc_info")) is not None or get("exc_text") is not None:
             attributes.update(exc_info_details(info, get("exc_text")))
+            if is_a_servers(get("name"), function):
+                attributes.update(raised_at(info))
         if type(stack := get("stack_info")) is str and stack:
             attributes[_STACK] = bounded(stack)
         return LogRecord(

@@ -132,7 +132,7 @@ def test_without_a_trace_there_is_no_request() -> None:
 
 def mapped(mapper: Mapper, log: LogRecord, *, ready: bool) -> dict[str, Any]:
     """The metadata of a record's entry, as it is sent."""
-    log.attributes = bounded(log.attributes or {})
+    log.attributes = bounded({**(log.attributes or {})})
     record = ReadableLogRecord(log, Resource({}), InstrumentationScope(""))
     made = mapper.entry(log, mapper.severity(log), mapper.resource_scope(record), ready)
     found: dict[str, Any] = from_json(to_json(made)).get("metadata", {})
