@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Final
 
-from opentelemetry.semconv.attributes import exception_attributes
+from opentelemetry.semconv.attributes import code_attributes, exception_attributes
 
 from logwell_otel._diagnostics import is_for_the_program
 from logwell_otel._encoding.values import bounded, describe, type_name
@@ -109,6 +109,27 @@ def exc_info_details(info: object, text: object = None) -> dict[str, str]:
     if type(text) is str and text.strip():
         details[_STACKTRACE] = bounded(text)
     return details
+
+
+def raised_at(info: object) -> dict[str, str | int]:
+    """Return the place that an exception was raised at, as attributes; nothing without one.
+
+    Args:
+        info: An exception, or what `exc_info` of a record holds.
+    """
+    parts = info if type(info) is tuple or type(info) is list else (info,)
+    error = next((part for part in parts if issubclass(type(part), BaseException)), None)
+    trace = None if error is None else _traceback_of(error)
+    if trace is None:
+        return {}
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return {
+        code_attributes.CODE_FILE_PATH: code.co_filename,
+        code_attributes.CODE_FUNCTION_NAME: code.co_name,
+        code_attributes.CODE_LINE_NUMBER: trace.tb_lineno,
+    }
 
 
 def mark_recorded(error: BaseException) -> None:

@@ -19,7 +19,7 @@ from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 from opentelemetry.context import get_current
 
 from logwell_otel._clock import monotonic_ns
-from logwell_otel._encoding.exceptions import exception_details, mark_recorded
+from logwell_otel._encoding.exceptions import exception_details, mark_recorded, raised_at
 from logwell_otel.context import RequestContext, add_context
 
 if TYPE_CHECKING:
@@ -305,6 +305,7 @@ class RequestLog:
             ending = f" ({type(error).__name__})"
         if failure:
             attributes.update(exception_details(failure))
+            attributes.update(raised_at(failure))
         number, text = _severity(status, failed=failure is not None)
         target = self.route or _one_line(self.path[:_MAX_TEXT])
         shown = "-" if status is None else status

@@ -140,6 +140,8 @@ def network_file_system(directory: Path) -> str | None:
     Known on Linux only. SQLite's write-ahead log is shared memory between processes, which
     such file systems do not share between hosts.
     """
+    if sys.platform == "win32":
+        return None  # where there is neither the list nor what its numbers are made of
     status = directory.stat()
     device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
     try:
