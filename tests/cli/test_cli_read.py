@@ -198,7 +198,22 @@ def test_incidents(ingest: Callable[..., None], capsys: pytest.CaptureFixture[st
         f"{line}          2 from shop.py:3\n          2 in request r-1\n"
     )
     assert main(["incidents", "--service", "other"]) == 1
-    assert main(["incidents", "--resolved"]) == 1
+    assert main(["incidents", "--status", "resolved"]) == 1
+    assert main(["incidents", "--where", "request_id=r-2"]) == 1
+    capsys.readouterr()
+    assert main(["incidents", "--where", "request_id=r-1", "--csv", "--limit", "1"]) == 0
+    (record,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert record == {
+        "last_seen": NOW,
+        "first_seen": NOW,
+        "events": "2",
+        "level": "error",
+        "service": "shop",
+        "title": "order 1 failed",
+        "source": "shop.py:3",
+        "status": "open",
+        "id": incident["id"],
+    }
 
 
 def test_login_keeps_a_session_and_logout_ends_it(
