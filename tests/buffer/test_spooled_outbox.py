@@ -190,6 +190,8 @@ def test_the_oldest_are_dropped_and_counted_when_the_disk_is_full_too(tmp_path: 
     health = bench.exporter.health()
     assert set(health.dropped) == {"spool_overflow"}
     assert health.held + health.dropped["spool_overflow"] == 10_000
+    lost = health.dropped["spool_overflow"]
+    assert f"{lost} entries were dropped in the last five minutes" in health.reasons
     assert health.bytes_on_disk <= 1024 * 1024
     bench.check_ledger()
     bench.server.always = lambda _: None

@@ -66,6 +66,11 @@ class Outbox:
         self._left = False
         self._given_up = False
 
+    def tell_of_losses(self, lost: Callable[[str, int], object]) -> None:
+        """Have `lost` called when the spool drops entries: with the reason, and how many."""
+        if self._overflow is not None:
+            self._overflow.lost = lost
+
     @property
     def keeps_dead_letters(self) -> bool:
         """True with a spool, in which `settle` keeps what it is given as a dead letter."""
