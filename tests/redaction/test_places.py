@@ -35,6 +35,53 @@ PAIRS: list[tuple[Any, Any]] = [
         {"ParameterKey": "DbPassword", "ParameterValue": "x"},
         {"ParameterKey": "DbPassword", "ParameterValue": "[redacted:password]"},
     ),
+    (
+        {"OptionName": "DbPassword", "Value": "x"},
+        {"OptionName": "DbPassword", "Value": "[redacted:password]"},
+    ),
+    ({"type": "password", "value": "x"}, {"type": "password", "value": "[redacted:password]"}),
+    ({"id": "password", "value": "x"}, {"id": "password", "value": "[redacted:password]"}),
+    ({"type": "token", "value": "("}, {"type": "token", "value": "("}),
+    (
+        {"field": "password", "old": "x1", "new": "x2"},
+        {"field": "password", "old": "[redacted:password]", "new": "[redacted:password]"},
+    ),
+    ({"k": "api_key", "v": "x"}, {"k": "api_key", "v": "[redacted:api_key]"}),
+    ({"name": "X-Api-Key", "values": ["x"]}, {"name": "X-Api-Key", "values": "[redacted:api_key]"}),
+    (
+        {"a_key": "password", "a_value": "x", "b_key": "size", "b_value": "large"},
+        {
+            "a_key": "password",
+            "a_value": "[redacted:password]",
+            "b_key": "size",
+            "b_value": "large",
+        },
+    ),
+    (
+        {"loc": ("body", "password"), "msg": "too short", "input": "x"},
+        {"loc": ["body", "password"], "msg": "too short", "input": "[redacted:password]"},
+    ),
+    ({"loc": ["body", "name"], "input": "x"}, {"loc": ["body", "name"], "input": "x"}),
+    (
+        ["curl", "-u", "bob:hunter2", "-b", "sid=1", "https://h"],
+        ["curl", "-u", "bob:[redacted:password]", "-b", "[redacted:cookie]", "https://h"],
+    ),
+    (["/usr/bin/mysql", "-phunter2"], ["/usr/bin/mysql", "-p[redacted:password]"]),
+    (["sshpass", "-p", "hunter2", "ssh"], ["sshpass", "-p", "[redacted:password]", "ssh"]),
+    (["docker", "login", "-p", "x7"], ["docker", "login", "-p", "[redacted:password]"]),
+    (["mysql", "-p", "shop"], ["mysql", "-p", "shop"]),
+    (["curl", '-u "bob:x"'], ["curl", '-u "bob:[redacted:password]"']),
+    (
+        ["Host", "h", "Authorization", "Bearer x", "Cookie", "a=b", "X-Api-Key", "<<16>>"],
+        [
+            *("Host", "h", "Authorization", "[redacted:authorization]"),
+            *("Cookie", "[redacted:cookie]", "X-Api-Key", "<<16>>"),
+        ],
+    ),
+    (
+        ["name", "bob", "token", "a1b2c3d4e5f6a7b8"],
+        ["name", "bob", "token", "[redacted:token]"],
+    ),
     (["password", "email"], ["password", "email"]),
     (["auth", "service"], ["auth", "service"]),
     (["session", "closed"], ["session", "closed"]),
@@ -50,6 +97,25 @@ def test_a_name_and_its_value_in_one_structure(before: Any, after: Any) -> None:
     for place in (lambda value: {"note": value}, lambda value: {"a": {"b": [1, value]}}):
         sent = requests([record(attributes=place(before)), record(place(before))], redact=True)
         assert sent == requests([record(attributes=place(after)), record(place(after))])
+
+
+def test_a_name_and_its_value_in_the_attributes_themselves() -> None:
+    for before, after in (
+        ({"name": "password", "value": "x"}, {"name": "password", "value": "[redacted:password]"}),
+        ({"value": "x", "key": "api_key"}, {"value": "[redacted:api_key]", "key": "api_key"}),
+        ({"name": "size", "value": "x"}, {"name": "size", "value": "x"}),
+        ({"content": "x", "n": 1}, {"content": "x", "n": 1}),
+    ):
+        for _ in range(2):  # a name that was seen before is not asked about again
+            sent = requests([record("x", attributes=before)] * 2, redact=True)
+            assert sent == requests([record("x", attributes=after)] * 2)
+
+
+@pytest.mark.parametrize("value", [b"sig=abc", "sig=abc"])
+@pytest.mark.parametrize("name", ["url.query", "query", "query_string", "QUERY_STRING"])
+def test_the_first_of_a_query_by_the_name_it_stands_under(name: str, value: object) -> None:
+    (entry,) = redacted(record({"scope": {name: value}}))
+    assert entry["metadata"]["body"] == {"scope": {name: "sig=[redacted:signature]"}}
 
 
 @pytest.mark.parametrize(
