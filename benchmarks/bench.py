@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 GROUPS: Final = (
     "encode",
     "stages",
-    "handler",
     "call",
     "tax",
     "latency",

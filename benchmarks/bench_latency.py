@@ -19,12 +19,15 @@ RATE = 1_000
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """Runs of a few seconds with each exporter in turn; twice as many with the no-op one."""
-    runs, seconds = (2, 0.6) if quick else (5, 2.5)
-    yield from _rows(runs, seconds, computing=False)
+    runs, seconds = (2, 0.6) if quick else (5, 2.0)
+    yield from _rows(runs, seconds)
     yield from _rows(runs, seconds, computing=True)
+    yield from _rows(runs, seconds, computing=True, failing=True)
 
 
-def _rows(runs: int, seconds: float, *, computing: bool) -> Iterator[Row]:
+def _rows(
+    runs: int, seconds: float, *, computing: bool = False, failing: bool = False
+) -> Iterator[Row]:
     order = (NOOP, LOGWELL_OTEL, CONFIGURED, NOOP, *EXPORTERS[2:])
     calls: dict[str, list[list[float]]] = {subject: [] for subject in order}
     with ExitStack() as stack:
@@ -36,10 +39,15 @@ def _rows(runs: int, seconds: float, *, computing: bool) -> Iterator[Row]:
             for subject in order:
                 calls[subject].append(
                     workers[subject].do(
-                        "call_times", seconds=seconds, rate=RATE, computing=computing
+                        "call_times",
+                        seconds=seconds,
+                        rate=RATE,
+                        computing=computing,
+                        failing=failing,
                     )
                 )
-    beside = ", beside a thread that computes" if computing else ""
+    beside = ", with an exception" if failing else ""
+    beside += ", beside a thread that computes" if computing else ""
     for percentile in (50, 99):
         of_runs = {
             subject: [statistics.quantiles(run, n=100)[percentile - 1] * 1e6 for run in runs]

@@ -1,12 +1,14 @@
-"""Memory that an outage costs."""
+"""Memory that an outage and a burst cost."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 from figures import Check, Figure, Row
 from sink import Sink
-from subjects import LOGWELL_OTEL, NOOP, PROTOBUF
+from subjects import CONFIGURED, LOGWELL_OTEL, NOOP, PROTOBUF
 from worker import Worker
 
 if TYPE_CHECKING:
@@ -18,7 +20,37 @@ SMALL_CAP = 4
 
 
 def rows(*, quick: bool) -> Iterator[Row]:
-    """Processes that log 50,000 records while the receiver answers 503."""
+    """Processes that log 50,000 records while the receiver answers 503, and at once."""
+    yield _outage(quick=quick)
+    yield _burst(1 if quick else 5)
+
+
+def _burst(rounds: int) -> Row:
+    """`configure()` with its defaults, beside a process that keeps another core busy."""
+    records = 50_000
+    lost: list[float] = []
+    memory: list[float] = []
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        with Sink() as sink:
+            for _ in range(rounds):
+                with Worker(CONFIGURED, sink.url, requests_per_minute=600) as worker:
+                    found = worker.do("burst", records=records)
+                lost.append(found["lost"])
+                memory.append(found["memory"] / MIB)
+    finally:
+        busy.kill()
+        busy.wait()
+    return Row(
+        "burst",
+        f"{records:,} records without a pause, configure()'s defaults, another core busy",
+        "MiB more at the peak; records lost",
+        {"memory": Figure.of(memory), "lost": Figure.of(lost)},
+        [Check("records lost in any round", max(lost), 0)],
+    )
+
+
+def _outage(*, quick: bool) -> Row:
     rounds, records = (1, 20_000) if quick else (3, 50_000)
     ours = {
         f"{LOGWELL_OTEL}, {cap} MiB cap": (LOGWELL_OTEL, {"max_queue_bytes": cap * MIB})
@@ -47,7 +79,7 @@ def rows(*, quick: bool) -> Iterator[Row]:
         for name, values in peaks.items()
         if name != NOOP
     }
-    yield Row(
+    return Row(
         "memory",
         f"peak RSS over the no-op exporter's (same imports), {records:,} records in an outage",
         "MiB",

@@ -1,4 +1,4 @@
-"""Entries a second to a receiver that takes its time, as a real server does."""
+"""Entries a second to a receiver that takes its time, and what one request costs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from records import bodies, exporter, typical_records
 from sink import Sink
 from subjects import KEY, LOGWELL_OTEL
 
+from logwell_otel._config.options import Config
+from logwell_otel._delivery.engine import transport_to
+from logwell_otel._http import Answer
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -21,6 +25,11 @@ BARE = "http.client"
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """The same entries through the exporter and through a bare loop, in turn."""
+    yield _throughput(quick=quick)
+    yield _request(quick=quick)
+
+
+def _throughput(*, quick: bool) -> Row:
     rounds, requests = (2, 40) if quick else (5, 200)
     records = typical_records(requests * 100)
     ready = bodies(records)
@@ -41,7 +50,7 @@ def rows(*, quick: bool) -> Iterator[Row]:
             rates[BARE].append(len(records) / bare_loop(sink.port, ready))
     figures = {subject: Figure.of(values) for subject, values in rates.items()}
     ratios = [mine / bare for mine, bare in zip(rates[LOGWELL_OTEL], rates[BARE], strict=True)]
-    yield Row(
+    return Row(
         "throughput",
         f"{DELAY * 1000:.0f} ms a request; bare: http.client posts the same ready bodies in a loop",
         "entries per second",
@@ -50,15 +59,51 @@ def rows(*, quick: bool) -> Iterator[Row]:
     )
 
 
+def _request(*, quick: bool) -> Row:
+    """The same ready body, posted in turn."""
+    rounds, requests = (7, 50) if quick else (41, 100)
+    (body,) = bodies(typical_records(100))
+    taken: dict[str, list[float]] = {LOGWELL_OTEL: [], BARE: []}
+    with Sink() as sink:
+        transport = transport_to(Config.resolve({}, endpoint=sink.url, api_key=KEY))
+        connection = http.client.HTTPConnection("127.0.0.1", sink.port)
+
+        def ours() -> None:
+            if not isinstance(transport.post(body, 10), Answer):
+                raise TypeError("there was no answer")
+
+        for number in range(rounds + 1):
+            for name, post in ((LOGWELL_OTEL, ours), (BARE, lambda: _post(connection, body))):
+                started = time.thread_time()
+                for _ in range(requests):
+                    post()
+                if number:  # the first opens the connection
+                    taken[name].append((time.thread_time() - started) / requests * 1e6)
+        transport.close()
+        connection.close()
+    ratios = [mine / bare for mine, bare in zip(taken[LOGWELL_OTEL], taken[BARE], strict=True)]
+    return Row(
+        "request",
+        f"one request of 100 entries, {len(body):,} bytes, from ready body to answer",
+        "µs CPU of the thread that sends",
+        {name: Figure.of(values) for name, values in taken.items()},
+        [Check("of http.client's", Figure.of(ratios).median, 1.9)],
+    )
+
+
+def _post(connection: http.client.HTTPConnection, body: bytes) -> None:
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    connection.request("POST", "/v1/ingest", body, headers)
+    connection.getresponse().read()
+
+
 def bare_loop(port: int, bodies: Sequence[bytes]) -> float:
     """Seconds to post all bodies over one connection."""
-    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.connect()
     started = time.perf_counter()
     for body in bodies:
-        connection.request("POST", "/v1/ingest", body, headers)
-        connection.getresponse().read()
+        _post(connection, body)
     taken = time.perf_counter() - started
     connection.close()
     return taken

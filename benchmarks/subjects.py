@@ -45,7 +45,9 @@ SETTINGS: Final = {
 class Subject(Protocol):
     """Something that takes log records and delivers them."""
 
-    def log(self, message: str, attributes: Mapping[str, Any]) -> None:
+    def log(
+        self, message: str, attributes: Mapping[str, Any], error: Exception | None = None
+    ) -> None:
         """Log as the application would."""
 
     def flush(self) -> None:
@@ -107,8 +109,10 @@ class _Pipeline:
         self._logger.propagate = False
         self._logger.addHandler(LoggingHandler(logger_provider=provider, log_code_attributes=True))
 
-    def log(self, message: str, attributes: Mapping[str, Any]) -> None:
-        self._logger.info(message, extra=attributes)
+    def log(
+        self, message: str, attributes: Mapping[str, Any], error: Exception | None = None
+    ) -> None:
+        self._logger.info(message, extra=attributes, exc_info=error)
 
     def flush(self) -> None:
         self.processor.force_flush()
@@ -131,8 +135,10 @@ class _Configured:
         self._pipeline = logwell_otel.configure(endpoint, KEY, service="shop", **options)
         self._logger = logging.getLogger("shop.orders")
 
-    def log(self, message: str, attributes: Mapping[str, Any]) -> None:
-        self._logger.info(message, extra=attributes)
+    def log(
+        self, message: str, attributes: Mapping[str, Any], error: Exception | None = None
+    ) -> None:
+        self._logger.info(message, extra=attributes, exc_info=error)
 
     def flush(self) -> None:
         self._pipeline.force_flush()
@@ -198,7 +204,12 @@ class _SDK:
     def _count(self, accepted: int) -> None:
         self._delivered += accepted
 
-    def log(self, message: str, attributes: Mapping[str, Any]) -> None:
+    def log(
+        self,
+        message: str,
+        attributes: Mapping[str, Any],
+        error: Exception | None = None,  # noqa: ARG002 - it takes none
+    ) -> None:
         self._logged += 1
         self._client.info(message, dict(attributes))
 

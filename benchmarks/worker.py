@@ -175,6 +175,20 @@ def outage(subject: Any, records: int) -> dict[str, int]:
     return {"peak": _peak(), "held": subject.held()}
 
 
+def burst(subject: Any, records: int) -> dict[str, int]:
+    """Log without a pause: records lost, and the bytes of memory that it took at its peak."""
+    subject.log("first", {})
+    subject.flush()
+    before, delivered = _peak(), subject.delivered()
+    for number in range(records):
+        subject.log(f"order {number} placed by customer", ATTRIBUTES)
+    subject.flush()
+    return {
+        "lost": records - (subject.delivered() - delivered),
+        "memory": _peak() - before,
+    }
+
+
 def _batch(attributes: int, size: int) -> list[Any]:
     from bench_encode import make_records, typical
 
@@ -215,19 +229,25 @@ def _peak() -> int:
 
 
 def call_times(
-    subject: subjects.Subject, seconds: float, rate: int, computing: bool = False
+    subject: subjects.Subject,
+    seconds: float,
+    rate: int,
+    computing: bool = False,
+    failing: bool = False,
 ) -> list[float]:
     """Wall clock seconds of each logging call, `rate` of them a second.
 
-    With `computing` beside a thread that does nothing but compute.
+    With `computing` beside a thread that does nothing but compute; with `failing` each record
+    has an exception.
     """
+    error = _error() if failing else None
     if not computing:
-        return _call_times(subject, seconds, rate)
+        return _call_times(subject, seconds, rate, error)
     done = threading.Event()
     thread = threading.Thread(target=_compute, args=(done,), daemon=True)
     thread.start()
     try:
-        return _call_times(subject, seconds, rate)
+        return _call_times(subject, seconds, rate, error)
     finally:
         done.set()
         thread.join()
@@ -238,7 +258,24 @@ def _compute(done: threading.Event) -> None:
         sum(number * number for number in range(1_000))
 
 
-def _call_times(subject: subjects.Subject, seconds: float, rate: int) -> list[float]:
+def _error() -> Exception | None:
+    """An exception out of ten frames."""
+    try:
+        _raise(10)
+    except LookupError as error:
+        return error
+    return None
+
+
+def _raise(depth: int) -> None:
+    if not depth:
+        raise LookupError("no such order")
+    _raise(depth - 1)
+
+
+def _call_times(
+    subject: subjects.Subject, seconds: float, rate: int, error: Exception | None
+) -> list[float]:
     taken: list[float] = []
     clock, log = time.perf_counter, subject.log
     began = clock()
@@ -247,7 +284,7 @@ def _call_times(subject: subjects.Subject, seconds: float, rate: int) -> list[fl
         if wait > 0:
             time.sleep(wait)
         started = clock()
-        log(f"order {number} placed by customer", ATTRIBUTES)
+        log(f"order {number} placed by customer", ATTRIBUTES, error)
         taken.append(clock() - started)
     subject.flush()
     return taken
@@ -268,7 +305,8 @@ def make_attributes(count: int) -> dict[str, Any]:
 
 
 _COMMANDS: Final[dict[str, Any]] = {
-    function.__name__: function for function in (log, export, hand_over, drain, outage, call_times)
+    function.__name__: function
+    for function in (log, export, hand_over, drain, outage, burst, call_times)
 }
 
 

@@ -11,7 +11,7 @@ import errno
 import logging
 import platform
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from importlib.util import find_spec
@@ -141,7 +141,7 @@ class HttpClient:
         """
         connection: _Connection | None = None
         kept = False
-        with delivering():
+        with Delivering():
             try:
                 connection = self._opened(url)
                 answer = self._exchange(connection, _request(method, url, headers, body), timeout)
@@ -418,7 +418,7 @@ def _reason(error: Exception) -> str:
 def _close(connection: _Connection | None) -> None:
     if connection is not None:
         # A connection that breaks while it is closed is closed all the same.
-        with delivering(), suppress(Exception):
+        with Delivering(), suppress(Exception):
             connection.close()
 
 
@@ -493,13 +493,15 @@ def install() -> None:
         logging.getLogger(name).addFilter(_not_ours)
 
 
-@contextmanager
-def delivering() -> Iterator[None]:
+class Delivering:
     """Marks what runs inside, in this context, as delivery: not logged, not traced."""
-    mark = _delivering.set(True)
-    token = otel_context.attach(otel_context.set_value(SUPPRESS_INSTRUMENTATION, True))
-    try:
-        yield
-    finally:
-        otel_context.detach(token)
-        _delivering.reset(mark)
+
+    __slots__ = ("_mark", "_token")
+
+    def __enter__(self) -> None:
+        self._mark = _delivering.set(True)
+        self._token = otel_context.attach(otel_context.set_value(SUPPRESS_INSTRUMENTATION, True))
+
+    def __exit__(self, *_: object) -> None:
+        otel_context.detach(self._token)
+        _delivering.reset(self._mark)

@@ -213,8 +213,8 @@ def test_marked_inside_and_nowhere_else() -> None:
     assert is_instrumentation_enabled()
     before = otel_context.get_current()
     seen: list[bool] = []
-    with feedback.delivering():
-        with feedback.delivering():
+    with feedback.Delivering():
+        with feedback.Delivering():
             assert not is_instrumentation_enabled()
         assert not is_instrumentation_enabled()
         thread = threading.Thread(target=lambda: seen.append(is_instrumentation_enabled()))
@@ -226,7 +226,7 @@ def test_marked_inside_and_nowhere_else() -> None:
 
 
 def test_the_mark_goes_with_an_exception() -> None:
-    with pytest.raises(ValueError, match="x"), feedback.delivering():
+    with pytest.raises(ValueError, match="x"), feedback.Delivering():
         raise ValueError("x")
     assert is_instrumentation_enabled()
 
