@@ -21,6 +21,7 @@ _TYPE: Final = exception_attributes.EXCEPTION_TYPE
 _MESSAGE: Final = exception_attributes.EXCEPTION_MESSAGE
 _STACKTRACE: Final = exception_attributes.EXCEPTION_STACKTRACE
 _MARK: Final = "__logwell_recorded__"
+_REQUEST: Final = "__logwell_request__"
 
 request_is_logged: Final[ContextVar[bool]] = ContextVar(
     "logwell_otel_request_is_logged", default=False
@@ -111,21 +112,25 @@ def exc_info_details(info: object, text: object = None) -> dict[str, str]:
     return details
 
 
-def raised_at(info: object) -> dict[str, str | int]:
-    """Return the place that an exception was raised at, as attributes; nothing without one.
+def raised_at(info: object) -> dict[str, Any]:
+    """Return where an exception was raised, and in which request, as attributes.
 
     Args:
         info: An exception, or what `exc_info` of a record holds.
     """
     parts = info if type(info) is tuple or type(info) is list else (info,)
     error = next((part for part in parts if issubclass(type(part), BaseException)), None)
-    trace = None if error is None else _traceback_of(error)
-    if trace is None:
+    if error is None:
         return {}
+    request = _marks_of(error).get(_REQUEST, {})
+    trace = _traceback_of(error)
+    if trace is None:
+        return {**request}
     while trace.tb_next is not None:
         trace = trace.tb_next
     code = trace.tb_frame.f_code
     return {
+        **request,
         code_attributes.CODE_FILE_PATH: code.co_filename,
         code_attributes.CODE_FUNCTION_NAME: code.co_name,
         code_attributes.CODE_LINE_NUMBER: trace.tb_lineno,
@@ -143,6 +148,11 @@ def mark_recorded(error: BaseException) -> None:
     BaseException.__setattr__(error, _MARK, True)
 
 
+def mark_request(error: BaseException, attributes: dict[str, Any]) -> None:
+    """Say what records of this exception's request carry: what logs it stands outside of that."""
+    BaseException.__setattr__(error, _REQUEST, attributes)
+
+
 def mark_request_exception(log: Any) -> None:
     """Mark the exception of such an event: the server logs it once more."""
     if log.event_name == REQUEST_EXCEPTION:
@@ -153,10 +163,15 @@ def mark_request_exception(log: Any) -> None:
 
 def is_recorded(error: BaseException | None) -> bool:
     """True if `mark_recorded` was called for this exception."""
+    return error is not None and _MARK in _marks_of(error)
+
+
+def _marks_of(error: BaseException) -> dict[str, Any]:
     try:
-        return _MARK in BaseException.__getattribute__(error, "__dict__")
+        marks = BaseException.__getattribute__(error, "__dict__")
     except Exception:  # noqa: BLE001 - its class may have a `__dict__` of its own making
-        return False
+        return {}
+    return marks if type(marks) is dict else {}
 
 
 def _name_of(kind: type) -> str:
