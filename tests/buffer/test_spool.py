@@ -153,6 +153,7 @@ def test_what_a_living_process_has_is_left_alone(world: World) -> None:
     assert drain(living) == [0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [3_000, 30_000])
 def test_leftovers_are_claimed_bit_by_bit_and_cost_no_memory(world: World, left: int) -> None:
     """Thirty thousand cost a kilobyte each, once. Now nothing of a row is kept in memory."""
