@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import TraceFlags
 
 from logwell_otel.redaction import Redactor
 from support.bench import Bench
@@ -296,6 +297,56 @@ def test_a_redactor_that_fails_for_a_resource_lets_nothing_out() -> None:
     assert [b'"y"' in body for body in bench.server.bodies] == [True]
     assert bench.exporter.health().dropped == {"redaction_error": 1}
     bench.check_ledger()
+
+
+class Foreign(Redactor):
+    """May look at everything: its entries hold no ready JSON."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"sample_rates": {"info": 1.0}, "service": "bob@example.com", "source_location": False},
+    ],
+    ids=repr,
+)
+def test_what_is_ready_json_changes_nothing(options: dict[str, Any]) -> None:
+    """Entries as they are with a redactor that is given plain values, byte by byte."""
+    resource = Resource({"service.name": "shop", "host.name": "h", "db": "redis://:pw@h"})
+    shared = {"resource": resource, "scope": InstrumentationScope("a", attributes={"x": "y"})}
+    traced = {"trace_id": 2**127 + 1, "span_id": 2**63 + 1, "trace_flags": TraceFlags(1)}
+    records = [
+        record(body, attributes=attributes, event_name=event, **shared, **ids)
+        for ids in ({}, traced)
+        for body in ("plain", "to bob@example.com", "NUL \0", "lone \ud800", {"a": [1, b"x"]}, None)
+        for event in (None, "e")
+        for attributes in (
+            {},
+            {"n": 1, "f": 0.5, "b": b"token=x1", "s": [{"password": "x"}], "big": 10**30},
+            {"resource": {"a": 1}, "trace_id": {"b": 2}, "otel.scope.name": "mine", "body": [1]},
+            {"long": "x" * 120_000, "data": b"y" * 3000, "deep": {"a": ["z" * 3000]}},
+            {f"a{index}": "w" * 900 for index in range(120)},
+            {"lone": "\ud800", "NUL": "\0", "card": 4111111111111111},
+        )
+    ]
+    assert Redactor().takes_ready
+    assert not Foreign().takes_ready
+    sent = requests(records, redact=Redactor(), **options)
+    assert sent == requests(records, redact=Foreign(), **options)
+
+
+def test_names_and_patterns_that_may_mean_the_exporters_own_are_looked_for() -> None:
+    traced = record("x", trace_id=2**127 + 1, span_id=7, trace_flags=TraceFlags(1))
+    (entry,) = redacted(traced, redact=Redactor(extra_keys=["trace_id"]))
+    assert entry["metadata"]["trace_id"] == "[redacted:trace_id]"
+    assert entry["metadata"]["span_id"] == "0000000000000007"
+    for redactor in (
+        Redactor(extra_keys=["trace_id"]),
+        Redactor(extra_patterns={"id": r"[0-9a-f]{32}"}),
+        Redactor(also=["ip"]),
+    ):
+        assert not redactor.takes_ready
 
 
 def test_before_send_sees_plain_values() -> None:
