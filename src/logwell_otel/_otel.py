@@ -6,9 +6,10 @@ declares it stable. `tests/test_otel_names.py` fails when one of these names mov
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger_provider
+from opentelemetry.attributes import BoundedAttributes
 
 # The key that instrumentations look at before they make a span; `suppress_instrumentation()`
 # of opentelemetry-instrumentation sets the same one but would be one more dependency.
@@ -19,14 +20,30 @@ from opentelemetry.sdk._logs.export import (
     LogRecordExporter,
     LogRecordExportResult,
 )
+from opentelemetry.version import __version__
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Mapping
 
 AUTO_INSTRUMENTATION = "opentelemetry.instrumentation.auto_instrumentation._load"
 """The logger that says which configurators were loaded."""
 
 _HANDLERS_PROVIDER: Final = "_logger_provider"
+
+
+# Up to 1.44 values that contain others are kept only with this argument; from 1.45 on they are
+# without it, it is deprecated, and is to go.
+_OF_EVERY_KIND: Final[Mapping[str, Any]] = (
+    {"extended_attributes": True} if tuple(map(int, __version__.split(".")[:2])) < (1, 45) else {}
+)
+
+
+def bounded_attributes(values: Mapping[str, Any], dropped: int) -> BoundedAttributes:
+    """Attributes that say how many others a limit has dropped: only this type does."""
+    bounded = BoundedAttributes(attributes=values, immutable=False, **_OF_EVERY_KIND)
+    bounded.dropped = dropped
+    return bounded
 
 
 def provider_of(handler: logging.Handler) -> object:
@@ -56,6 +73,7 @@ __all__ = [
     "LoggerProvider",
     "ReadableLogRecord",
     "SeverityNumber",
+    "bounded_attributes",
     "get_logger_provider",
     "is_proxy",
     "provider_of",
