@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from logwell_otel import LogwellLogExporter
 from logwell_otel._buffer.flusher import Flusher
+from logwell_otel._config.options import Config
 from logwell_otel._delivery.engine import Dependencies
 from support.clock import Clock
 
@@ -48,12 +49,14 @@ class Compressed:
             sleep=self.clock.sleep,
             say=self.said.append,
         )
-        self.exporter = LogwellLogExporter(
-            receiver.url,
-            receiver.key,
-            **{"timeout": _TIMEOUT, **options},
-            on_error=self.errors.append,
-            _dependencies=dependencies,
+        self.exporter = LogwellLogExporter._from_config(  # noqa: SLF001 - with dependencies
+            Config.resolve(
+                endpoint=receiver.url,
+                api_key=receiver.key,
+                **{"timeout": _TIMEOUT, **options},
+                on_error=self.errors.append,
+            ),
+            dependencies,
         )
         self._engine = self.exporter._engine  # noqa: SLF001 - driven from outside
         self._flusher = Flusher(self._engine.outbox, lambda: None, self._engine._look_failed)  # noqa: SLF001
