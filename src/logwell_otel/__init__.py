@@ -11,7 +11,12 @@ from logwell_otel._version import __version__
 
 if TYPE_CHECKING:
     from logwell_otel._wire import LogEntry
-    from logwell_otel.context import ContextLogRecordProcessor, log_context, set_global_context
+    from logwell_otel.context import (
+        ContextLogRecordProcessor,
+        LogContext,
+        log_context,
+        set_global_context,
+    )
     from logwell_otel.errors import LogwellError, LogwellErrorCode
     from logwell_otel.exporter import LogwellLogExporter
     from logwell_otel.handler import LogwellHandler
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ContextLogRecordProcessor",
     "Health",
+    "LogContext",
     "LogEntry",
     "LogwellBatchLogRecordProcessor",
     "LogwellError",
@@ -42,6 +48,7 @@ __all__ = [
 _MODULES = {
     "ContextLogRecordProcessor": "context",
     "Health": "health",
+    "LogContext": "context",
     "LogEntry": "_wire",
     "LogwellBatchLogRecordProcessor": "processor",
     "LogwellError": "errors",

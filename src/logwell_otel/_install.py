@@ -47,12 +47,16 @@ def install_handler(
         The handler that was added, None if one was there.
     """
     added = replace_opentelemetrys(provider, levels)
-    there = added is not None or any(
-        isinstance(handler, InstalledHandler) and handler.provider is resolved(provider)
+    there = [
+        handler
         for one in _upwards(logger)
         for handler in one.handlers
-    )
-    if not there:
+        if isinstance(handler, InstalledHandler) and handler.provider is resolved(provider)
+    ]
+    for handler in there:
+        if handler.listens_to is logger:
+            handler.let_pass(threshold)
+    if not there and added is None:
         added = InstalledHandler(threshold, provider, levels)
         added.install(logger)
     open_up(logger, threshold)
@@ -166,6 +170,11 @@ class InstalledHandler(DeduplicatingHandler):
         root.propagate = True
         if root.parent is None:
             root.parent = _behind_root
+
+    def let_pass(self, threshold: int) -> None:
+        """Let that level pass as well."""
+        if threshold < self._threshold:
+            self.setLevel(threshold)
 
     def uninstall(self) -> None:
         """End that."""

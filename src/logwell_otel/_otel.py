@@ -34,9 +34,11 @@ from opentelemetry.sdk._logs.export import (
     LogRecordExportResult,
 )
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, get_current_span
+from opentelemetry.version import __version__
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Mapping
 
     from opentelemetry._logs import Logger as AnyLogger
     from opentelemetry.context import Context
@@ -45,6 +47,20 @@ AUTO_INSTRUMENTATION = "opentelemetry.instrumentation.auto_instrumentation._load
 """The logger that says which configurators were loaded."""
 
 _HANDLERS_PROVIDER: Final = "_logger_provider"
+
+
+# Up to 1.44 values that contain others are kept only with this argument; from 1.45 on they are
+# without it, it is deprecated, and is to go.
+_OF_EVERY_KIND: Final[Mapping[str, Any]] = (
+    {"extended_attributes": True} if tuple(map(int, __version__.split(".")[:2])) < (1, 45) else {}
+)
+
+
+def bounded_attributes(values: Mapping[str, Any], dropped: int) -> BoundedAttributes:
+    """Attributes that say how many others a limit has dropped: only this type does."""
+    bounded = BoundedAttributes(attributes=values, immutable=False, **_OF_EVERY_KIND)
+    bounded.dropped = dropped
+    return bounded
 
 
 def provider_of(handler: logging.Handler) -> object:
@@ -114,7 +130,7 @@ class CleanAttributes(BoundedAttributes):
         fields = self.__dict__
         clean = fields.get("clean")
         if clean is not None and not name.startswith("__"):
-            made = BoundedAttributes(fields["most"], clean, immutable=False)
+            made = BoundedAttributes(fields["most"], clean, immutable=False, **_OF_EVERY_KIND)
             for field, value in vars(made).items():
                 fields.setdefault(field, value)  # another thread may be doing the same
             self.clean = None
@@ -228,6 +244,7 @@ __all__ = [
     "LoggerProvider",
     "ReadableLogRecord",
     "SeverityNumber",
+    "bounded_attributes",
     "copied",
     "emit_clean",
     "get_logger_provider",

@@ -41,9 +41,11 @@ LineTerminator): the server refuses a message that has nothing else. Python's di
 
 
 class LogEntry(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True, gc=False):
-    """One log entry as Logwell takes it.
+    """One log entry as Logwell takes it, and as `before_send` is given it.
 
-    Field names are Python's; on the wire they are `level`, `message`, `timestamp`,
+    `before_send` may set any of these, or return another entry, made by keywords. Entries become
+    objects only where it, sampling or redaction is switched on: that costs some microseconds
+    each. Field names are Python's; on the wire they are `level`, `message`, `timestamp`,
     `service`, `metadata`, `sourceFile`, `lineNumber`. `level` comes first on the wire,
     which lets delivery tell errors from the rest without decoding.
 

@@ -20,7 +20,7 @@ from logwell_otel._diagnostics import warn
 from logwell_otel._otel import AUTO_INSTRUMENTATION, BatchLogRecordProcessor
 from logwell_otel._sigterm import deliver_on_sigterm
 from logwell_otel.context import ContextLogRecordProcessor
-from logwell_otel.errors import LogwellError
+from logwell_otel.errors import LogwellError, config_error
 from logwell_otel.exporter import LogwellLogExporter
 from logwell_otel.processor import LogwellBatchLogRecordProcessor
 
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 GROUP: Final = "opentelemetry_configurator"
 CHOSEN_BY: Final = "OTEL_PYTHON_CONFIGURATOR"
+
+_SIZES: Final = {
+    "schedule_delay_millis": "OTEL_BLRP_SCHEDULE_DELAY",
+    "max_export_batch_size": "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
+    "max_queue_size": "OTEL_BLRP_MAX_QUEUE_SIZE",
+}
 
 
 class LogwellConfigurator(_OTelSDKConfigurator):
@@ -45,10 +51,19 @@ class LogwellConfigurator(_OTelSDKConfigurator):
         try:
             self._set_up(**kwargs)
         except LogwellError as error:
-            LogwellConfigurator.problem = error
-            # Logs come last, so that the rest is set up. Raised, it would be two tracebacks,
-            # and the end of auto-instrumentation.
-            warn(f"No logs go to Logwell: {error}")
+            self._say(error)
+        except ValueError as error:  # OpenTelemetry's own batch processor takes no such size
+            names = [name for name in _SIZES if name in str(error) and _SIZES[name] in os.environ]
+            if not names:
+                raise
+            self._say(config_error(f"{names[0]} ({_SIZES[names[0]]}): {error}"))
+
+    @staticmethod
+    def _say(error: LogwellError) -> None:
+        LogwellConfigurator.problem = error
+        # Logs come last, so that the rest is set up. Raised, it would be two tracebacks,
+        # and the end of auto-instrumentation.
+        warn(f"No logs go to Logwell: {error}")
 
     def _set_up(self, **kwargs: Any) -> None:
         if os.environ.get(CHOSEN_BY, "").strip() != "logwell":

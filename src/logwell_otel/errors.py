@@ -98,9 +98,11 @@ def config_error(message: str) -> LogwellError:
 
 
 ErrorCallback = Callable[[LogwellError], object]
+"""What `on_error=` takes."""
 
 
 FlushCallback = Callable[[int], object]
+"""What `on_flush=` takes: is given the number of entries stored."""
 
 
 class WithoutFrames:

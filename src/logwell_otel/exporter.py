@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from logwell_otel._config.options import Config, options_in_help, service_from_environment
+from logwell_otel._config.options import TEAM, Config, options_in_help, service_from_environment
 from logwell_otel._config.settings import Resolver
 from logwell_otel._delivery.engine import Dependencies, Engine, tls_files
 from logwell_otel._delivery.metrics import Metrics
@@ -26,21 +26,22 @@ from logwell_otel._otel import LogRecordExporter, LogRecordExportResult
 from logwell_otel._process import PerProcess, Uninterrupted, losses, no_interrupt_at_exit
 from logwell_otel._sigterm import shutting_down
 from logwell_otel._wire import LEVELS, LogEntry
-from logwell_otel.errors import config_error
+from logwell_otel.errors import LogwellError, config_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from logwell_otel._buffer.account import Counters
     from logwell_otel._buffer.spool import Spool
-    from logwell_otel._config.arguments import ExporterOptions, Redacts
     from logwell_otel._encoding.encoder import Encoded
     from logwell_otel._encoding.stages import Stages
     from logwell_otel._otel import ReadableLogRecord
+    from logwell_otel._wire import Level
     from logwell_otel.health import Health
     from logwell_otel.sampling import Sampler
+    from logwell_otel.types import ExporterOptions, Redacts
 
 DEFAULT_FLUSH_MILLIS: Final = 30_000
 _DISABLED: Final = (
@@ -75,7 +76,7 @@ def exporters(endpoint: str | None = None) -> list[LogwellLogExporter]:
     return [
         exporter
         for exporter in _exporters
-        if not exporter.closed and endpoint in {None, exporter.identity[0]}
+        if not exporter.closed and endpoint in {None, exporter._config.endpoint}  # noqa: SLF001 - our own class
     ]
 
 
@@ -103,23 +104,18 @@ class LogwellLogExporter(LogRecordExporter):
         self,
         endpoint: str | None = None,
         api_key: str | None = None,
-        *,
-        _dependencies: Dependencies | None = None,
         **options: Unpack[ExporterOptions],
     ) -> None:
         settings = Resolver({"endpoint": endpoint, "api_key": api_key, **options})
         # An error leaves through this frame, and what shows its locals would show the key.
         del endpoint, api_key, options
-        config = Config.resolve(**settings.arguments)
-        if _dependencies is None:
-            config = config.unless_in_tests()
-        self._begin(config, _dependencies or Dependencies())
+        self._begin(Config.resolve(**settings.arguments).unless_in_tests(), Dependencies())
 
     @classmethod
-    def _from_config(cls, config: Config) -> LogwellLogExporter:
+    def _from_config(cls, config: Config, dependencies: Dependencies | None = None) -> Self:
         """An exporter with settings that were resolved before: `configure` needs them first."""
         exporter = cls.__new__(cls)
-        exporter._begin(config, Dependencies())  # noqa: SLF001 - our own class
+        exporter._begin(config, dependencies or Dependencies())  # noqa: SLF001 - our own class
         return exporter
 
     def _begin(self, config: Config, dependencies: Dependencies) -> None:
@@ -136,9 +132,9 @@ class LogwellLogExporter(LogRecordExporter):
         )
         self._encoder = Encoder(
             self._mapper,
-            minimum_rank=[*LEVELS].index(config.level),
             stages=self._stages,
         )
+        self._send_from(config.level)
         templates.wanted |= config.message_template and not config.disabled
         self._closed = False
         # A signal handler that logs may interrupt an export, on its own thread.
@@ -246,10 +242,10 @@ class LogwellLogExporter(LogRecordExporter):
         if self._stages is not None:
             self._stages.shutdown(max(0.0, until - self._dependencies.clock()))
 
-    @property
-    def identity(self) -> tuple[str, int]:
-        """Server and project: two exporters with the same would send everything twice."""
-        return self._config.identity
+    def _send_from(self, level: Level) -> None:
+        """Leave out what is less severe, in place of the setting `level`."""
+        self._minimum_rank = LEVELS.index(level)
+        self._encoder._minimum_rank = self._minimum_rank  # noqa: SLF001 - our own class
 
     @property
     def levels(self) -> Mapping[str, str]:
@@ -409,17 +405,17 @@ def stages_of(config: Config) -> Stages | None:
     Raises:
         LogwellError: `INVALID_CONFIG` when sampling rates are none.
     """
-    if not (config.sampler or config.sampling or config.redact or config.before_send):
+    if not (config.sampling or config.redact or config.before_send):
         return None
     from logwell_otel._encoding.stages import Stages  # noqa: PLC0415
 
     redactor = redactor_of(config) if config.redact else None
-    if not (config.sampling or config.sampler):
+    if not config.sampling:
         return Stages(None, redactor, config.before_send)
     from logwell_otel.sampling.processor import decide  # noqa: PLC0415
 
-    own = _sampler_of(config, redactor) if config.sampler is None else None
-    sampler: Any = config.sampler or own
+    own = _sampler_of(config, redactor) if config.sampling is True else None
+    sampler: Any = own or config.sampling
     end = None if own is None else own.shutdown
     return Stages(partial(decide, sampler), redactor, config.before_send, end_sampler=end)
 
@@ -438,7 +434,13 @@ def redactor_of(config: Config) -> Redacts:
 def _sampler_of(config: Config, redactor: Redacts | None) -> Sampler:
     from logwell_otel.sampling import PolicyFile, Sampler  # noqa: PLC0415
 
-    sampler = Sampler(config.sample_rates)
+    try:
+        sampler = Sampler(config.sample_rates)
+    except LogwellError as error:
+        problem = error.message
+        sampler = None
+    if sampler is None:
+        raise config_error(f"sample_rates (LOGWELL_SAMPLE_RATES): {problem}")
     policy = config.sampling_policy
     if isinstance(policy, Path):
         sampler.follow(PolicyFile(policy))
@@ -453,10 +455,11 @@ def _follow_server(sampler: Sampler, url: str, config: Config, redactor: Redacts
 
     # What a report quotes of messages goes to another server: redacted also where entries
     # are not.
+    address, _, team = url.partition(TEAM)
     server = PolicyServer(
-        url,
+        address,
         service=config.service or service_from_environment(),
-        team_id=config.sampling_team_id,  # type: ignore[arg-type] # checked with the URL
+        team_id=int(team),
         bearer=config.sampling_token,
         redactor=_Texts(redactor or Redactor()),
         allow_zero=config.sampling_allow_zero,

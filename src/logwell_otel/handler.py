@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from opentelemetry._logs import LoggerProvider
     from typing_extensions import Unpack
 
-    from logwell_otel._config.arguments import PipelineOptions
     from logwell_otel.setup import Pipeline
+    from logwell_otel.types import PipelineOptions
 
 
 @contextmanager
@@ -99,7 +99,8 @@ class LogwellHandler(DeduplicatingHandler):
         if logger_provider is None:
             with _loggings_lock_released(), WithoutFrames():
                 config = Config.resolve(**settings.arguments).unless_in_tests()
-                self._pipeline = set_up(config, settings)
+                said = config.origins["level"] != "default"
+                self._pipeline = set_up(config, settings, config.level, said=said)
             logger_provider, levels = self._pipeline.provider, config.levels
             open_levels(levels)
         else:

@@ -42,17 +42,16 @@ from logwell_otel._process import (
     nothing_comes_after,
 )
 from logwell_otel._sigterm import shutting_down
-from logwell_otel._wire import LEVELS
 from logwell_otel.errors import config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadWriteLogRecord
 
-    from logwell_otel._config.arguments import OnQueueFull
     from logwell_otel._delivery.engine import Engine
     from logwell_otel._otel import LogRecord, ReadableLogRecord
     from logwell_otel.exporter import LogwellLogExporter
+    from logwell_otel.types import OnQueueFull
 
 THREAD_NAME: Final = "LogwellBatch"
 
@@ -147,7 +146,6 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
         )
         self._waits = _waits(on_queue_full or config.on_queue_full)
         self._exporter = exporter
-        self._minimum_rank = LEVELS.index(config.level)
         self._clock = dependencies.clock
         self._threads = dependencies.threads
         self._workers = PerProcess(self._new_worker)
@@ -271,7 +269,7 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
         if self._closed and not self._engine.takes_late:
             return False
         number = getattr(severity_number, "value", severity_number)
-        return not number or severity_of(number, None).rank >= self._minimum_rank
+        return not number or severity_of(number, None).rank >= self._exporter._minimum_rank  # noqa: SLF001 - our own class
 
     # The thread.
 

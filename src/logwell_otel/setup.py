@@ -7,22 +7,24 @@ import functools
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, cast
 
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 
 from logwell_otel._buffer.outbox import QUEUED_SECONDS
 from logwell_otel._clock import monotonic
+from logwell_otel._config.again import differing, keeps_back
 from logwell_otel._config.options import Config
-from logwell_otel._config.settings import Resolver
+from logwell_otel._config.settings import Resolver, level_of_number
 from logwell_otel._delivery.worker import flush_while_it_gets_on
 from logwell_otel._diagnostics import warn
 from logwell_otel._install import InstalledHandler, install_handler
-from logwell_otel._otel import LoggerProvider, is_proxy
+from logwell_otel._otel import LoggerProvider, LogRecordProcessor, is_proxy
 from logwell_otel._process import PerProcess, at_exit, at_exit_of_children
 from logwell_otel._sigterm import deliver_on_sigterm
 from logwell_otel._translation import level_of, open_up
+from logwell_otel._wire import LEVELS
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import WithoutFrames, config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter, exporters
@@ -31,10 +33,12 @@ from logwell_otel.processor import LogwellBatchLogRecordProcessor
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from opentelemetry.sdk._logs import ReadWriteLogRecord
     from typing_extensions import Unpack
 
-    from logwell_otel._config.arguments import PipelineOptions
+    from logwell_otel._wire import Level
     from logwell_otel.health import Health
+    from logwell_otel.types import PipelineOptions
 
 
 # Ten bursts' worth of OpenTelemetry's default of 2,048, and full requests of 100.
@@ -48,13 +52,16 @@ R = TypeVar("R")
 
 _lock: Final = PerProcess(threading.Lock)
 _pipelines: Final[dict[tuple[str, int], Pipeline]] = {}
+_places: Final[list[tuple[object, tuple[str, int], Place]]] = []
 
 
 class Pipeline:
-    """What `configure` returns. As a context manager it flushes at the end of the block.
+    """What `configure` returns.
 
-    The end of the block waits up to 30 s for a server that accepts what it is sent, 2 s for
-    one that fails, 4 s for one that hangs: what is held is delivered later, or at shutdown.
+    As a context manager it ends with the block, as by `shutdown`. Where it was asked for more
+    than once (by another `configure()`, by a `LogwellHandler`, by start-up without code) and
+    not ended as often, others still use it, and the end of the block flushes only: up to 30 s
+    for a server that accepts what it is sent, 2 s for one that fails, 4 s for one that hangs.
 
     Attributes:
         exporter: The exporter.
@@ -72,6 +79,9 @@ class Pipeline:
         self._processor = processor
         self._handlers: list[InstalledHandler] = []
         self._said_gone = False
+        # How often it was asked for and not ended; what start-up has made is its own.
+        self._users = int(isinstance(processor, ZeroCodeProcessor))
+        self._level: Level | None = None
 
     @property
     def handlers(self) -> list[logging.Handler]:
@@ -120,8 +130,16 @@ class Pipeline:
                     "logger."
                 )
 
-    def shutdown(self) -> None:
-        """Deliver what is held and end this pipeline; a second call does nothing."""
+    def shutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
+        """Deliver what is held and end this pipeline; a second call does nothing.
+
+        Returns by the time-out and raises nothing: what was not delivered is in the spool, or
+        dropped, counted in `health()` and said. A later `configure()` makes a new one. What
+        start-up without code has made is flushed, and ends with the program.
+
+        Args:
+            timeout_millis: Milliseconds to wait at most; see `LogwellLogExporter.shutdown`.
+        """
         self._put_back()
         with _lock.get():
             for key in [key for key, pipeline in _pipelines.items() if pipeline is self]:
@@ -129,15 +147,15 @@ class Pipeline:
         for handler in self._handlers:
             handler.uninstall()
         self._handlers = []
-        self._processor.shutdown()
+        self._processor.shutdown(timeout_millis)
 
     async def aforce_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
         """`force_flush` for asyncio: the event loop goes on meanwhile."""
         return await asyncio.to_thread(self.force_flush, timeout_millis)
 
-    async def ashutdown(self) -> None:
+    async def ashutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
         """`shutdown` for asyncio: the event loop goes on meanwhile."""
-        await asyncio.to_thread(self.shutdown)
+        await asyncio.to_thread(self.shutdown, timeout_millis)
 
     def flush_after(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorator: before a call returns or raises, deliver what was logged, within 2 s.
@@ -163,11 +181,46 @@ class Pipeline:
         self._put_back()
         return self.exporter.health()
 
+    def _is_asked_for_again(self, config: Config, settings: Resolver) -> None:
+        """Refuse, or say, what this pipeline would have to be made anew for."""
+        given = [name for name, value in settings.arguments.items() if value is not None]
+        names = differing(given, config, self.exporter._config)  # noqa: SLF001 - our own class
+        if not names:
+            return
+        if isinstance(self._processor, ZeroCodeProcessor):
+            made = "OTEL_LOGS_EXPORTER or the configuration file"
+            advice = (
+                "Set them there or by their LOGWELL_* variables, or leave logwell out of "
+                "OTEL_LOGS_EXPORTER."
+            )
+        else:
+            made = "An earlier configure() or LogwellHandler"
+            advice = "Give them to the first call, or end what it made before: pipeline.shutdown()."
+        text = (
+            f"{made} has set up what sends to this server with this key, with another "
+            f"{', '.join(names)} than is given now. {advice}"
+        )
+        if keeps_back(names):
+            raise config_error(f"{text} Nothing was changed.")
+        warn(f"{text} Until then what was given first counts.")
+
+    def _let_pass(self, level: Level) -> None:
+        """Send what has at least that level, by whatever API: the least severe asked for counts."""
+        if self._level is None or LEVELS.index(level) < LEVELS.index(self._level):
+            self._level = level
+            self.exporter._send_from(level)  # noqa: SLF001 - our own class
+
     def __enter__(self) -> Pipeline:  # noqa: PYI034 - typing.Self is 3.11
         return self
 
     def __exit__(self, *_: object) -> None:
-        flush_while_it_gets_on(self.force_flush, self.health)
+        with _lock.get():
+            self._users -= 1
+            others = self._users > 0
+        if others:
+            flush_while_it_gets_on(self.force_flush, self.health)
+        else:
+            self.shutdown()
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.exporter!r}>"
@@ -187,66 +240,84 @@ def configure(
     from the environment. Called again for the same server and key, it returns what the
     first call made, and adds only a handler where there is none; where
     `OTEL_LOGS_EXPORTER=logwell` or a configuration file set up the exporter, it takes that
-    one. Nothing is sent twice. With `LOGWELL_DISABLED=true`, and in a test run (see
-    `send_in_tests`), it does nothing; what it returns can be used all the same. Everything
-    not given is read from the `LOGWELL_*` variables.
+    one. Nothing is sent twice. Settings that differ from those in use are named in a warning;
+    of those that keep something back, that is an error. With `LOGWELL_DISABLED=true`, and in
+    a test run (see `send_in_tests`), it does nothing; what it returns can be used all the
+    same. Everything not given is read from the `LOGWELL_*` variables.
 
     Args:
         endpoint: Base URL of the server.
         api_key: The project's API key.
         logger: The logger that gets the handler, by default the root logger.
-        level: Least severe level that is sent, by default `LOGWELL_LEVEL` or INFO. The logger
-            is opened up to it if it lets less through, as the root logger does by default.
-            With `logging.NOTSET` the logger's own level decides.
+        level: Least severe level that is sent, by logging or by OpenTelemetry's API; default
+            `LOGWELL_LEVEL`, else INFO. The logger is opened up to it if it lets less through,
+            as the root logger does by default. With `logging.NOTSET` the logger's own level
+            decides.
         **options: Further arguments of `LogwellLogExporter`, except its `level`. A `service`
             is also that of the resource, if the provider is made here.
 
     Raises:
         TypeError: There is no option of that name.
-        LogwellError: `INVALID_CONFIG` when a setting is missing or wrong, or when `redact`
-            or `before_send` come too late for an exporter that zero-code start-up made.
+        LogwellError: `INVALID_CONFIG` when a setting is missing or wrong, or when redaction,
+            `before_send` or `sampling` differ from those of what is there already.
     """
     settings = Resolver({"endpoint": endpoint, "api_key": api_key, **options})
     # An error leaves through this frame, and what shows its locals would show the key.
     del endpoint, api_key, options
     config = Config.resolve(**settings.arguments).unless_in_tests()
     if config.disabled:
-        return set_up(config, settings)
+        return _disabled(config)
+    said = level is not None or config.origins["level"] != "default"
     if level is None:
-        level = "INFO" if config.origins["level"] == "default" else config.level
+        level = config.level if said else "INFO"
     threshold = level_of(level)
+    least = config.level if threshold == logging.NOTSET else level_of_number(threshold)
     target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
-    pipeline = set_up(config, settings)
+    pipeline = set_up(config, settings, least, said=said)
     with _lock.get():
         pipeline.listen_to(target, threshold, config.levels)
     return pipeline
 
 
-def set_up(config: Config, settings: Resolver) -> Pipeline:
+def set_up(config: Config, settings: Resolver, level: Level, *, said: bool) -> Pipeline:
     """The pipeline for these settings: the one that is there, or a new one.
 
     Not to be called under logging's lock, as `LogwellHandler` sees to.
+
+    Args:
+        config: The settings.
+        settings: The same as they were given.
+        level: The least severe level that is to be sent.
+        said: Whether somebody gave one. If not, it is not for what start-up has made.
     """
     if config.disabled:
-        exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
-        provider = LoggerProvider(Resource({}))
-        return Pipeline(exporter, provider, LogwellBatchLogRecordProcessor(exporter))
-    with _lock.get():
-        pipeline = _pipelines.get(config.identity)
-        made = pipeline is None
-        if pipeline is None:
-            with WithoutFrames():
-                pipeline = _adopted(config, settings) or _new(config, settings.argument("service"))
+        return _disabled(config)
+    with _lock.get(), WithoutFrames():
+        known = _pipelines.get(config.identity)
+        pipeline = known or _adopted(config) or _new(config, settings.argument("service"))
+        by_start_up = isinstance(pipeline._processor, ZeroCodeProcessor)  # noqa: SLF001 - our own class
+        if known or by_start_up:
+            pipeline._is_asked_for_again(config, settings)  # noqa: SLF001
+        if said or not by_start_up:
+            pipeline._let_pass(level)  # noqa: SLF001
+        pipeline._users += 1  # noqa: SLF001
         _pipelines[config.identity] = pipeline
     if config.root_level is not None:
         open_up(logging.getLogger(), level_of(config.root_level))
     processor = pipeline._processor  # noqa: SLF001 - our own class
-    if made:
+    if known is None:
         at_exit_of_children(pipeline.shutdown)
         if config.deliver_on_sigterm and isinstance(processor, LogwellBatchLogRecordProcessor):
             deliver_on_sigterm(processor)
         at_exit(pipeline._put_back)  # noqa: SLF001 - our own class
     return pipeline
+
+
+def _disabled(config: Config) -> Pipeline:
+    """One that does nothing, and looks for no resource: detectors run on threads."""
+    exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
+    provider = LoggerProvider(Resource({}))
+    return Pipeline(exporter, provider, LogwellBatchLogRecordProcessor(exporter))
 
 
 def pipelines(endpoint: str) -> list[Pipeline]:
@@ -255,18 +326,11 @@ def pipelines(endpoint: str) -> list[Pipeline]:
         return [pipeline for (server, _), pipeline in _pipelines.items() if server == endpoint]
 
 
-def _adopted(config: Config, settings: Resolver) -> Pipeline | None:
+def _adopted(config: Config) -> Pipeline | None:
     provider = get_logger_provider()
     exporter = zero_code_exporter(config.identity)
     if exporter is None or not isinstance(provider, LoggerProvider):
         return None
-    given = {
-        name: value
-        for name, value in settings.arguments.items()
-        if name not in ("endpoint", "api_key", "api_key_file")
-    }
-    if (warning := ignored_arguments(given)) is not None:
-        warn(warning)
     return Pipeline(exporter, provider, ZeroCodeProcessor(provider, exporter))
 
 
@@ -274,8 +338,44 @@ def _new(config: Config, service: str | None) -> Pipeline:
     exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
     provider = _provider(service)
     processor = _processor(exporter, config)
-    provider.add_log_record_processor(processor)
+    for known, identity, place in _places:
+        if known is provider and identity == config.identity:
+            place.lead_to(processor)
+            break
+    else:
+        place = Place(processor)
+        _places.append((provider, config.identity, place))
+        provider.add_log_record_processor(place)
     return Pipeline(exporter, provider, processor)
+
+
+class Place(LogRecordProcessor):
+    """The place of a pipeline in a provider, which lets no processor go.
+
+    The next pipeline for the same server and key gets it. Otherwise each would leave one
+    behind that counts, and at exit even sends, what the next one has sent.
+    """
+
+    def __init__(self, processor: LogwellBatchLogRecordProcessor) -> None:
+        self.lead_to(processor)
+
+    def lead_to(self, processor: LogwellBatchLogRecordProcessor) -> None:
+        """Have records go there from now on."""
+        self._processor = processor
+        # On the object: one call less for each record.
+        vars(self).update(on_emit=processor.on_emit, enabled=processor.enabled)
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Queue a record."""
+        self._processor.on_emit(log_record)
+
+    def shutdown(self) -> None:
+        """Deliver what is held, then end."""
+        self._processor.shutdown()
+
+    def force_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
+        """Everything logged before is stored at the server."""
+        return self._processor.force_flush(timeout_millis)
 
 
 def _provider(service: str | None) -> LoggerProvider:
@@ -337,7 +437,6 @@ def _schedule_delay(config: Config) -> float | None:
 
 
 _SET_UP_BY_FILE: Final = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
-_PRIVACY: Final = ("redact", "redact_keys", "redact_also", "before_send")
 
 
 def zero_code_exporter(identity: tuple[str, int]) -> LogwellLogExporter | None:
@@ -347,30 +446,9 @@ def zero_code_exporter(identity: tuple[str, int]) -> LogwellLogExporter | None:
     if "logwell" not in names and not by_file:
         return None
     for exporter in exporters():
-        if exporter.identity == identity:
+        if exporter._config.identity == identity:  # noqa: SLF001 - our own class
             return exporter
     return None
-
-
-def ignored_arguments(arguments: Mapping[str, Any]) -> str | None:
-    """A warning about arguments that an exporter made before does not get; None without any.
-
-    Raises:
-        LogwellError: `INVALID_CONFIG` where the exporter would send what the program wants
-            kept back.
-    """
-    given = [name for name, value in arguments.items() if value is not None]
-    if not given:
-        return None
-    text = (
-        "The exporter that OTEL_LOGS_EXPORTER or the configuration file set up sends to this "
-        f"server already, without the {', '.join(given)} given to configure(). "
-        "Set them there or by their LOGWELL_* variables, or leave logwell out of "
-        "OTEL_LOGS_EXPORTER."
-    )
-    if any(name in given for name in _PRIVACY):
-        raise config_error(text)
-    return text
 
 
 class ZeroCodeProcessor:
@@ -392,6 +470,6 @@ class ZeroCodeProcessor:
         spent = int((monotonic() - began) * 1000)
         return self._exporter.force_flush(max(0, timeout_millis - spent)) and handed_over
 
-    def shutdown(self) -> None:
+    def shutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
         """Flush only: the provider is not ours to end, and ends with the program."""
-        flush_while_it_gets_on(self.force_flush, self._exporter.health)
+        flush_while_it_gets_on(self.force_flush, self._exporter.health, timeout_millis / 1000)

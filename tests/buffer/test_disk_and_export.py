@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from logwell_otel import LogwellLogExporter
 from logwell_otel._buffer.spool import Spool
 from logwell_otel._delivery.engine import Dependencies
 from support.bench import Bench
-from support.config import KEY
+from support.config import exporter_with
 from support.records import records
 from support.server import REFUSED
 from support.spool import Disk
@@ -22,6 +21,8 @@ from support.spool import Disk
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from logwell_otel import LogwellLogExporter
 
 pytestmark = pytest.mark.socket
 
@@ -48,7 +49,7 @@ def nowhere() -> str:
 
 def exporter_to(url: str, spool_dir: Path, **options: Any) -> LogwellLogExporter:
     quiet = Dependencies(say=lambda _: None)
-    return LogwellLogExporter(url, KEY, spool_dir=spool_dir, _dependencies=quiet, **options)
+    return exporter_with(quiet, url, spool_dir=spool_dir, **options)
 
 
 def wait_until_on_disk(exporter: LogwellLogExporter, count: int) -> None:

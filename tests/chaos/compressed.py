@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from logwell_otel import LogwellLogExporter
 from logwell_otel._buffer.flusher import Flusher
+from logwell_otel._config.options import Config
 from logwell_otel._delivery.engine import Dependencies, transport_to
 from logwell_otel._http import NoAnswer
 from support.clock import Clock
 
 if TYPE_CHECKING:
     from logwell_otel import LogwellError
-    from logwell_otel._config.options import Config
     from logwell_otel._http import Answer, HttpTransport
     from logwell_otel.devserver import DevServer
 
@@ -59,16 +59,16 @@ class Compressed:
             sleep=self.clock.sleep,
             say=self.said.append,
         )
-        self.exporter = LogwellLogExporter(
-            receiver.url,
-            receiver.key,
-            **{"timeout": _TIMEOUT, **options},
-            on_error=self.errors.append,
-            _dependencies=dependencies,
+        self.exporter = LogwellLogExporter._from_config(  # noqa: SLF001 - with dependencies
+            Config.resolve(
+                endpoint=receiver.url,
+                api_key=receiver.key,
+                **{"timeout": _TIMEOUT, **options},
+                on_error=self.errors.append,
+            ),
+            dependencies,
         )
         self._engine = self.exporter._engine  # noqa: SLF001 - driven from outside
-        # What is not answered gets no longer time-out here, where it takes real time.
-        self._engine.delivery.request_timeout = options.get("timeout", _TIMEOUT)
         self._flusher = Flusher(self._engine.outbox, lambda: None, self._engine._look_failed)  # noqa: SLF001
 
     def _transport(self, config: Config) -> _Transport:

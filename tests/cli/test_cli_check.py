@@ -57,7 +57,7 @@ Settings
   endpoint  {url}  LOGWELL_ENDPOINT
   api_key   lw_***last              LOGWELL_API_KEY
   service   shop                    argument
-  33 more as they are by default: --verbose shows them
+  32 more as they are by default: --verbose shows them
 
   ok       Settings             complete and well-formed
 
@@ -109,7 +109,6 @@ ALL_SETTINGS = """\
   sampling                 false                   default
   sample_rates             -                       default
   sampling_policy          -                       default
-  sampling_team_id         -                       default
   sampling_token           -                       default
   sampling_token_file      -                       default
   sampling_allow_zero      false                   default

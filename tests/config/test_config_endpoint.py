@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwell_otel import LogwellLogExporter
 from logwell_otel._config.address import base_url
 from logwell_otel._delivery.engine import Dependencies
-from support.config import KEY, attempt, refused, resolve
+from support.config import KEY, attempt, exporter_with, refused, resolve
 
 
 @pytest.mark.parametrize(
@@ -154,5 +153,5 @@ def test_one_warning_where_it_travels_in_the_clear(endpoint: str) -> None:
 def warnings_of(endpoint: str) -> list[str]:
     """What the construction of an exporter says."""
     said: list[str] = []
-    LogwellLogExporter(endpoint, KEY, _dependencies=Dependencies(say=said.append))
+    exporter_with(Dependencies(say=said.append), endpoint)
     return said

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pytest
 
 from logwell_otel import LogwellLogExporter, configure
-from logwell_otel._config.arguments import ExporterOptions, PipelineOptions
 from logwell_otel._config.options import MIB, OPTIONS
+from logwell_otel.types import ExporterOptions, PipelineOptions
 from support.config import attempt, resolve
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -98,7 +98,7 @@ def test_every_number_has_bounds() -> None:
         "send_in_tests",
     }
     without_default = {"requests_per_hour"}
-    assert set(RANGES) == numbers - flags | without_default | {"sampling_team_id"}
+    assert set(RANGES) == numbers - flags | without_default
 
 
 def test_levels_and_flags() -> None:

@@ -13,11 +13,12 @@ from logwell_otel._config.secrets import BearerToken
 from logwell_otel._config.settings import variable_of
 from logwell_otel.sampling import Sampler
 from logwell_otel.sampling.rules import rates_of
-from support.config import KEY, refused, resolve
+from support.config import ENDPOINT, KEY, refused, resolve
 
 URL = "https://policies.example"
 TOKEN = "hush-hush-t0ken"
-SERVER: dict[str, Any] = {"sampling_policy": URL, "sampling_team_id": 7}
+TEAM = f"{URL}?team_id=7"
+SERVER: dict[str, Any] = {"sampling_policy": TEAM}
 
 
 def test_a_path_of_a_file_that_need_not_be_there() -> None:
@@ -28,12 +29,20 @@ def test_a_path_of_a_file_that_need_not_be_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [URL, f"{URL}/", "HTTPS://Policies.example", " https://policies.example "]
+    "given",
+    [
+        TEAM,
+        f"{URL}/?team_id=7",
+        "HTTPS://Policies.example?team_id=7",
+        " https://policies.example?team_id=7 ",
+    ],
 )
 def test_a_url_of_a_server(given: str) -> None:
-    variables = {"LOGWELL_SAMPLING_POLICY": given, "LOGWELL_SAMPLING_TEAM_ID": "7"}
-    for config in (resolve(sampling_policy=given, sampling_team_id=7), resolve(variables)):
-        assert (config.sampling_policy, config.sampling_team_id) == (URL, 7)
+    for config in (
+        resolve(sampling_policy=given),
+        resolve({"LOGWELL_SAMPLING_POLICY": given}),
+    ):
+        assert config.sampling_policy == TEAM
         assert (config.sampling, config.sampling_token) == (True, None)
 
 
@@ -41,7 +50,7 @@ def test_a_url_of_a_server(given: str) -> None:
 def test_off_wins(off: str) -> None:
     for config in (resolve(**SERVER, sampling=False), resolve({"LOGWELL_SAMPLING": off}, **SERVER)):
         assert config.sampling is False
-        assert config.sampling_policy == URL
+        assert config.sampling_policy == TEAM
 
 
 @pytest.mark.parametrize(
@@ -50,36 +59,51 @@ def test_off_wins(off: str) -> None:
         ("ftp://policies.example", "a URL that does not begin with https:// or http://"),
         ("file:///etc/x.json", "a URL that does not begin with https:// or http://"),
         ("https://policies.example?team=7", "a URL with a query or a fragment"),
+        (
+            f"{TEAM}&x=1",
+            "a URL without the number that the team has there: 'https://policies.example'",
+        ),
         ("http://", "a URL without a valid host name or address"),
         ("https://me:hush@policies.example", "a URL with '@', where a user name and a password"),
-        (f"https://policies.example/{KEY}", "what looks like an API key: 60 characters, not shown"),
+        (f"{URL}/{KEY}?team_id=7", "what looks like an API key: 60 characters, not shown"),
         (KEY, "a path, got 35 characters, not shown"),
         (7, "int"),
     ],
 )
 def test_what_is_neither(value: object, problem: str) -> None:
-    text = refused(sampling_policy=value, sampling_team_id=7)
+    text = refused(sampling_policy=value)
     assert text.startswith("sampling_policy (LOGWELL_SAMPLING_POLICY): expected ")
     assert problem in text
     assert "hush" not in text
 
 
-def test_a_server_needs_a_team() -> None:
-    text = refused(sampling_policy=URL)
-    assert text.startswith("sampling_team_id (LOGWELL_SAMPLING_TEAM_ID) is not set: a policy ")
-    for wrong in (0, -1, 1.5, 2**31, "seven", True):
-        text = refused(sampling_policy=URL, sampling_team_id=wrong)
-        assert "sampling_team_id" in text
-        assert "expected a whole number from 1 to 2,147,483,647" in text
+@pytest.mark.parametrize("team", ["", "?team_id=", "?team_id=0", "?team_id=-1", "?team_id=seven"])
+def test_a_server_needs_a_team(team: str) -> None:
+    text = refused(sampling_policy=f"{URL}{team}")
+    assert text.startswith(
+        "sampling_policy (LOGWELL_SAMPLING_POLICY): expected the path of a JSON "
+    )
+    assert "with the team's number, such as https://policies.example?team_id=7, got " in text
+    assert "a URL without the number that the team has there" in text
 
 
-def test_a_sampler_of_ones_own_and_a_policy() -> None:
-    for environ, arguments in (
-        ({}, {"sampling_policy": "/x.json"}),
-        ({"LOGWELL_SAMPLING_POLICY": "/x.json"}, {}),
+@pytest.mark.parametrize("name", ["sampling_policy", "sample_rates"])
+def test_a_sampler_of_ones_own_and_what_it_would_be_told(name: str) -> None:
+    value = "/x.json" if name == "sampling_policy" else "info=0.5"
+    for text in (
+        refused(sampling=Sampler(), **{name: value}),
+        refused({variable_of(name): value}, sampling=Sampler()),
     ):
-        text = refused(environ, sampler=Sampler(), **arguments)
-        assert text.startswith("sampler and sampling_policy (LOGWELL_SAMPLING_POLICY) do not go")
+        assert text.startswith("A Sampler given as sampling does not go together with ")
+        assert f"{name} ({variable_of(name)})" in text
+    assert isinstance(resolve(sampling=Sampler()).sampling, Sampler)
+    assert "sampling (LOGWELL_SAMPLING): expected true or false" in refused(sampling=object())
+
+
+@pytest.mark.parametrize("given", [{"info": 2}, {"loud": 0.5}, "info=2"])
+def test_rates_that_no_sampler_takes(given: Any) -> None:
+    with pytest.raises(LogwellError, match=r"^sample_rates \(LOGWELL_SAMPLE_RATES\): "):
+        LogwellLogExporter(ENDPOINT, KEY, sampling=True, sample_rates=given)
 
 
 def test_rates_as_text() -> None:

@@ -30,7 +30,7 @@ WRONG: list[dict[str, Any]] = [
     {"headers": {"X-Token": SECRET, "x-token": SECRET}},
     {"headers": {"X-Token": SECRET}, "timeout": "soon"},
     {"headers": {"X-Token": SECRET}, "no_such_option": 1},
-    {"sampling_policy": URL, "sampling_team_id": 7, "sampling_token": f"{SECRET} x"},
+    {"sampling_policy": f"{URL}?team_id=7", "sampling_token": f"{SECRET} x"},
     {"sampling_policy": URL, "sampling_token": SECRET},
     {"certificate_file": "/does/not/exist", "headers": {"X-Token": SECRET}},
     {"sampling": True, "sample_rates": f"info={SECRET}"},

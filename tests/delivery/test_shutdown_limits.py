@@ -16,7 +16,7 @@ from logwell_otel._delivery.engine import Dependencies
 from logwell_otel.cli.pools import list_spools
 from logwell_otel.devserver import DevServer
 from support.bench import Bench
-from support.config import KEY
+from support.config import exporter_with
 from support.records import records
 from support.server import REFUSED
 from support.spool import FULL, Disk
@@ -45,11 +45,8 @@ def test_what_is_left_in_the_spool_is_said_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     said: list[str] = []
-    exporter = LogwellLogExporter(
-        f"http://127.0.0.1:{port}",
-        KEY,
-        spool_dir=tmp_path / "spool",
-        _dependencies=Dependencies(say=said.append),
+    exporter = exporter_with(
+        Dependencies(say=said.append), f"http://127.0.0.1:{port}", spool_dir=tmp_path / "spool"
     )
     exporter.export(records(10))
     exporter.shutdown()
@@ -164,12 +161,11 @@ def test_a_callback_that_never_returns_holds_up_no_shutdown(
         called_by.append(threading.current_thread().name)
         forever.wait(20)
 
-    exporter = LogwellLogExporter(
+    exporter = exporter_with(
+        Dependencies(say=said.append),
         f"http://127.0.0.1:{port}",
-        KEY,
         on_error=on_error,
         max_queue_bytes=1 << 20,
-        _dependencies=Dependencies(say=said.append),
     )
     exporter.export(records(1))
     deadline = time.monotonic() + 5

@@ -34,7 +34,7 @@ def test_none_of_them_is_on_by_default() -> None:
 
 
 def test_sampling_drops_by_rate_writes_the_rate_and_counts() -> None:
-    bench = Bench(sampler=Sampler({"info": 0.25}, rng=iter([0.9, 0.1, 0.9] * 1000).__next__))
+    bench = Bench(sampling=Sampler({"info": 0.25}, rng=iter([0.9, 0.1, 0.9] * 1000).__next__))
     bench.exporter.export(records(300))
     kept = sent(bench)
     # The first of a pattern is kept in any case; of the rest, each third passes.
@@ -46,13 +46,13 @@ def test_sampling_drops_by_rate_writes_the_rate_and_counts() -> None:
 
 
 def test_a_record_that_was_sampled_before_is_not_decided_again() -> None:
-    bench = Bench(sampler=Sampler({"info": 0.0}, rng=lambda: 0.99))
+    bench = Bench(sampling=Sampler({"info": 0.0}, rng=lambda: 0.99))
     bench.exporter.export([record("x", attributes={"sampling.rate": 0.1}) for _ in range(10)])
     assert len(sent(bench)) == 10
 
 
 def test_errors_are_always_kept() -> None:
-    bench = Bench(sampler=Sampler({"debug": 0, "info": 0, "warn": 0}, rng=lambda: 0.99))
+    bench = Bench(sampling=Sampler({"debug": 0, "info": 0, "warn": 0}, rng=lambda: 0.99))
     error = {"severity_number": SeverityNumber.ERROR, "severity_text": "ERROR"}
     bench.exporter.export([record(f"failed {n}", **error) for n in range(100)])
     assert len(sent(bench)) == 100

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import typing
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -61,6 +62,70 @@ def test_imported(file: str, module: str, name: str) -> None:
 def test_the_names_are_found_at_all() -> None:
     found = {name for file, _, name in NAMES if file == "_otel.py"}
     assert {"LogRecord", "ReadableLogRecord", "_SUPPRESS_INSTRUMENTATION_KEY"} <= found
+
+
+def keywords() -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    """File, module and name of everything of OpenTelemetry's that is called, with its keywords."""
+    for file in sorted(SOURCE.rglob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        imported = {
+            alias.asname or alias.name: (node.module or "", alias.name)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("opentelemetry")
+            for alias in node.names
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                names = tuple(sorted(word.arg for word in node.keywords if word.arg is not None))
+                if node.func.id in imported and names:
+                    yield str(file.relative_to(SOURCE)), *imported[node.func.id], names
+
+
+KEYWORDS = sorted(set(keywords()))
+
+
+@pytest.mark.parametrize(("file", "module", "name", "given"), KEYWORDS, ids=str)
+def test_parameters(file: str, module: str, name: str, given: tuple[str, ...]) -> None:
+    called = need(module, name, used_in=file)
+    taken = inspect.signature(called).parameters
+    missing = [word for word in given if word not in taken]
+    assert not missing, f"{OTEL}: {module}.{name} takes no {missing} any more; see {file}"
+    assert deprecated_parameters(called).isdisjoint(given), (
+        f"{OTEL}: of {given}, {module}.{name} will not take all any more; see {file}"
+    )
+
+
+def deprecated_parameters(called: Any) -> set[str]:
+    """Parameters that only deprecated overloads have."""
+    overloads: Any = getattr(typing, "get_overloads", None)  # from Python 3.11 on
+    function = getattr(called, "__init__") if isinstance(called, type) else called  # noqa: B009
+    known = overloads(function) if overloads else []
+    names: dict[bool, set[str]] = {True: set(), False: set()}
+    for one in known:
+        names[hasattr(one, "__deprecated__")].update(inspect.signature(one).parameters)
+    return names[True] - names[False]
+
+
+def test_the_parameters_are_found_at_all() -> None:
+    found = {(name, given) for _, _, name, given in KEYWORDS}
+    assert ("BoundedAttributes", ("attributes", "immutable")) in found
+    assert ("get_logger", ("logger_provider",)) in found
+
+
+def test_attributes_of_every_kind_are_kept_without_a_deprecated_argument(
+    recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    otel = importlib.import_module("logwell_otel._otel")
+    values = {"a": {"b": [1, {"c": None}]}, "d": b"x", "e": None}
+    bounded = otel.bounded_attributes(values, 3)
+    assert (dict(bounded), bounded.dropped) == (
+        {"a": {"b": (1, {"c": None})}, "d": b"x", "e": None},
+        3,
+    )
+    kind = need("opentelemetry.attributes", "BoundedAttributes", used_in="_otel.py")
+    used = set(otel._OF_EVERY_KIND)  # noqa: SLF001 - as it is passed
+    assert deprecated_parameters(kind).isdisjoint(used)
+    assert (recwarn.list, caplog.records) == ([], [])
 
 
 FIELDS = {

@@ -184,3 +184,31 @@ def test_the_first_program_needs_nothing_but_the_package(
     (entry,) = stand_in.logs()
     assert (entry["level"], entry["message"]) == ("info", "order 17 placed")
     assert (entry["serviceName"], entry["userId"]) == ("shop", "u-42")
+
+
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        ("logwell_otel.LogwellHandler", "pip install logwell-otel"),
+        ("LogwellProcessor()", "pip install logwell-otel structlog"),
+        ("LogwellSink()", "pip install logwell-otel loguru"),
+    ],
+)
+def test_what_people_log_by(
+    stand_in: Server, open_terminal: Callable[[str], Terminal], text: str, needs: str
+) -> None:
+    """Each is copied from the page, and stores what the page says below them."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (level, service, message, attribute) = re.search(  # type: ignore[union-attr]
+        r"Each stores an `(\w+)` entry of the service `(\w+)` with the message `(.+?)` and "
+        r"`(.+?)` in its metadata",
+        page,
+    ).groups()
+    assert needs in page
+    _, export = commands("pip install logwell-otel\n")
+    terminal = open_terminal("first")
+    (terminal.directory / "app.py").write_text(block("python", text))
+    terminal.run(terminal.install(needs), stand_in.known_to(export), "python app.py")
+    (entry,) = stand_in.logs()
+    assert (entry["level"], entry["serviceName"], entry["message"]) == (level, service, message)
+    assert json.loads(f"{{{attribute}}}").items() <= entry["metadata"].items()

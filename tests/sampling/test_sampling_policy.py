@@ -91,7 +91,7 @@ def test_a_server_sets_rates_and_gets_redacted_examples_at_the_end(
     stand_in: PolicyStandIn,
 ) -> None:
     stand_in.policy = {**POLICY, "severity_rates": {"INFO": 0.0}, "version": 2}
-    bench = Bench(sampling_policy=stand_in.url, sampling_team_id=7, service="shop")
+    bench = Bench(sampling_policy=f"{stand_in.url}?team_id=7", service="shop")
     bench.exporter.export([record("mail to ann@example.com")])
     until(lambda: rate_of(bench) == 0.0)
     bench.exporter.export(records(100))
@@ -114,7 +114,7 @@ def test_what_redacts_entries_redacts_examples_too(stand_in: PolicyStandIn) -> N
             entry.message = entry.message.upper()
             return entry
 
-    bench = Bench(sampling_policy=stand_in.url, sampling_team_id=7, service="shop", redact=Loud())
+    bench = Bench(sampling_policy=f"{stand_in.url}?team_id=7", service="shop", redact=Loud())
     bench.exporter.export([record("hello")])
     bench.exporter.shutdown()
     assert stand_in.reports[0]["patterns"][0]["example"] == "HELLO"
@@ -130,7 +130,7 @@ def test_the_service_is_that_of_the_environment(
     ):
         for variable, value in variables.items():
             monkeypatch.setenv(variable, value)
-        bench = Bench(sampling_policy=stand_in.url, sampling_team_id=7)
+        bench = Bench(sampling_policy=f"{stand_in.url}?team_id=7")
         assert repr(source_of(bench.exporter)).endswith(f", {name!r} of team 7>")
 
 
@@ -140,8 +140,7 @@ def test_a_token_from_a_file_is_read_again_when_it_is_refused(
     path = tmp_path / "token"
     path.write_text("first")
     bench = Bench(
-        sampling_policy=stand_in.url,
-        sampling_team_id=7,
+        sampling_policy=f"{stand_in.url}?team_id=7",
         sampling_token_file=path,
         service="shop",
     )
@@ -164,7 +163,7 @@ def test_a_server_in_trouble_does_not_keep_the_end_waiting(
         stand_in.gate.clear()
     else:
         stand_in.status = 500
-    bench = Bench(sampling_policy=stand_in.url, sampling_team_id=7, service="shop")
+    bench = Bench(sampling_policy=f"{stand_in.url}?team_id=7", service="shop")
     bench.exporter.export(records(10))
     assert stand_in.arrived.wait(10)
     began = time.monotonic()
@@ -182,7 +181,7 @@ def test_a_report_where_no_thread_can_be_started_any_more(
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    bench = Bench(sampling_policy=stand_in.url, sampling_team_id=7, service="shop")
+    bench = Bench(sampling_policy=f"{stand_in.url}?team_id=7", service="shop")
     with monkeypatch.context() as patch:
         patch.setattr("threading.Thread.start", start)
         bench.exporter.export(records(3))
@@ -197,7 +196,7 @@ def test_a_sampler_of_ones_own_is_not_ended_with_the_exporter(tmp_path: Path) ->
     path.write_text('{"rates": {"info": 0.5}}')
     sampler = Sampler()
     sampler.follow(PolicyFile(path))
-    bench = Bench(sampler=sampler)
+    bench = Bench(sampling=sampler)
     bench.exporter.export(records(1))
     bench.exporter.shutdown()
     assert sampler._source is not None  # noqa: SLF001
@@ -266,8 +265,7 @@ def test_zero_code_with_a_server(
     kept = run_app(
         tmp_path,
         receiver,
-        LOGWELL_SAMPLING_POLICY=stand_in.url,
-        LOGWELL_SAMPLING_TEAM_ID="7",
+        LOGWELL_SAMPLING_POLICY=f"{stand_in.url}?team_id=7",
         LOGWELL_SAMPLING_TOKEN="t0ken",
     )
     assert 1 <= len(kept) < 200

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from logwell_otel import LogwellLogExporter
+from logwell_otel._config.options import Config
 from logwell_otel._delivery.engine import Dependencies
 from simulation import machine as machines
 from simulation import stdlib
@@ -135,8 +136,8 @@ class App:
             rng=Chance(self.rng.random()),
             say=lambda text: world.note(f"{self.name} says: {text}"),
         )
-        self.exporter = LogwellLogExporter(
-            ENDPOINT, KEY, _dependencies=dependencies, **self.options
+        self.exporter = LogwellLogExporter._from_config(  # noqa: SLF001 - with dependencies
+            Config.resolve(endpoint=ENDPOINT, api_key=KEY, **self.options), dependencies
         )
         world.machine.spawn(self.process, "monitor", self._watch)
         callers = [

@@ -133,7 +133,7 @@ def test_the_level(
     assert [level for level, _, _ in seen(receiver)] == arrives
 
 
-def test_as_a_context_manager_it_flushes(receiver: DevServer) -> None:
+def test_as_a_context_manager_it_delivers(receiver: DevServer) -> None:
     run(
         receiver,
         """
@@ -156,7 +156,8 @@ def test_the_end_of_the_block_does_not_wait_for_a_server_that_is_down(receiver: 
         import logging, os, time, logwell_otel
         logging.getLogger("logwell_otel").setLevel(logging.CRITICAL)
         began = time.monotonic()
-        with logwell_otel.configure() as pipeline:
+        pipeline = logwell_otel.configure()
+        with logwell_otel.configure():
             logging.info("held")
         assert time.monotonic() - began < 10, time.monotonic() - began
         assert pipeline.health().held == 1, pipeline.health()
@@ -172,7 +173,8 @@ def test_the_end_of_the_block_does_not_wait_for_a_server_that_hangs(receiver: De
         """
         import logging, os, time, logwell_otel
         began = time.monotonic()
-        with logwell_otel.configure(timeout=180) as pipeline:
+        pipeline = logwell_otel.configure(timeout=180)
+        with logwell_otel.configure():
             logging.info("held")
         assert time.monotonic() - began < 30, time.monotonic() - began
         assert pipeline.health().held == 1, pipeline.health()

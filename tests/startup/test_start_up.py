@@ -55,7 +55,7 @@ def imported(**variables: str) -> set[str]:
         "logwell_otel.handler",
         "logwell_otel._translation",
         # What type checkers need.
-        "logwell_otel._config.arguments",
+        "logwell_otel.types",
         # What settings ask for.
         "logwell_otel._buffer.spool",
         "logwell_otel._buffer.overflow",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.config import KEY
 from support.process import instrumented, json_objects
 
 if TYPE_CHECKING:
@@ -93,6 +94,28 @@ def test_a_wrong_setting_is_said_without_the_key_and_the_program_runs(app: Path)
     assert run.stderr.startswith("No logs go to Logwell: ")
     assert "Traceback" not in run.stderr
     assert "s3cr3t" not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("chosen", [{}, {"OTEL_PYTHON_CONFIGURATOR": "logwell"}])
+@pytest.mark.parametrize("name", ["SCHEDULE_DELAY", "MAX_EXPORT_BATCH_SIZE", "MAX_QUEUE_SIZE"])
+def test_a_wrong_size_of_the_queue_is_said_in_one_line(
+    app: Path, name: str, chosen: dict[str, str]
+) -> None:
+    """OpenTelemetry's own processor refuses it too, by the name of an argument."""
+    run = instrumented(
+        app,
+        OTEL_LOGS_EXPORTER="logwell",
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_METRICS_EXPORTER="none",
+        LOGWELL_ENDPOINT="http://127.0.0.1:9",
+        LOGWELL_API_KEY=KEY,
+        **chosen,
+        **{f"OTEL_BLRP_{name}": "-5"},
+    )
+    assert run.returncode == 0, run.stderr
+    (said,) = [line for line in run.stderr.splitlines() if "No logs go to Logwell" in line]
+    assert f"(OTEL_BLRP_{name}): " in said
+    assert "Traceback" not in run.stderr
 
 
 def test_nothing_is_said_where_nothing_is_wrong(receiver: DevServer, tmp_path: Path) -> None:

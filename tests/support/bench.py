@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from logwell_otel import LogwellError, LogwellLogExporter
 from logwell_otel._buffer.flusher import Flusher
 from logwell_otel._delivery.engine import Dependencies
 from support.clock import Clock
-from support.config import KEY
+from support.config import KEY, exporter_with
 from support.server import Server
+
+if TYPE_CHECKING:
+    from logwell_otel import LogwellError
 
 
 class Bench:
@@ -34,9 +36,7 @@ class Bench:
             say=self.said.append,
         )
         options.setdefault("api_key", None if "api_key_file" in options else KEY)
-        self.exporter = LogwellLogExporter(
-            "http://localhost:1", _dependencies=dependencies, **options
-        )
+        self.exporter = exporter_with(dependencies, "http://localhost:1", **options)
 
     @property
     def engine(self) -> Any:

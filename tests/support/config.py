@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from logwell_otel import LogwellError, LogwellErrorCode
+from logwell_otel import LogwellError, LogwellErrorCode, LogwellLogExporter
 from logwell_otel._config.options import Config
+
+if TYPE_CHECKING:
+    from logwell_otel._delivery.engine import Dependencies
 
 KEY = "lw_" + "k" * 32
 ENDPOINT = "https://logs.example.com"
@@ -20,6 +23,14 @@ def resolve(environ: dict[str, str] | None = None, /, **arguments: Any) -> Confi
     if "LOGWELL_API_KEY" not in environ and "LOGWELL_API_KEY_FILE" not in environ:
         given["api_key"] = KEY
     return Config.resolve(environ, **{**given, **arguments})
+
+
+def exporter_with(
+    dependencies: Dependencies, endpoint: str, api_key: str | None = KEY, **options: Any
+) -> LogwellLogExporter:
+    """An exporter with another clock, transport or writer of warnings."""
+    config = Config.resolve(endpoint=endpoint, api_key=api_key, **options)
+    return LogwellLogExporter._from_config(config, dependencies)  # noqa: SLF001 - for tests
 
 
 def attempt(environ: dict[str, str] | None = None, /, **arguments: Any) -> LogwellError | None:

@@ -9,6 +9,7 @@ from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.sdk._logs import LoggerProvider
 
 from logwell_otel import LogwellBatchLogRecordProcessor, LogwellLogExporter
+from logwell_otel._config.options import Config
 from logwell_otel._delivery.engine import Dependencies
 from logwell_otel._otel import LogRecordExportResult
 from support.clock import Clock
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 class Keeping(LogwellLogExporter):
     """Keeps the bodies of each batch; `gate` is waited for, `hook` called in each export."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, dependencies: Dependencies | None = None, **options: Any) -> None:
         self.batches: list[list[Any]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
         self.hook: Callable[[], object] = lambda: None
-        super().__init__("http://localhost:1", KEY, **options)
+        config = Config.resolve(endpoint="http://localhost:1", api_key=KEY, **options)
+        self._begin(config, dependencies or Dependencies())
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         self.entered.set()
@@ -69,7 +71,7 @@ class Stepped(Emitting):
     def __init__(self, exporter: LogwellLogExporter | None = None, **options: Any) -> None:
         self.clock = Clock()
         dependencies = Dependencies(clock=self.clock, threads=False, sleep=self.clock.sleep)
-        self.exporter = exporter or Keeping(_dependencies=dependencies)
+        self.exporter = exporter or Keeping(dependencies)
         super().__init__(LogwellBatchLogRecordProcessor(self.exporter, **options))
         self.woken = 0
         self.interrupted = False

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from logwell_otel._otel import LogRecord, ReadableLogRecord, SeverityNumber
+from logwell_otel._otel import LogRecord, ReadableLogRecord, SeverityNumber, bounded_attributes
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadWriteLogRecord
@@ -31,9 +30,7 @@ def record(message: Any = "hello", **fields: Any) -> ReadableLogRecord:
         "body": message,
     }
     log = LogRecord(**{**defaults, **fields})
-    log.attributes = BoundedAttributes(
-        attributes=attributes, immutable=False, extended_attributes=True
-    )
+    log.attributes = bounded_attributes(attributes, 0)
     return ReadableLogRecord(log, resource, scope)
 
 

@@ -39,6 +39,7 @@ from logwell_otel._config.settings import (
     LEVEL_SPELLINGS,
     SPOOL_SYNCS,
     Resolver,
+    number_of,
     rates_of,
     shown_text,
 )
@@ -52,9 +53,9 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import MeterProvider
 
-    from logwell_otel._config.arguments import BeforeSend, OnQueueFull, Redacts, Samples
     from logwell_otel._wire import Level
     from logwell_otel.errors import ErrorCallback, FlushCallback
+    from logwell_otel.types import BeforeSend, OnQueueFull, Redacts, Samples
 
 T = TypeVar("T")
 
@@ -124,8 +125,18 @@ def _client_key(settings: Resolver, name: str) -> Path | None:
     return path
 
 
-def _sampling(settings: Resolver, name: str) -> bool:
-    return settings.flag(name, default=settings.raw("sampling_policy") is not None)
+def _sampling(settings: Resolver, name: str) -> bool | Samples:
+    sampler = settings.argument(name)
+    if not hasattr(sampler, "decide"):
+        return settings.flag(name, default=settings.raw("sampling_policy") is not None)
+    if settings.raw("sampling_policy") is not None or settings.raw("sample_rates") is not None:
+        raise config_error(
+            "A Sampler given as sampling does not go together with sampling_policy "
+            "(LOGWELL_SAMPLING_POLICY) or sample_rates (LOGWELL_SAMPLE_RATES): give the Sampler "
+            "its rates, have it follow the policy with Sampler.follow, or leave them out."
+        )
+    settings.origins[name] = "argument"
+    return sampler  # type: ignore[no-any-return] # it has the method that matters
 
 
 def _sample_rates(settings: Resolver, name: str) -> Mapping[str, float]:
@@ -140,44 +151,35 @@ def _sample_rates(settings: Resolver, name: str) -> Mapping[str, float]:
 
 
 def _policy(settings: Resolver, name: str) -> Path | str | None:
-    """A path, or a URL as text."""
+    """A path, or a URL with the team's number as text."""
     value = settings.raw(name)
     text = value if isinstance(value, str) else ""
     if "://" not in text:
         # Not whether there is such a file: it may come later, and is said when it does not.
         return settings.path(name)
+    server, _, team = text.partition(TEAM)
     try:
-        url = base_url(text)
+        url = base_url(server)
     except ValueError as error:
         problem = str(error)
     else:
-        if hide_keys(url) == url:
-            return url
-        problem = "what looks like an API key"
-    expected = "the path of a JSON file, or the http or https URL of a policy server"
-    raise settings.error(name, expected, f"{problem}: {shown_text(text)}")
+        number = number_of(team) if team.isdecimal() else None
+        # Of a serial number in the server's database.
+        if hide_keys(url) != url:
+            problem = "what looks like an API key"
+        elif number is None or not 1 <= number < 2**31:
+            problem = "a URL without the number that the team has there"
+        else:
+            return f"{url}{TEAM}{team}"
+    expected = (
+        "the path of a JSON file, or the http or https URL of a policy server, with the team's "
+        f"number, such as https://policies.example{TEAM}7"
+    )
+    raise settings.error(name, expected, f"{problem}: {shown_text(server)}")
 
 
-def _team_id(settings: Resolver, name: str) -> int | None:
-    # Of a serial number in the server's database.
-    team_id = settings.integer(name, default=None, least=1, most=2**31 - 1)
-    if team_id is None and isinstance(_policy(settings, "sampling_policy"), str):
-        raise config_error(
-            "sampling_team_id (LOGWELL_SAMPLING_TEAM_ID) is not set: a policy server needs the "
-            "number that the team has there."
-        )
-    return team_id
-
-
-def _sampler(settings: Resolver, name: str) -> Samples | None:
-    sampler: Samples | None = settings.argument(name)
-    if sampler is not None and settings.raw("sampling_policy") is not None:
-        raise config_error(
-            "sampler and sampling_policy (LOGWELL_SAMPLING_POLICY) do not go together: have the "
-            "sampler follow the policy with Sampler.follow, or leave one of them out."
-        )
-    return sampler
-
+TEAM: Final = "?team_id="
+"""Between the address of a policy server and the team's number there."""
 
 REDACT_ALSO: Final = ("phone", "ip", "iban", "national_id")
 
@@ -339,10 +341,10 @@ class Config:
         "`full` has the disk confirm what goes to the spool, so that it survives a power",
         "cut as well; `normal` (default) leaves that to the operating system.",
     )
-    sampling: bool = _option(
+    sampling: bool | Samples = _option(
         _sampling,
         "True keeps a share of the records: all errors, less and less of what is",
-        "less severe. Default False.",
+        "less severe; a `Sampler` with settings of one's own does as well. Default False.",
     )
     sample_rates: Mapping[str, float] = _option(
         _sample_rates, "Shares by level for it, as a mapping or `info=0.2,debug=0.05`."
@@ -350,10 +352,8 @@ class Config:
     sampling_policy: Path | str | None = _option(
         _policy,
         "Rates that change while the program runs: the path of a policy file, or the",
-        "URL of a policy server. Switches sampling on, unless that is explicitly off.",
-    )
-    sampling_team_id: int | None = _option(
-        _team_id, "The team's number at the policy server; needed there."
+        "URL of a policy server with the team's number, `https://policies.example?team_id=7`.",
+        "Switches sampling on, unless that is explicitly off.",
     )
     sampling_token: BearerToken | None = _option(
         partial(credential_of, kind=BearerToken),
@@ -367,11 +367,6 @@ class Config:
     sampling_allow_zero: bool = _option(
         partial(Resolver.flag, default=False),
         "True lets a policy server's policy drop everything below error. Default False.",
-    )
-    sampler: Samples | None = _option(
-        _sampler,
-        "A `Sampler` with settings of one's own, in place of all of these.",
-        variable=False,
     )
     redact: bool | Redacts = _option(
         _redact,

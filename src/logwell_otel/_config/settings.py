@@ -284,14 +284,20 @@ def levels_of(pairs: Iterable[tuple[object, object]]) -> dict[str, Level | Liter
     for number, (name, value) in enumerate(pairs, 1):
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"no name of a logger in part {number}")
+        level: Level | Literal["off"] | None
         if isinstance(value, int) and not isinstance(value, bool):  # logging.WARNING
-            level: Level | Literal["off"] | None = LEVELS[min(max(value // 10 - 1, 0), 4)]
+            level = level_of_number(value)
         else:
             level = "off" if _spelling(value) == "off" else RATE_LEVELS.get(_spelling(value))
         if level is None:
             raise ValueError(f"no level of {', '.join(LEVELS)}, off in part {number}")
         levels[name.strip()] = level
     return levels
+
+
+def level_of_number(number: int) -> Level:
+    """The level of a number of logging's; one in between counts downwards."""
+    return LEVELS[min(max(number // 10 - 1, 0), 4)]
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     from logwell_otel._buffer.flusher import Flusher
     from logwell_otel._buffer.spool import Spool
-    from logwell_otel._config.arguments import Redacts
     from logwell_otel._config.options import Config
     from logwell_otel._delivery.response import Outcome
     from logwell_otel._encoding.encoder import Encoded
     from logwell_otel.health import Health, Status
+    from logwell_otel.types import Redacts
 
 
 _JOIN_SECONDS: Final = 0.05

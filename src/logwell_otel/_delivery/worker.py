@@ -286,14 +286,17 @@ _LOOKS: Final = 2
 """Looks in a row that may see nothing accepted: a request may take its whole time-out."""
 
 
-def flush_while_it_gets_on(flush: Callable[[int], bool], health: Callable[[], Health]) -> None:
+def flush_while_it_gets_on(
+    flush: Callable[[int], bool], health: Callable[[], Health], longest: float | None = None
+) -> None:
     """Flush, up to 30 s for a server that accepts, 2 s for one that fails, 4 s for one that hangs.
 
     Args:
         flush: Flushes for that many milliseconds at most; True if nothing is held any more.
         health: How delivery is going.
+        longest: Seconds in place of the 30.
     """
-    until = monotonic() + LONGEST_WAIT
+    until = monotonic() + (LONGEST_WAIT if longest is None else longest)
     accepted, idle = health().accepted, 0
     while idle < _LOOKS and (left := until - monotonic()) > 0:
         if flush(int(min(left, _LOOK) * 1000)):

@@ -20,8 +20,8 @@ from logwell_otel._wire import JS_BLANK, MAX_SAFE_INTEGER, RATE_ATTRIBUTE, LogEn
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from logwell_otel._config.arguments import BeforeSend, Decides, Redacts
     from logwell_otel._otel import LogRecord, ReadableLogRecord
+    from logwell_otel.types import BeforeSend, Decides, Redacts
 
 _ONLY_TEXTS: Final = frozenset({str})
 _PLAIN: Final = frozenset({str, bool, type(None)})

@@ -81,7 +81,8 @@ class Redactor:
         also: Iterable[str] = (),
     ) -> None:
         extra_keys = tuple(extra_keys)
-        allow = tuple(allow)
+        allow, also = tuple(allow), tuple(also)
+        self._made_of = (dict(extra_patterns or {}), extra_keys, allow, also)
         self._allowed_texts = frozenset(item for item in allow if isinstance(item, str))
         self._allowed_patterns = [item for item in allow if isinstance(item, re.Pattern)]
         self._keys = SecretKeys(extra_keys, self._allowed_texts)

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.attributes import BoundedAttributes
-
 from logwell_otel._encoding.fields import Severities
-from logwell_otel._otel import LogRecordProcessor
+from logwell_otel._otel import LogRecordProcessor, bounded_attributes
 from logwell_otel._wire import RATE_ATTRIBUTE, TEMPLATE_ATTRIBUTE
 
 if TYPE_CHECKING:
@@ -114,9 +112,4 @@ def with_rate(attributes: Mapping[str, Any] | None, rate: float) -> Mapping[str,
     """Return a record's attributes with the rate among them."""
     rated = {**(attributes or {}), RATE_ATTRIBUTE: rate}
     dropped = getattr(attributes, "dropped", 0)
-    if not dropped:
-        return rated
-    # How many attributes a limit has dropped is known to this type only.
-    bounded = BoundedAttributes(attributes=rated, immutable=False, extended_attributes=True)
-    bounded.dropped = dropped
-    return bounded
+    return bounded_attributes(rated, dropped) if dropped else rated

@@ -115,6 +115,11 @@ class Sampler:
         # A child may have been forked while another thread held its parent's.
         self._lock = PerProcess(threading.Lock)
         self._source: PolicySource | None = None
+        self._made_of: tuple[object, ...] | None = (
+            *(dict(rates or {}), dict(pattern_rates or {}), fallback_rate),
+            *(limit_per_second, limit_keep_every, keep_trace_on_error, sample_errors),
+            *(max_patterns, max_traces, clock, rng),
+        )
 
     def use(self, rules: SamplingRules) -> None:
         """Decide by other rates from the next record on. Patterns and traces stay known."""
@@ -127,6 +132,7 @@ class Sampler:
         """
         source.feed(self.use)
         self._source = source
+        self._made_of = None  # of more than arguments
 
     def shutdown(self, timeout: float = SHUTDOWN_SECONDS) -> None:
         """End what runs for a policy, after a last report. Decisions go on as before.

@@ -77,7 +77,6 @@ def test_every_setting_with_its_origin() -> None:
         "sampling": ("false", "default"),
         "sample_rates": ("info=0.5, debug=0.0", "LOGWELL_SAMPLE_RATES"),
         "sampling_policy": (None, "default"),
-        "sampling_team_id": (None, "default"),
         "sampling_token": (None, "default"),
         "sampling_token_file": (None, "default"),
         "sampling_allow_zero": ("false", "default"),
@@ -98,8 +97,7 @@ def test_a_policy_server_with_its_token_masked(tmp_path: Path) -> None:
     environ = {
         "LOGWELL_ENDPOINT": URL,
         "LOGWELL_API_KEY": KEY,
-        "LOGWELL_SAMPLING_POLICY": "HTTPS://Policies.example/",
-        "LOGWELL_SAMPLING_TEAM_ID": "7",
+        "LOGWELL_SAMPLING_POLICY": "HTTPS://Policies.example/?team_id=7",
     }
     for secret, origin in (
         ({"LOGWELL_SAMPLING_TOKEN": "hush-hush"}, "LOGWELL_SAMPLING_TOKEN"),
@@ -107,8 +105,8 @@ def test_a_policy_server_with_its_token_masked(tmp_path: Path) -> None:
     ):
         found = settings({**environ, **secret})
         assert found["sampling"] == ("true", "default")
-        assert found["sampling_policy"] == ("https://policies.example", "LOGWELL_SAMPLING_POLICY")
-        assert found["sampling_team_id"] == ("7", "LOGWELL_SAMPLING_TEAM_ID")
+        policy = "https://policies.example?team_id=7"
+        assert found["sampling_policy"] == (policy, "LOGWELL_SAMPLING_POLICY")
         assert found["sampling_token"] == ("***", origin)
         assert "hush" not in str(found)
     assert found["sampling_token_file"] == (str(path), "LOGWELL_SAMPLING_TOKEN_FILE")

@@ -114,7 +114,7 @@ def observe(how: How) -> Start:
         problem=problem,
         said=said.lines,
         provider=isinstance(provider, LoggerProvider),
-        endpoints=[exporter.identity[0] for exporter in exporters()],
+        endpoints=[exporter._config.endpoint for exporter in exporters()],  # noqa: SLF001 - ours
         handlers=[
             Handler(_is_the_sdks(type(handler)), handler.level)
             for handler in [*root.handlers, *installed_handlers()]

@@ -1,8 +1,12 @@
-"""What people may give as settings, for the type checker: `sevice=` is an error in their editor.
+"""Types for the annotations of programs: what settings take, and what callbacks are given.
 
-Nothing here is needed while a program runs, so that nothing imports it but type checkers.
-What each setting means and how it is checked stands in `options`.
+    from logwell_otel.types import BeforeSend, LogEntry
+
+With them `configure(sevice="shop")` is an error in an editor. What each setting means stands in
+`LogwellLogExporter` and in docs/configuration.md.
 """
+
+# Nothing here is needed while the exporter runs: it imports this for type checkers alone.
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
 
 from logwell_otel._wire import LogEntry
+from logwell_otel.errors import ErrorCallback, FlushCallback
 
 if TYPE_CHECKING:
     import os
@@ -17,11 +22,25 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import MeterProvider
 
-    from logwell_otel.errors import ErrorCallback, FlushCallback
 
+__all__ = [
+    "BeforeSend",
+    "Decides",
+    "ErrorCallback",
+    "ExporterOptions",
+    "FlushCallback",
+    "LogEntry",
+    "OnQueueFull",
+    "PipelineOptions",
+    "Redacts",
+    "Samples",
+]
 
 BeforeSend = Callable[[LogEntry], LogEntry | None]
+"""What `before_send=` takes: gives back the entry, another one, or None to drop it."""
+
 OnQueueFull = Literal["drop", "wait"]
+"""What `on_queue_full=` takes."""
 
 
 class Redacts(Protocol):
@@ -44,7 +63,7 @@ class Decides(Protocol):
 
 
 class Samples(Protocol):
-    """What `sampler=` takes: `sampling.Sampler`, or something like it."""
+    """What `sampling=` takes besides True: `sampling.Sampler`, or something like it."""
 
     def decide(self, level: str, message: str, trace_id: int = 0) -> Decides:
         """Decide about one record."""
@@ -54,7 +73,7 @@ class Samples(Protocol):
 
 
 class PipelineOptions(TypedDict, total=False):
-    """Keyword arguments of `configure()` that it passes on: all but `level`, its own there."""
+    """Keyword arguments of `configure()` and `LogwellHandler` that go to the exporter."""
 
     api_key_file: str | os.PathLike[str] | None
     service: str | None
@@ -76,14 +95,12 @@ class PipelineOptions(TypedDict, total=False):
     spool_max_bytes: int | None
     spool_max_age: float | None
     spool_sync: str | None
-    sampling: bool | None
+    sampling: bool | Samples | None
     sample_rates: Mapping[str, float] | str | None
     sampling_policy: str | os.PathLike[str] | None
-    sampling_team_id: int | None
     sampling_token: str | None
     sampling_token_file: str | os.PathLike[str] | None
     sampling_allow_zero: bool | None
-    sampler: Samples | None
     redact: bool | Redacts | None
     redact_keys: Iterable[str] | None
     redact_allow: Iterable[str] | None
