@@ -4,7 +4,7 @@ import nox
 
 nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["newest", "oldest"]
-PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 CONSTRAINTS = {"PIP_CONSTRAINT": "constraints.txt", "PIP_BUILD_CONSTRAINT": "constraints.txt"}
 TOOLS = ["cryptography", "hypothesis", "pytest", "pytest-xdist", "respx", "structlog", "trustme"]
 PARALLEL = ["-n", "auto", "--dist", "worksteal"]

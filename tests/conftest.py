@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import signal
@@ -36,6 +37,10 @@ _SLOW_IMPORT = re.compile(
     r"^(?:from|import) (?:subprocess|multiprocessing|chaos|support\.(?:otlp|process))\b",
     re.MULTILINE,
 )
+_OF_THE_SYSTEM = re.compile(
+    r"\b(os|signal)\.([A-Za-z]\w*)|^ *import (fcntl|grp|pty|pwd|resource|termios)\b", re.MULTILINE
+)
+_missing_here: dict[str, str] = {}  # by file, what it asks for and this system has not
 _PROCESS_EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"}
 _SOCKET_EVENTS = {"socket.bind", "socket.connect"}
 _unmarked: list[pytest.Item] = []  # the test that runs, unless it may start what it wants
@@ -72,9 +77,30 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out whole files; None leaves the decision to others."""
+    if sys.platform != "linux" and collection_path.suffix == ".py":
+        if names := _missing_in(collection_path.read_text(encoding="utf-8")):
+            _missing_here[collection_path.name] = ", ".join(sorted(names))
+            return True
     if not config.getoption("--fast") or collection_path.suffix != ".py":
         return None
     return _starts_something(collection_path) or None
+
+
+def pytest_report_collectionfinish() -> list[str]:
+    """Name the files that need what this system has not."""
+    return [f"left out here: {name}, for {names}" for name, names in _missing_here.items()]
+
+
+def _missing_in(text: str) -> set[str]:
+    modules = {"os": os, "signal": signal}
+    found = set()
+    for module, name, imported in _OF_THE_SYSTEM.findall(text):
+        if imported:
+            if importlib.util.find_spec(imported) is None:
+                found.add(imported)
+        elif not hasattr(modules[module], name):
+            found.add(f"{module}.{name}")
+    return found
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -206,6 +206,8 @@ class Stream(_Upgradable):
             self._sock.detach()
 
     def get_extra_info(self, info: str) -> Any:
+        if info == "socket":
+            return self._sock
         return self._ended() if info == "is_readable" else None
 
     def _ended(self) -> bool:

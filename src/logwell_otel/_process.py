@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import weakref
 from _thread import allocate_lock, get_ident, start_new_thread
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ from pathlib import Path
 from threading import RLock
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+
+from logwell_otel._clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -414,29 +417,10 @@ class _SystemThread:
 
     def __init__(self, target: Callable[[], object]) -> None:
         self._target = target
-        self._ended = allocate_lock()
         self.ident: int | None = None
 
     def start(self) -> None:
-        self._ended.acquire()
-        try:
-            self.ident = start_new_thread(self._run, ())
-        except BaseException:
-            self._ended.release()
-            raise
-
-    def _run(self) -> None:
-        try:
-            self._target()
-        finally:
-            self._ended.release()
-
-    def is_alive(self) -> bool:
-        return self._ended.locked()
-
-    def join(self, timeout: float) -> None:
-        if self._ended.acquire(timeout=timeout):
-            self._ended.release()
+        self.ident = start_new_thread(self._target, ())
 
 
 class Wakeup:
@@ -465,6 +449,9 @@ class Wakeup:
         """Wait until it is set, `timeout` seconds at most; it is not set any more then."""
         longest = threading.TIMEOUT_MAX
         return self._lock.acquire(timeout=-1 if timeout is None else min(timeout, longest))
+
+
+_ABOUT_TO_START_SECONDS: Final = 0.5
 
 
 class Worker:
@@ -507,12 +494,15 @@ class Worker:
         self._about_to_start = False
         self._not_started = False
         self._thread: threading.Thread | _SystemThread | None = None
+        # Held while it lives. Up to Python 3.12 a thread whose `join` a signal handler's
+        # exception ends is taken for one that has ended.
+        self._lives = allocate_lock()
         self.failures = 0
 
     @property
     def running(self) -> bool:
         """True while the thread lives."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._thread is not None and self._lives.locked()
 
     @property
     def stopping(self) -> bool:
@@ -532,7 +522,7 @@ class Worker:
             return False
         with self._starting:
             thread = self._thread
-            if thread is not None and (thread.ident is None or thread.is_alive()):
+            if thread is not None and (thread.ident is None or self._lives.locked()):
                 return True
             if self.stopping:
                 return False
@@ -540,12 +530,14 @@ class Worker:
                 self._thread = _SystemThread(self._run)
             else:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._lives.acquire()
             try:
                 self._thread.start()
             except RuntimeError:
                 # "can't create new thread at interpreter shutdown" (Python 3.12 and later),
                 # or the system has no more.
                 self._thread = None
+                self._lives.release()
                 return False
             return True
 
@@ -582,14 +574,36 @@ class Worker:
         return True
 
     def _start_soon(self) -> None:
+        run = None
         try:
             self._not_started = not self.start()
+            if self._not_started and self._threads and not sys.is_finalizing():
+                run = self._adopt_this_thread()
         finally:
             self._about_to_start = False
+        if run is not None:
+            run()
+
+    def _adopt_this_thread(self) -> Callable[[], None] | None:
+        """Where the exit has begun, Python 3.12 starts no other any more."""
+        with self._starting:
+            if self._thread is not None:
+                return None
+            self._thread = thread = _SystemThread(self._run)
+            self._lives.acquire()
+            thread.ident = get_ident()
+            self._not_started = False
+            return self._run
 
     def stop(self) -> None:
-        """Have no further step begun, and the thread end. Waits for nothing."""
+        """Have no further step begun, and the thread end.
+
+        Waits for nothing but a thread that is about to start, for a moment.
+        """
         self._stopping = True
+        until = monotonic() + _ABOUT_TO_START_SECONDS
+        while self._about_to_start and monotonic() < until:
+            time.sleep(0.001)
         self._wakeup.set()
 
     def join(self, timeout: float) -> bool:
@@ -604,10 +618,18 @@ class Worker:
             return True
         if thread.ident == get_ident():
             return False
-        thread.join(timeout)
-        return not thread.is_alive()
+        if not self._lives.acquire(timeout=timeout):
+            return False
+        self._lives.release()
+        return True
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._lives.release()
+
+    def _work(self) -> None:
         while not self._stopping:
             wait = self._contained(self._step)
             if wait == 0:

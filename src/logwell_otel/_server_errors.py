@@ -30,6 +30,20 @@ SERVERS: Final = (
 """Loggers of an exception that an application let out."""
 
 
+_FLASKS: Final = "log_exception"
+"""What logs it in Flask, and in Quart: the logger has the application's name there."""
+
+
+def is_a_servers(logger: object, function: object) -> bool:
+    """Whether it is a server's or a framework's record of an exception, by both names.
+
+    The place of such a call says nothing; where the exception was raised does.
+    """
+    return (type(function) is str and function == _FLASKS) or (
+        type(logger) is str and logger in SERVERS
+    )
+
+
 class ServerErrors(logging.Filter):
     """Lets every record pass, and offers those with an exception to handlers elsewhere.
 

@@ -29,7 +29,7 @@ from opentelemetry.semconv.attributes import code_attributes
 
 from logwell_otel._duplicates import comes_out_of_a_queue, duplicates
 from logwell_otel._encoding.events import template_of, templates, unfolded
-from logwell_otel._encoding.exceptions import exc_info_details
+from logwell_otel._encoding.exceptions import exc_info_details, raised_at
 from logwell_otel._encoding.mapping import level_of_logger
 from logwell_otel._encoding.values import (
     MAX_CHARACTERS,
@@ -44,6 +44,7 @@ from logwell_otel._encoding.values import (
 )
 from logwell_otel._otel import Goal, emit_clean, goal_of, provider_of, resolved
 from logwell_otel._process import Uninterrupted, is_exiting, is_interruption, losses
+from logwell_otel._server_errors import is_a_servers
 from logwell_otel._wire import TEMPLATE_ATTRIBUTE
 from logwell_otel._writer import LOGGER_NAME
 from logwell_otel.context import current_context
@@ -342,6 +343,8 @@ class TranslatingHandler(logging.Handler):
         info, info_text, stack = fields["exc_info"], fields["exc_text"], fields["stack_info"]
         if info is not None or info_text is not None:
             attributes.update(exc_info_details(info, info_text))
+            if is_a_servers(fields["name"], function):
+                attributes.update(raised_at(info))
         if type(stack) is str and stack:
             attributes[_STACK] = bounded(stack)
         created = fields["created"]

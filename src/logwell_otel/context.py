@@ -134,6 +134,9 @@ class LogContext:
         # Not by token: a generator's block, a FastAPI dependency for one, may be left in
         # another copy of the context than it was entered in, and a token would raise there.
         blocks = _blocks.get()
+        if blocks and blocks[-1] is self:  # as nearly always
+            _blocks.set(blocks[:-1])
+            return
         for index in range(len(blocks) - 1, -1, -1):
             if blocks[index] is self:
                 _blocks.set(blocks[:index] + blocks[index + 1 :])

@@ -28,7 +28,7 @@ class LogwellErrorCode(str, Enum):
     EXPIRED = "EXPIRED"
     """Entries waited in the spool for longer than `spool_max_age`, and were dropped."""
     INTERNAL_ERROR = "INTERNAL_ERROR"
-    """This process can make no request, or a defect. Retried."""
+    """An error of this process, which can make no request, or a defect. Retried."""
     INVALID_CONFIG = "INVALID_CONFIG"
     """A setting is wrong, or the server redirects elsewhere."""
 

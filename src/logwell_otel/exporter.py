@@ -62,6 +62,10 @@ class Queue(Protocol):
     def queue_share(self) -> float:
         """Share of it in use, 0 to 1."""
 
+    @property
+    def room(self) -> tuple[int, int]:
+        """Records, and characters of text, that it still takes."""
+
     def report(self) -> None:
         """Have the exporter's account say what it has dropped by now."""
 
@@ -280,6 +284,7 @@ class LogwellLogExporter(LogRecordExporter):
         health = self._engine.health(
             queued=sum(queue.queued for queue in queues),
             queue_share=max((queue.queue_share for queue in queues), default=0.0),
+            room=min((queue.room for queue in queues), default=None),
         )
         return replace(health, reasons=(_DISABLED,)) if self._config.disabled else health
 
@@ -377,8 +382,9 @@ def open_spool(config: Config, dependencies: Dependencies) -> Spool | None:
     """
     if config.spool_dir is None:
         return None
-    from logwell_otel._buffer.spool import Spool, SpoolError  # noqa: PLC0415
-    from logwell_otel._buffer.spool.paths import project_name  # noqa: PLC0415
+    from logwell_otel._buffer.spool import Spool  # noqa: PLC0415
+    from logwell_otel._buffer.spool.names import project_name  # noqa: PLC0415
+    from logwell_otel._storage import StorageError  # noqa: PLC0415
 
     try:
         return Spool(
@@ -392,7 +398,7 @@ def open_spool(config: Config, dependencies: Dependencies) -> Spool | None:
             clock=dependencies.wall,
             monotonic=dependencies.clock,
         )
-    except SpoolError as error:
+    except StorageError as error:
         problem = str(error)
     raise config_error(f"spool_dir ({config.origins['spool_dir']}): {problem}")
 

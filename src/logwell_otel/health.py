@@ -32,6 +32,8 @@ class Health:
         dropped: Entries and records dropped, by reason.
         queued: Records in the queues of `LogwellBatchLogRecordProcessor`, not handed over yet.
         queue_share: Share of that queue in use, 0 to 1.
+        queue_room: Records of a burst that it takes now, None without such a processor.
+        queue_room_bytes: Characters of text in them, likewise.
         held: Entries held in memory and on disk.
         held_in_memory: Entries held in memory.
         bytes_in_memory: Bytes that those take.
@@ -57,6 +59,8 @@ class Health:
     dropped: Mapping[str, int]
     queued: int
     queue_share: float
+    queue_room: int | None
+    queue_room_bytes: int | None
     held: int
     held_in_memory: int
     bytes_in_memory: int

@@ -67,6 +67,9 @@ LONGEST_WAIT: Final = 1.0
 _LOOK: Final = 0.002
 """Seconds between two looks for room: a batch is taken in 5 to 20 ms."""
 
+_HAND_OVER: Final = 2.0
+"""Seconds that a shutdown which is broken off gives what is queued: a full queue takes one."""
+
 _GRACE: Final = 1.0
 """Seconds beyond the delay after which the logging call looks after the thread."""
 
@@ -233,8 +236,12 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
         if self._closed:
             if nothing_comes_after() or not self._engine.takes_late:
                 self._end_late()
+            return
+        # As long as threads can be started: at its exit Python 3.12 starts none, and what the
+        # exit itself sends may wait for a name server for as long as that takes.
+        self._engine.sender.start_from_anywhere()
         # The process id is asked for here: C code may fork without running hooks.
-        elif not self._workers.get().wake_from_anywhere():
+        if not self._workers.get().wake_from_anywhere():
             self._drain()
 
     def _wait_for_room(self, size: int) -> bool:
@@ -419,16 +426,19 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
                 ended = worker.join(timeout_millis / 1000)
                 if ended:
                     self._drain()
-            except KeyboardInterrupt:
+            except BaseException:  # Ctrl-C, or a second signal whose handler exits
                 until = self._clock()
                 raise
             finally:
                 self._closed = True
-                if ended:
-                    self._drain()  # what came just before
-                self._drop_late()
-                self.report()
-                self._exporter.shutdown(max(0.0, until - self._clock()) * 1000)
+                try:
+                    # Handed over, it goes to the spool, or is counted and said, in any case.
+                    if ended or worker.join(_HAND_OVER):
+                        self._drain()  # what came just before
+                finally:
+                    self._drop_late()
+                    self.report()
+                    self._exporter.shutdown(max(0.0, until - self._clock()) * 1000)
 
     def _end_late(self) -> None:
         """Deliver what is logged after `shutdown` at the interpreter's exit, or count it."""
@@ -472,6 +482,12 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
         """Share of the queue in use, 0 to 1: of its records or its bytes, what is more."""
         records = len(self._queue) / self._max_queue_size
         return min(1.0, max(records, self._queued_bytes / self._max_queue_bytes))
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """Records, and characters of text, that the queue still takes."""
+        records = self._max_queue_size - len(self._queue)
+        return max(0, records), max(0, self._max_queue_bytes - self._queued_bytes)
 
     def __repr__(self) -> str:
         return f"<LogwellBatchLogRecordProcessor {len(self._queue)} queued, {self._exporter!r}>"

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from opentelemetry._logs import get_logger_provider, set_logger_provider
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 
 from logwell_otel._buffer.outbox import QUEUED_SECONDS
 from logwell_otel._clock import monotonic
@@ -210,14 +210,15 @@ def configure(
     # An error leaves through this frame, and what shows its locals would show the key.
     del endpoint, api_key, options
     config = Config.resolve(**settings.arguments).unless_in_tests()
+    if config.disabled:
+        return set_up(config, settings)
     if level is None:
         level = "INFO" if config.origins["level"] == "default" else config.level
     threshold = level_of(level)
     target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
     pipeline = set_up(config, settings)
-    if not config.disabled:
-        with _lock.get():
-            pipeline.listen_to(target, threshold, config.levels)
+    with _lock.get():
+        pipeline.listen_to(target, threshold, config.levels)
     return pipeline
 
 
@@ -228,7 +229,8 @@ def set_up(config: Config, settings: Resolver) -> Pipeline:
     """
     if config.disabled:
         exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
-        return Pipeline(exporter, LoggerProvider(), LogwellBatchLogRecordProcessor(exporter))
+        provider = LoggerProvider(Resource({}))
+        return Pipeline(exporter, provider, LogwellBatchLogRecordProcessor(exporter))
     with _lock.get():
         pipeline = _pipelines.get(config.identity)
         made = pipeline is None
@@ -281,7 +283,7 @@ def _provider(service: str | None) -> LoggerProvider:
     # The SDK's, or one of another package's that stands in front of it.
     if callable(getattr(current, "add_log_record_processor", None)):
         return cast("LoggerProvider", current)
-    made = LoggerProvider(Resource.create({SERVICE_NAME: service} if service else {}))
+    made = LoggerProvider(_resource({SERVICE_NAME: service} if service else {}))
     made.add_log_record_processor(ContextLogRecordProcessor())
     if is_proxy(current):
         set_logger_provider(made)
@@ -293,6 +295,15 @@ def _provider(service: str | None) -> LoggerProvider:
             "is logged by OpenTelemetry's API does not."
         )
     return made
+
+
+def _resource(given: dict[str, str]) -> Resource:
+    try:
+        return Resource.create(given)
+    except RuntimeError:
+        # OpenTelemetry's detectors run on threads, and the system has no more of them.
+        named = Resource({SERVICE_NAME: "unknown_service"}).merge(OTELResourceDetector().detect())
+        return named.merge(Resource(given))
 
 
 def _processor(exporter: LogwellLogExporter, config: Config) -> LogwellBatchLogRecordProcessor:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from logwell_otel._buffer.outbox import Outbox
-from logwell_otel._buffer.spool import SpoolDiskError
 from logwell_otel._diagnostics import Notices
+from logwell_otel._storage import DiskError
 from support.spool import FULL, Disk, World, chunk, chunks, drain, told
 
 if TYPE_CHECKING:
@@ -169,5 +169,5 @@ def test_they_follow_a_key_that_was_read_again(world: World) -> None:
 def test_a_closed_spool_keeps_none(world: World) -> None:
     spool = world.open()
     spool.close()
-    with pytest.raises(SpoolDiskError, match="closed"):
+    with pytest.raises(DiskError, match="closed"):
         spool.bury(chunk(0), "poison")

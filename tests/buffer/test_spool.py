@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel._buffer.spool import Spool, SpoolDiskError, SpoolError
+from logwell_otel._buffer.spool import Spool
 from logwell_otel._encoding.chunk import RECOVERED, Rows
+from logwell_otel._storage import DiskError, StorageError
 from logwell_otel._wire import MAX_REQUEST_BYTES
 from support.spool import (
     ENDPOINT,
@@ -152,6 +153,7 @@ def test_what_a_living_process_has_is_left_alone(world: World) -> None:
     assert drain(living) == [0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [3_000, 30_000])
 def test_leftovers_are_claimed_bit_by_bit_and_cost_no_memory(world: World, left: int) -> None:
     """Thirty thousand cost a kilobyte each, once. Now nothing of a row is kept in memory."""
@@ -250,7 +252,7 @@ def test_the_oldest_waiting_rows_go_when_it_is_full(world: World) -> None:
 def test_what_is_being_sent_is_never_evicted(world: World) -> None:
     spool = world.open(max_bytes=1_000_000)
     held = [row for stored in spool.store(chunks(0, 9, size=100_000)) for row in stored.ids]
-    with pytest.raises(SpoolDiskError, match="full of entries that are being sent"):
+    with pytest.raises(DiskError, match="full of entries that are being sent"):
         spool.store(chunks(9, 2, size=100_000), held)
     assert told(spool) == {}
 
@@ -341,7 +343,7 @@ def test_a_disk_that_refuses_keeps_nothing_of_a_call(world: World) -> None:
     spool = world.open(connect=disk.connect)
     spool.store([chunk(0)])
     disk.error = FULL
-    with pytest.raises(SpoolDiskError, match="disk is full"):
+    with pytest.raises(DiskError, match="disk is full"):
         spool.store([chunk(1)])
     disk.error = None
     spool.store([chunk(2)])
@@ -354,7 +356,7 @@ def test_what_cannot_be_deleted_is_not_taken_again_and_deleted_later(world: Worl
     spool.store([chunk(0, 100), chunk(100)])
     sent = rows(spool)
     disk.error = FULL
-    with pytest.raises(SpoolDiskError):
+    with pytest.raises(DiskError):
         spool.delete(sent)
     assert numbers(spool.take()) == [100]
     assert spool.entries() == 1
@@ -448,7 +450,7 @@ def test_another_versions_database_is_refused_and_left_alone(world: World) -> No
     db = sqlite3.connect(world.database)
     db.execute("PRAGMA user_version = 2")
     db.close()
-    with pytest.raises(SpoolError, match="another version of logwell-otel"):
+    with pytest.raises(StorageError, match="another version of logwell-otel"):
         world.open()
     assert world.query("SELECT count(*) FROM chunks") == [(1,)]
 
@@ -457,7 +459,7 @@ def test_a_closed_spool_leaves_all_to_the_next_process_at_once(world: World) -> 
     spool = world.open()
     spool.store([chunk(0)])
     spool.close()
-    with pytest.raises(SpoolDiskError, match="closed"):
+    with pytest.raises(DiskError, match="closed"):
         spool.store([chunk(1)])
     assert world.look(world.open()) == {"recovered": 1}
 

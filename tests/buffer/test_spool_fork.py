@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logwell_otel._buffer.spool import SpoolDiskError
+from logwell_otel._storage import DiskError
 from support.process import Child, say
 from support.spool import (
     Disk,
@@ -77,7 +77,7 @@ def test_a_child_without_hooks_does_not_touch_a_database_that_was_open(world: Wo
     spool.store(chunks(0, 3))
 
     def work(out: int) -> None:
-        with pytest.raises(SpoolDiskError, match="without Python's hooks"):
+        with pytest.raises(DiskError, match="without Python's hooks"):
             spool.store([chunk(10)])
         spool.close()
 
@@ -99,7 +99,7 @@ def test_what_a_child_opens_after_closing_all_descriptors_is_not_closed_by_us(
         own = [os.open(os.devnull, os.O_RDONLY) for _ in range(32)]
         try:
             spool.store([chunk(10)])
-        except SpoolDiskError:
+        except DiskError:
             assert fork is fork_without_hooks
         spool.close()
         for fd in own:
@@ -165,7 +165,7 @@ def test_a_fork_while_the_disk_hangs_takes_a_second_and_leaves_the_disk_alone(
 
     def work(out: int) -> None:
         disk.works.set()
-        with pytest.raises(SpoolDiskError, match="without Python's hooks"):
+        with pytest.raises(DiskError, match="without Python's hooks"):
             spool.store([chunk(10)])
 
     began = time.monotonic()

@@ -190,6 +190,8 @@ def test_the_oldest_are_dropped_and_counted_when_the_disk_is_full_too(tmp_path: 
     health = bench.exporter.health()
     assert set(health.dropped) == {"spool_overflow"}
     assert health.held + health.dropped["spool_overflow"] == 10_000
+    lost = health.dropped["spool_overflow"]
+    assert f"{lost} entries were dropped in the last five minutes" in health.reasons
     assert health.bytes_on_disk <= 1024 * 1024
     bench.check_ledger()
     bench.server.always = lambda _: None
@@ -328,6 +330,21 @@ def test_a_flush_is_exact_whatever_went_to_disk_in_which_order(tmp_path: Path) -
             box.settle(taken, accepted=taken.count)
             assert box.is_settled(mark) is (waiting or taken.count == 3)
         assert box.is_settled(last)
+
+
+def test_nobody_waits_for_what_is_in_flight_and_on_disk(tmp_path: Path) -> None:
+    """Suspects filled the memory: `export()` waited 5 s for the disk to make room."""
+    with World(tmp_path) as world:
+        box = Outbox(1_000_000, world.open(), notices=Notices(None, None, say=lambda _: None))
+        box.put([chunk(0, 20, size=30_000), chunk(20, 20, size=30_000)])
+        box.spill()
+        assert [box.take() is not None for _ in range(2)] == [True, True]
+        assert box.holdings().bytes_in_memory > 1_000_000
+        assert box.put([chunk(40, 3)]) == 0
+        assert not box._hangs  # noqa: SLF001 - it waited in vain
+        held = box.holdings()
+        assert (held.entries_on_disk, held.entries_in_memory) == (43, 0)
+        assert held.counters.dropped == {}
 
 
 def test_what_a_defect_interrupts_while_it_is_stored_is_not_lost(

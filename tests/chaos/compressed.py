@@ -67,6 +67,8 @@ class Compressed:
             _dependencies=dependencies,
         )
         self._engine = self.exporter._engine  # noqa: SLF001 - driven from outside
+        # What is not answered gets no longer time-out here, where it takes real time.
+        self._engine.delivery.request_timeout = options.get("timeout", _TIMEOUT)
         self._flusher = Flusher(self._engine.outbox, lambda: None, self._engine._look_failed)  # noqa: SLF001
 
     def _transport(self, config: Config) -> _Transport:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from logwell_otel.cli import main
+from logwell_otel.cli import main, read
 from logwell_otel.devserver import DevServer
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ def test_nothing_found_is_status_1(
         (["search", "--project", "shop"], "project (LOGWELL_PROJECT): expected one of"),
         (["search", "--endpoint", "http://127.0.0.1:9"], "No answer from http://127.0.0.1:9"),
         (["incidents", "nope"], "Incident not found"),
+        (["tail", "-f", "--until", "1h"], "--until: expected without -f"),
+        (["incidents", "--since", "8d"], "since: expected at most 7d ago"),
         (["search", "-o", "/nowhere/at/all"], "/nowhere/at/all: No such file"),
     ],
     ids=str,
@@ -163,6 +165,48 @@ def test_tail_shows_the_newest_in_order(
     )
 
 
+def test_tail_by_time_and_number(
+    ingest: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    moments = [f"2026-11-20T10:00:{second:02}.000Z" for second in range(20)]
+    ingest(*({"message": f"m{n}", "timestamp": moment} for n, moment in enumerate(moments)))
+
+    def told(*arguments: str) -> list[str]:
+        assert main(["tail", *arguments]) == 0
+        said = capsys.readouterr()
+        assert said.err == ""
+        return [line.rpartition(" ")[2] for line in said.out.splitlines()]
+
+    assert told() == [f"m{n}" for n in range(10, 20)]
+    assert told("--since", moments[5]) == [f"m{n}" for n in range(5, 20)]
+    assert told("--since", moments[5], "-n", "3") == ["m17", "m18", "m19"]
+    assert told("--since", moments[5], "--until", moments[7]) == ["m5", "m6", "m7"]
+    assert told("--limit", "2") == ["m10", "m11"]
+    assert told("-f", "-n", "2", "--limit", "2") == ["m18", "m19"]
+    assert main(["tail", "-n", "0"]) == 1
+
+
+class Person(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_how_far_it_is_is_told_to_a_person_only(
+    ingest: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ingest({"message": "one"}, {"message": "two"})
+    ticks = iter(range(1000))
+    monkeypatch.setattr(read, "monotonic", lambda: 2.0 * next(ticks))
+    assert main(["search", "--json"]) == 0
+    assert capsys.readouterr().err == ""
+    said = Person()
+    monkeypatch.setattr("sys.stderr", said)
+    assert main(["search", "--json"]) == 0
+    assert said.getvalue() == "\r\x1b[K1 entries …\r\x1b[K2 entries …\r\x1b[K"
+
+
 @pytest.mark.process
 def test_tail_follows_until_it_is_interrupted(
     server: DevServer, ingest: Callable[..., None]
@@ -198,7 +242,22 @@ def test_incidents(ingest: Callable[..., None], capsys: pytest.CaptureFixture[st
         f"{line}          2 from shop.py:3\n          2 in request r-1\n"
     )
     assert main(["incidents", "--service", "other"]) == 1
-    assert main(["incidents", "--resolved"]) == 1
+    assert main(["incidents", "--status", "resolved"]) == 1
+    assert main(["incidents", "--where", "request_id=r-2"]) == 1
+    capsys.readouterr()
+    assert main(["incidents", "--where", "request_id=r-1", "--csv", "--limit", "1"]) == 0
+    (record,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert record == {
+        "last_seen": NOW,
+        "first_seen": NOW,
+        "events": "2",
+        "level": "error",
+        "service": "shop",
+        "title": "order 1 failed",
+        "source": "shop.py:3",
+        "status": "open",
+        "id": incident["id"],
+    }
 
 
 def test_login_keeps_a_session_and_logout_ends_it(

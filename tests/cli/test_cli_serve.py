@@ -19,6 +19,7 @@ DEFAULTS = {
     "host": "127.0.0.1",
     "port": 3000,
     "api_key": None,
+    "password": None,
     "requests_per_minute": 600,
     "db": None,
     "max_bytes": 256 << 20,
@@ -51,10 +52,12 @@ def test_arguments_reach_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devserver, "serve", note)
     given = ["--host", "::1", "--port", "1", "--api-key", "k", "--requests-per-minute", "9"]
     given += ["--db", "x.db", "--max-mib", "3"]
+    monkeypatch.setenv("LOGWELL_SERVE_PASSWORD", "sesame")
     assert main(["serve", *given, "--faults", "--quiet"]) == 7
+    monkeypatch.delenv("LOGWELL_SERVE_PASSWORD")
     assert main(["serve"]) == 7
     assert main(["serve", "--max-mib", "0"]) == 7
-    asked = ("::1", 1, "k", 9, "x.db", 3 << 20, True, True, False)
+    asked = ("::1", 1, "k", "sesame", 9, "x.db", 3 << 20, True, True, False)
     assert seen == [
         dict(zip(DEFAULTS, asked, strict=True)),
         DEFAULTS,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from logwell_otel._buffer.spool import Spool
-from logwell_otel._buffer.spool.paths import project_name
+from logwell_otel._buffer.spool.names import project_name
 from logwell_otel._delivery.engine import Dependencies
 from logwell_otel.cli import main, spool
 from logwell_otel.cli.pools import list_spools
@@ -317,7 +317,7 @@ def test_interrupted(tmp_path: Path) -> None:
             "UPDATE about SET endpoint = 'https://logs.example.com', service = 'till'",
             "what is in it belongs to another pool, logs.example.com-till-",
         ),
-        ("UPDATE about SET endpoint = ''", "The spool cannot be named after this endpoint"),
+        ("UPDATE about SET endpoint = ''", "what is in it belongs to another pool"),
         ("DROP TABLE about", "no such table: about"),
     ],
 )

@@ -87,6 +87,7 @@ def test_errors_of_a_minute_in_which_their_table_fails_are_stored_later() -> Non
     bench.check_ledger()
 
 
+@pytest.mark.slow
 def test_an_hour_of_it_costs_few_requests_and_nothing_waits() -> None:
     world = World(is_error)
     bench = world.bench

@@ -17,9 +17,10 @@ from logwell_otel._delivery.retry import RequestTimeout
 from logwell_otel._http import NoAnswer
 from logwell_otel.devserver import DevServer
 from support.bench import Bench
+from support.clock import Clock
 from support.config import KEY
 from support.records import messages, records
-from support.server import HttpServer, Server, answer
+from support.server import RATE_LIMITED, UNAUTHORIZED, HttpServer, Server, answer
 
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
@@ -30,6 +31,7 @@ SLOWER = (
     "The server did not answer within 0.2 s, the time-out (LOGWELL_TIMEOUT). It gets up to 30 s "
     "now: what it may have stored already would be stored once more with each attempt."
 )
+SILENCE = NoAnswer("ReadTimeout: timed out", timed_out=True)
 HEALTH = json.dumps({"status": "healthy"}).encode()
 
 
@@ -156,42 +158,61 @@ def test_a_cut_connection_after_storing_is_one_copy_more() -> None:
         assert receiver.count() == 20
 
 
-def test_a_server_that_was_stopped_is_asked_for_its_health_and_sent_nothing_more() -> None:
+def test_a_server_that_was_stopped_is_sent_nothing_more_until_it_answers() -> None:
     bench = Bench()
-    bench.server.replies = [NoAnswer("ReadTimeout: timed out", timed_out=True)]
-    bench.server.is_healthy = None
+    bench.server.always = lambda _: SILENCE
     bench.exporter.export(records(10))
-    bench.run(60)
+    bench.run(600)
     assert (len(bench.server.requests), bench.server.stored) == (1, [])
-    assert bench.server.health_checks > 1
-    bench.server.is_healthy = True
+    assert bench.server.questions > 5
+    bench.server.always = lambda _: None
     bench.run(60)
     assert [len(request) for request in bench.server.requests] == [10, 1, 4, 5]
     assert len(bench.server.stored) == 10
     bench.check_ledger()
 
 
-def test_a_server_whose_health_is_kept_from_us_gets_its_entries_all_the_same() -> None:
-    bench = Bench()
-    bench.server.replies = [NoAnswer("ReadTimeout: timed out", timed_out=True)]
-    bench.server.is_healthy = None
-    bench.exporter.export(records(10))
-    bench.run()
-    assert [len(request) for request in bench.server.requests] == [10, 1, 4, 5]
-    assert len(bench.server.stored) == 10
-
-
 def test_a_page_of_something_else_is_never_a_success() -> None:
     bench = Bench()
-    bench.server.replies = [answer(200, "<html>Please log in</html>")] * 20
+    portal = answer(200, "<html>Please log in</html>")
+    bench.server.always = lambda _: portal if bench.clock() < began + 900 else None
+    began = bench.clock()
     bench.exporter.export(records(10))
     bench.run()
     assert len(bench.server.stored) == 10
     assert bench.exporter.health().accepted == 10
 
 
+def test_what_lets_everything_through_but_a_request_without_entries_gets_an_hour() -> None:
+    bench = Bench()
+    bench.server.replies = [answer(502, "Bad Gateway")]
+    bench.server.always = lambda entries: None if entries else answer(403, "<html>Empty</html>")
+    bench.exporter.export(records(10))
+    bench.run(3500)
+    assert len(bench.server.requests) == 1
+    bench.run(200)
+    assert sorted(bench.server.stored) == sorted(messages(10))
+    questions = bench.server.questions
+    bench.exporter.export(records(10, 10))
+    bench.run(10)
+    assert len(bench.server.stored) == 20
+    assert bench.server.questions == questions, "nothing was lost since"
+
+
+def test_a_refused_key_and_a_rate_limit_are_answers_too() -> None:
+    for reply in (UNAUTHORIZED, RATE_LIMITED):
+        bench = Bench()
+        bench.server.replies = [NoAnswer("ReadError: reset"), reply]
+        bench.server.always = lambda entries, reply=reply: None if entries else reply  # type: ignore[misc]
+        bench.exporter.export(records(10))
+        bench.run(300)
+        assert bench.server.questions == 1
+        assert sorted(bench.server.stored) == sorted(messages(10))
+
+
 def test_a_time_out_grows_while_nothing_answers_and_is_the_usual_one_again_then() -> None:
-    timeout = RequestTimeout(10)
+    clock = Clock()
+    timeout = RequestTimeout(10, clock)
     assert (timeout.seconds, timeout.overdue) == (10, False)
     assert [(timeout.exceeded(), timeout.seconds) for _ in range(5)] == [
         (True, 60),
@@ -205,7 +226,9 @@ def test_a_time_out_grows_while_nothing_answers_and_is_the_usual_one_again_then(
     timeout.answered(15)
     assert (timeout.seconds, timeout.overdue, timeout.late) == (60, True, True)
     timeout.answered(9)
-    assert (timeout.seconds, timeout.overdue) == (10, False)
+    assert (timeout.seconds, timeout.overdue, timeout.late) == (10, False, True)
+    clock.sleep(600)
+    assert not timeout.late
 
 
 @pytest.mark.parametrize(("usual", "longer"), [(0.1, 30), (6, 36), (100, 300), (300, 300)])
@@ -220,41 +243,100 @@ class LosesAnswers(Server):
 
     Attributes:
         copies: How often each message was stored.
+        at: When each request with entries came.
         until: Until when, by its clock.
     """
 
-    def __init__(self, reply: Answer | NoAnswer, seconds: float) -> None:
+    def __init__(self, reply: Answer | NoAnswer, seconds: float, *, storing: bool = False) -> None:
         super().__init__()
         self.copies: Counter[str] = Counter()
+        self.at: list[float] = []
         self.until = self.clock() + seconds
         self._reply = reply
+        self._storing = storing
 
     def post(self, body: bytes, timeout: float) -> Answer | NoAnswer:
         taken = super().post(body, timeout)
+        if body == b"[]":
+            return taken if self._storing or self.clock() >= self.until else self._reply
+        self.at.append(self.clock())
         self.copies.update(self.requests[-1])
         return self._reply if self.clock() < self.until else taken
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [answer(504, "Gateway Time-out"), answer(502, "Bad Gateway"), NoAnswer("ReadError: reset")],
-)
-@pytest.mark.parametrize("seconds", [5, 60, 600])
-def test_a_gateway_that_loses_every_answer_gets_one_entry_at_a_time(
+LOST = [
+    pytest.param(answer(504, "Gateway Time-out"), id="504"),
+    pytest.param(answer(502, "Bad Gateway"), id="502"),
+    pytest.param(NoAnswer("ReadError: reset"), id="reset"),
+    pytest.param(SILENCE, id="silence"),
+]
+HOUR = 3600.0
+
+
+def logs_on(bench: Bench, seconds: float) -> int:
+    """Something is logged every minute; gives how many records in all."""
+    bench.exporter.export(records(500))
+    count = 500
+    until = bench.clock() + seconds
+    while bench.clock() < until:
+        bench.run(min(60.0, until - bench.clock()))
+        bench.exporter.export(records(1, count))
+        count += 1
+        bench.clock.sleep(1.0)
+    return count
+
+
+@pytest.mark.parametrize("reply", LOST)
+@pytest.mark.parametrize("seconds", [5.0, 60.0, 600.0, 6 * HOUR])
+def test_what_loses_every_answer_has_one_request_of_entries_twice(
     reply: Answer | NoAnswer, seconds: float
 ) -> None:
     server = LosesAnswers(reply, seconds)
     bench = Bench(server)
-    bench.exporter.export(records(500))
-    bench.run(seconds)
-    tries = len(server.requests)
-    sizes = [len(request) for request in server.requests]
-    assert sizes[:7] == [100, 1, 1, 100, 1, 1, 100][:tries]
-    assert sizes[7:] == [1] * (tries - 7)
+    count = logs_on(bench, seconds)
+    tries = len(
+        [
+            request
+            for at, request in zip(server.at, server.requests, strict=True)
+            if at < server.until
+        ]
+    )
+    # After an hour and after three, in case it does so with what has no entries only.
+    assert tries == (1 if seconds < HOUR else 3)
     bench.run()
-    assert sorted(server.copies) == sorted(messages(500))
-    thrice = [text for text, copies in server.copies.items() if copies > 2]
-    assert len(thrice) <= sizes.count(1)
+    assert sorted(server.copies) == sorted(messages(count))
+    assert len([text for text, copies in server.copies.items() if copies > 1]) == 100
+    assert len([text for text, copies in server.copies.items() if copies > 2]) == tries - 1
     assert max(server.copies.values()) <= 3
-    assert len(server.requests) - tries <= 8
+    assert len(server.requests) <= tries + 12
+    bench.check_ledger()
+
+
+@pytest.mark.parametrize("reply", LOST)
+@pytest.mark.parametrize("seconds", [60.0, 600.0, 6 * HOUR])
+def test_what_loses_the_answers_to_entries_only_is_sent_one_at_a_time_ever_more_seldom(
+    reply: Answer | NoAnswer, seconds: float
+) -> None:
+    server = LosesAnswers(reply, seconds, storing=True)
+    bench = Bench(server)
+    count = logs_on(bench, seconds)
+    sizes = [len(request) for request in server.requests]
+    assert sum(sizes) - sizes.count(1) <= 300
+    assert len(sizes) <= 12 + seconds / 270
+    bench.run()
+    assert sorted(server.copies) == sorted(messages(count))
+    assert len([text for text, copies in server.copies.items() if copies > 2]) <= sizes.count(1)
+    assert max(server.copies.values()) <= 3
+    bench.check_ledger()
+
+
+def test_an_entry_with_nothing_beside_it_is_sent_again_after_ever_more_time() -> None:
+    server = LosesAnswers(answer(504, "Gateway Time-out"), 24 * HOUR, storing=True)
+    bench = Bench(server)
+    bench.exporter.export(records(1))
+    bench.run(24 * HOUR)
+    assert server.copies == {"message 0": 7}
+    bench.exporter.export(records(1, 1))
+    bench.run(60)
+    assert bench.exporter.health().held == 0, "what is accepted shows that answers come again"
     bench.check_ledger()

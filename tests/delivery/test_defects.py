@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from logwell_otel import LogwellLogExporter
-from logwell_otel._delivery import ordering as incidents
+from logwell_otel._delivery.delivery import Delivery
 from logwell_otel.devserver import DevServer
 from support.bench import Bench
 from support.records import messages, record, records
 
 if TYPE_CHECKING:
-    from logwell_otel._delivery.delivery import Delivery
     from logwell_otel._encoding.chunk import Chunk
 
 
@@ -38,14 +37,15 @@ def test_a_meter_provider_that_raises_is_said_once_and_delivers(
 
 def test_a_failure_before_a_request_keeps_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench()
-    order, failures = incidents.order, iter([ZeroDivisionError("first"), ZeroDivisionError("2nd")])
+    send = Delivery._send  # noqa: SLF001 - a defect put inside
+    failures = iter([ZeroDivisionError("first"), ZeroDivisionError("2nd")])
 
-    def sometimes(chunk: Chunk) -> None:
+    def sometimes(delivery: Delivery, chunk: Chunk) -> None:
         if error := next(failures, None):
             raise error
-        order(chunk)
+        send(delivery, chunk)
 
-    monkeypatch.setattr(incidents, "order", sometimes)
+    monkeypatch.setattr(Delivery, "_send", sometimes)
     bench.exporter.export(records(300))
     bench.run()
     assert sorted(bench.server.stored) == sorted(messages(300))
@@ -59,14 +59,14 @@ def test_a_failure_before_a_request_keeps_the_chunk(monkeypatch: pytest.MonkeyPa
 
 def test_an_entry_that_always_fails_is_dropped_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench()
-    order = incidents.order
+    send = Delivery._send  # noqa: SLF001 - as above
 
-    def never(chunk: Chunk) -> None:
+    def never(delivery: Delivery, chunk: Chunk) -> None:
         if b"cursed" in chunk.body():
             raise RecursionError
-        order(chunk)
+        send(delivery, chunk)
 
-    monkeypatch.setattr(incidents, "order", never)
+    monkeypatch.setattr(Delivery, "_send", never)
     bench.exporter.export([*records(950), record("cursed"), *records(49, first=950)])
     bench.run()
     assert sorted(bench.server.stored) == sorted(messages(999))

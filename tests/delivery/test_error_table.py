@@ -83,9 +83,9 @@ ROWS = [
         RETRY,
         "INTERNAL_ERROR",
         True,
-        "This process can make no request: ModuleNotFoundError: No module named 'httpcore'. That "
-        "is neither the network nor the server, but what this process has: its packages, files, "
-        "descriptors or memory. Entries are held and sent again.",
+        "An error of this process, which can make no request: ModuleNotFoundError: No module "
+        "named 'httpcore'. That is neither the network nor the server, but what this process has: "
+        "its packages, files, descriptors or memory. Entries are held and sent again.",
     ),
     Row(
         DEFECT,
@@ -189,6 +189,15 @@ ROWS = [
         True,
         "The server answered 500. If it lasts, see the server's own log. Entries are held and "
         "sent again.",
+    ),
+    Row(
+        OTHER,
+        answer(500, HTML),
+        RETRY,
+        "SERVER_ERROR",
+        True,
+        "The server answered 500 (with text/html, so perhaps from a proxy in front of it). If it "
+        "lasts, see the server's own log. Entries are held and sent again.",
     ),
     Row(
         OTHER,

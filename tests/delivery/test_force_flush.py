@@ -110,6 +110,7 @@ def test_a_loss_during_flushes_is_told_to_those_that_wait_for_it() -> None:
     assert bench.exporter.force_flush(1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spool", [False, True])
 def test_flushes_that_are_over_stop_nothing_from_being_joined(spool: bool, tmp_path: Path) -> None:
     """A job that flushes after each unit of work, in an outage: cron, Lambda, Celery."""

@@ -28,6 +28,7 @@ GATEWAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reply", GATEWAYS, ids=lambda reply: f"{reply.status} {reply.body[:18]!r}")
 def test_a_gateway_out_of_order_for_twenty_seconds_costs_no_entry(reply: Answer) -> None:
     bench = Bench()

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from logwell_otel import LogwellErrorCode
+from logwell_otel._http import NoAnswer
 from support.bench import Bench
 from support.records import messages, records
 from support.server import REFUSED, SERVER_ERROR, answer
 
 if TYPE_CHECKING:
-    from logwell_otel._http import Answer, NoAnswer
+    from logwell_otel._http import Answer
 
 OUTAGES = {
     "connection refused": REFUSED,
@@ -35,7 +36,7 @@ def test_an_outage_of_ten_minutes_loses_nothing_and_duplicates_nothing(
         bench.exporter.export(records(20, second * 2))
         bench.run(10)
     assert bench.server.stored == []
-    probes = len(bench.server.requests)
+    probes = len(bench.server.requests) + bench.server.questions
     bench.server.always = lambda _: None
     bench.run()
     assert sorted(bench.server.stored) == sorted(messages(1200))
@@ -74,6 +75,20 @@ def test_every_failure_is_handed_to_on_error() -> None:
         (LogwellErrorCode.NETWORK_ERROR, None, True, None),
         (LogwellErrorCode.SERVER_ERROR, 503, True, 7.0),
     ]
+
+
+def test_an_error_of_this_process_is_said_with_the_first_request() -> None:
+    bench = Bench()
+    bench.server.replies = [NoAnswer("OSError: [Errno 24] Too many open files", "process")]
+    bench.exporter.export(records(1))
+    bench.run()
+    assert bench.said[0] == (
+        "An error of this process, which can make no request: OSError: [Errno 24] Too many open "
+        "files. That is neither the network nor the server, but what this process has: its "
+        "packages, files, descriptors or memory. Entries are held and sent again."
+    )
+    assert bench.said[1].startswith("The server accepts entries again, after 0 s and 1 failed")
+    assert len(bench.said) == 2
 
 
 def test_retry_after_of_a_503_is_the_least_wait() -> None:

@@ -161,6 +161,7 @@ def test_a_deadlock_costs_one_more_request() -> None:
     assert bench.said == []
 
 
+@pytest.mark.slow
 def test_what_waits_under_suspicion_is_bounded_and_the_oldest_goes_first() -> None:
     """Lines that a firewall refuses, one in ten records, and a memory of 1 MiB."""
     bench = Bench(max_queue_bytes=1_048_576)

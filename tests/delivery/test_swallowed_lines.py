@@ -107,16 +107,14 @@ def test_a_server_that_is_slow_with_large_requests_stores_them_twice() -> None:
     assert bench.exporter.health().accepted == 500
 
 
-@pytest.mark.parametrize(("seconds", "thrice"), [(15, 0), (50, 0), (100, 3), (250, 3)])
-def test_a_server_that_is_always_slower_stores_hardly_anything_more_than_twice(
-    seconds: int, thrice: int
-) -> None:
-    """Single entries ask whether it is worth to wait for five minutes."""
+@pytest.mark.parametrize("seconds", [15, 50, 100, 250])
+def test_a_server_that_is_always_slower_stores_nothing_more_than_twice(seconds: int) -> None:
+    """What has no entries in it asks whether it is worth to wait for five minutes."""
     server = Slow(lambda _: seconds)
     bench = Bench(server, timeout=10)
     bench.exporter.export(records(500))
     bench.run(7200)
     assert sorted(server.copies) == sorted(messages(500))
     copies = Counter(server.copies.values())
-    assert (max(copies), copies[3] <= thrice, copies[1] >= 300) == (3 if thrice else 2, True, True)
+    assert (max(copies), copies[1]) == (2, 400)
     bench.check_ledger()

@@ -29,6 +29,7 @@ def numbers(store: Store) -> list[int]:
     return [entry.metadata["number"] for entry in store.entries()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_file", [True, False])
 def test_the_newest_stay(tmp_path: Path, in_file: bool) -> None:
     path = tmp_path / "logs.db" if in_file else None
@@ -45,6 +46,7 @@ def test_the_newest_stay(tmp_path: Path, in_file: bool) -> None:
         assert path.stat().st_size < 2 * MIB + 200_000
 
 
+@pytest.mark.slow
 def test_search_and_incidents_forget_them_too(tmp_path: Path) -> None:
     def found(store: Store, word: str) -> int:
         store.index(lexemes.of_document)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,9 @@ from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.urls import include, path
+from django.utils.functional import SimpleLazyObject
 
+from logwell_otel.handler import LogwellHandler
 from logwell_otel.integrations.asgi import RequestLogMiddleware as ASGIRequestLogMiddleware
 from logwell_otel.integrations.wsgi import RequestLogMiddleware
 
@@ -52,7 +55,37 @@ def file(request: Any) -> Any:
     return FileResponse(open(__file__, "rb"))  # noqa: PTH123 - Django closes it
 
 
+class User:
+    is_authenticated, pk = True, 17
+
+
+def get_user(request: Any) -> User:
+    """As `django.contrib.auth.middleware` does, with a query."""
+    seen.append("query")
+    user = vars(request)["_cached_user"] = User()
+    return user
+
+
+def authentication(get_response: Any) -> Any:
+    def handle(request: Any) -> Any:
+        log.info("before routing")
+        request.user = SimpleLazyObject(lambda: get_user(request))
+        return get_response(request)
+
+    return handle
+
+
+def account(request: Any, look: str) -> Any:
+    log.info("in the view")
+    if look == "looks":
+        assert request.user.pk == 17
+    log.info("after a look")
+    return HttpResponse("ok")
+
+
+log = logging.getLogger("shop.django")
 urlpatterns = [
+    path("account/<str:look>/", account),
     path("orders/<int:order_id>/", order),
     path("async/<int:order_id>/", async_order),
     path("fail/", fail),
@@ -134,8 +167,6 @@ def test_the_django_middleware_alone_does_nothing(path: str) -> None:
 
 
 def test_an_exception_is_in_djangos_own_record_once() -> None:
-    from logwell_otel.handler import LogwellHandler
-
     recorder = Recorder()
     handler = LogwellHandler(logger_provider=provider_with(recorder))
     requests = logging.getLogger("django.request")
@@ -168,3 +199,34 @@ def test_under_opentelemetrys_own_instrumentation(under: str, path: str) -> None
         instrumentor.uninstrument()
     (span,) = seen
     assert (recorder.only.trace_id, recorder.only.span_id) == (span.trace_id, span.span_id)
+
+
+@pytest.mark.parametrize("under", ["wsgi", "asgi"])
+@pytest.mark.parametrize("look", ["looks", "ignores"])
+def test_records_carry_route_and_user_once_they_are_known(under: str, look: str) -> None:
+    """A user that nobody asks for is not asked for here: that is a query, and varies by cookie."""
+    settings.MIDDLEWARE = [DETAILS, f"{__name__}.authentication"]
+    recorder = Recorder()
+    options: Any = {"context": ("route", "user"), "logger_provider": provider_with(recorder)}
+    handler = LogwellHandler(logger_provider=options["logger_provider"])
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        if under == "wsgi":
+            watched: Any = RequestLogMiddleware(get_wsgi_application(), **options)
+            WsgiCall(watched, f"/account/{look}/").finish()
+        else:
+            watched = ASGIRequestLogMiddleware(get_asgi_application(), **options)
+            call(watched, f"/account/{look}/")
+    finally:
+        log.removeHandler(handler)
+    found = [attributes_of(record) for record in recorder.records]
+    route, user = "/account/<str:look>/", "17" if look == "looks" else None
+    assert [carried.get("http.route") for carried in found] == [None, route, route, route]
+    assert [carried.get("user_id") for carried in found] == [None, None, user, user]
+    assert seen == (["query"] if user else [])
+
+
+def test_where_django_keeps_the_user_that_was_looked_at() -> None:
+    source = Path(django.__file__).with_name("contrib") / "auth" / "middleware.py"
+    assert "request._cached_user = " in source.read_text()

@@ -551,6 +551,34 @@ def test_a_thread_of_one_s_own_has_it_with_a_copy_of_the_context(recorder: Recor
     assert ids(recorder)[0] == ("elsewhere", "r-1")
 
 
+@pytest.mark.parametrize("kind", ["websocket", "asgi", "wsgi"])
+def test_what_the_server_logs_of_an_exception_has_the_id(kind: str, recorder: Recorder) -> None:
+    """Where the request has no record of its own, that is the only one."""
+    server = logging.getLogger("uvicorn.error")
+    server.addHandler(log.handlers[0])
+
+    async def app(*_: Any) -> None:
+        raise ValueError("boom")
+
+    def older(environ: Any, start_response: Any) -> Any:
+        raise ValueError("boom")
+
+    try:
+        if kind == "wsgi":
+            WsgiCall(wsgi(older, recorder), "/health", HTTP_X_REQUEST_ID="r-1")
+        else:
+            changes = {"type": "websocket"} if kind == "websocket" else {}
+            call(asgi(app, recorder), "/health", headers=[("X-Request-ID", "r-1")], **changes)
+    except ValueError:
+        server.exception("Exception in ASGI application")
+    finally:
+        server.removeHandler(log.handlers[0])
+    assert ids(recorder) == [("Exception in ASGI application", "r-1")]
+    attributes = attributes_of(recorder.only)
+    assert attributes["code.function.name"] == ("older" if kind == "wsgi" else "app")
+    assert attributes["code.file.path"] == __file__
+
+
 def test_nothing_of_a_request_is_held_when_it_is_over(recorder: Recorder) -> None:
     """No cycle through the scope: without the garbage collector, it is gone."""
 

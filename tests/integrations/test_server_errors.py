@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,6 @@ from support.process import NEVER_BY_TIME, ask, listens, running, wait_until
 from support.server import free_port
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from logwell_otel.devserver import DevServer, Entry
 
 ZERO_CODE = {
@@ -70,6 +69,24 @@ app = RequestLogMiddleware(get_wsgi_application())
 """
 
 
+FLASK = """
+import logwell_otel
+from flask import Flask
+from logwell_otel.integrations.wsgi import RequestLogMiddleware
+
+app = Flask("shop_app")
+
+
+@app.get("/fail")
+def fail():
+    raise ValueError("order 13 is cursed")
+
+
+logwell_otel.configure()
+app.wsgi_app = RequestLogMiddleware(app.wsgi_app)
+"""
+
+
 def fails(
     receiver: DevServer, tmp_path: Path, text: str, command: str, variables: dict[str, str]
 ) -> list[Entry]:
@@ -91,9 +108,14 @@ def fails(
 
 
 def with_the_exception(entries: list[Entry]) -> list[str]:
-    return [
-        entry.message.split()[0] for entry in entries if "exception.stacktrace" in entry.metadata
-    ]
+    """The first words of those that have it; each says by its place which line has raised."""
+    found = [entry for entry in entries if "exception.stacktrace" in entry.metadata]
+    for entry in found:
+        if entry.metadata["otel.scope.name"] != "fastapi":  # has no place
+            raised = Path(entry.source_file or "").read_text().splitlines()
+            assert "order 13 is cursed" in raised[(entry.line_number or 0) - 1]
+            assert entry.metadata["code.function.name"] == "fail"
+    return [entry.message.split()[0] for entry in found]
 
 
 @pytest.mark.parametrize(
@@ -132,3 +154,13 @@ def test_django_that_keeps_its_errors_to_itself(receiver: DevServer, tmp_path: P
     entries = fails(receiver, tmp_path, DJANGO, command, {})
     assert sorted(entry.message.split()[0] for entry in entries) == ["GET", "Internal"]
     assert with_the_exception(entries) == ["Internal"]
+
+
+def test_flask(receiver: DevServer, tmp_path: Path) -> None:
+    pytest.importorskip("flask")
+    pytest.importorskip("gunicorn")
+    command = "gunicorn --bind 127.0.0.1:{port} shop_app:app"
+    entries = fails(receiver, tmp_path, FLASK, command, {})
+    assert sorted(entry.message.split()[0] for entry in entries) == ["Exception", "GET"]
+    assert with_the_exception(entries) == ["Exception"]
+    assert len({entry.request_id for entry in entries}) == 1

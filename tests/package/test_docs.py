@@ -28,11 +28,9 @@ import pytest
 
 import logwell_otel
 from logwell_otel import Health, LogwellErrorCode
-from logwell_otel._buffer.overflow import LOSSES as SPOOL_LOSSES
-from logwell_otel._buffer.overflow import REASONS as SPOOL_REASONS
 from logwell_otel._config.settings import variable_of
 from logwell_otel._delivery.response import outcome_of
-from logwell_otel._delivery.status import UNAVOIDED
+from logwell_otel._delivery.status import SPOOL_LOSSES, UNAVOIDED
 from logwell_otel._http import Answer, NoAnswer
 from logwell_otel._wire import MAX_ENTRIES
 from logwell_otel.devserver import DevServer
@@ -366,8 +364,11 @@ def test_every_reason_for_dropping_has_its_line() -> None:
     failed = {f"{stage}_error" for stage in re.findall(r'_failed\("(\w+)"', stages)}
     assert len(chosen) == 3
     assert len(failed) == 3
-    others = {"shutdown", "interrupted", "recursive"}
-    assert named == UNAVOIDED | set(SPOOL_REASONS) | chosen | failed | others
+    store = (SOURCE / "_buffer" / "spool" / "store.py").read_text(encoding="utf-8")
+    spool = set(re.findall(r'"(spool_\w+)"', store))
+    assert len(spool) == 4
+    others = {"shutdown", "interrupted", "recursive", "spool_gone"}
+    assert named == UNAVOIDED | spool | chosen | failed | others
 
 
 METRICS_PROGRAM = """

@@ -27,6 +27,20 @@ def test_a_full_queue_drops_what_comes_and_keeps_what_is_there() -> None:
     assert pipeline.bodies == [0, 1, 2, 3, 4]
 
 
+def test_health_says_what_a_burst_finds_room_for() -> None:
+    assert Bench().exporter.health().queue_room is None
+    pipeline = Stepped(max_queue_size=5, max_queue_bytes=1000)
+    health = pipeline.exporter.health()
+    assert (health.queue_room, health.queue_room_bytes) == (5, 1000)
+    pipeline.log("x" * 300)
+    pipeline.log("x" * 600)
+    health = pipeline.exporter.health()
+    assert (health.queue_room, health.queue_room_bytes) == (3, 100)
+    pipeline.drain()
+    health = pipeline.exporter.health()
+    assert (health.queue_room, health.queue_room_bytes) == (5, 1000)
+
+
 def test_losses_are_said_once_and_handed_to_on_error() -> None:
     bench = Bench()
     pipeline = Stepped(bench.exporter, max_queue_size=2)

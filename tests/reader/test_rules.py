@@ -574,6 +574,54 @@ def test_a_file_that_is_no_rules_file(text: str, said: str, tmp_path: Path) -> N
     assert "SECRET" not in caught.value.message
 
 
+def test_problems_of_a_file_name_the_line_and_the_field(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        """
+rules:
+  - name: one
+    filter: {level: loud}
+    count: 3
+    window: soon
+    actions: [log]
+    count: 5
+  - name: two
+    absence: 1d
+    actions:
+      - webhook: https://hooks.example.com/very/secret
+        format: teams
+  - just text
+""",
+        encoding="utf-8",
+    )
+    with pytest.raises(LogwellError) as caught:
+        load_rules(path)
+    assert caught.value.message.splitlines() == [
+        f"{path}: line 8, rule 1 ('one'): count: expected once, got it on line 5 too.",
+        (
+            "line 4, rule 1 ('one'): filter: level: expected one of debug, info, warn, error, "
+            "fatal, got 'loud'."
+        ),
+        (
+            "line 6, rule 1 ('one'): window: expected a duration such as 30s, 5m, 2h, 1d, at most "
+            "1d and not 0, got 'soon'."
+        ),
+        "line 11, rule 2 ('two'): actions[1].format: expected json or slack, got 'teams'.",
+        "line 14, rule 3: expected name, a condition and actions, got 'just text'.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["rules: {a: b}", "rules: [{<<: {name: x}, count: 1}]", "- rules", "rules: [1]\nrules: [[]]"],
+)
+def test_odd_files_are_wrong_and_no_defect(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(LogwellError, match="expected"):
+        load_rules(path)
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(LogwellError, match=r"none\.yaml: cannot be read: No such file"):
         load_rules(tmp_path / "none.yaml")

@@ -175,8 +175,48 @@ def test_incidents_and_stats(reader: LogwellReader, ingest: Callable[..., None])
         (one.source_file, one.line_number, one.count) for one in detail.root_cause_candidates
     ] == [("shop.py", 3, 2)]
     assert [(one.request_id, one.count) for one in detail.requests] == [("r", 2)]
-    assert list(reader.incidents(status="resolved", range="7d")) == []
+    assert list(reader.incidents(status="resolved", since="7d")) == []
     stats = reader.stats(since="1h")
     assert (stats.total_logs, stats.level_counts) == (3, {"info": 1, "error": 2})
     with pytest.raises(LogwellError, match="Incident not found"):
         reader.incident("nope")
+
+
+def test_which_incidents(reader: LogwellReader, ingest: Callable[..., None]) -> None:
+    now = datetime.now(timezone.utc)
+
+    def failure(message: str, minutes: int, service: str, level: str, **fields: Any) -> Any:
+        timestamp = (now - timedelta(minutes=minutes)).isoformat()
+        return {"level": level, "message": message, "service": service, "timestamp": timestamp} | {
+            "metadata": fields
+        }
+
+    ingest(
+        failure("a", 1, "shop", "error", order=17),
+        failure("b", 5, "shop", "fatal", order=18, trace_id=TRACE),
+        failure("b", 50, "shop", "error", order=17),
+        failure("c", 90, "pay", "error", order=17),
+        failure("d", 60 * 30, "pay", "error"),
+    )
+
+    def titles(**question: Any) -> list[str]:
+        return [incident.title for incident in reader.incidents(**question)]
+
+    assert titles() == ["a", "b", "c"]
+    assert titles(since="7d") == ["a", "b", "c", "d"]
+    assert titles(status="open") == ["a", "b"]
+    assert titles(status="resolved") == ["c"]
+    assert titles(since=now - timedelta(minutes=3)) == ["a"]
+    assert titles(until=now - timedelta(minutes=20)) == ["b", "c"]  # b was there as well
+    assert titles(service="pay") == ["c"]
+    assert titles(level="fatal") == ["b"]
+    assert titles(level="warn") == []
+    assert titles(where={"order": 17}) == ["a", "b", "c"]
+    assert titles(where={"order": 17}, since="10m") == ["a"]
+    assert titles(trace=TRACE) == ["b"]
+    assert titles(text="c") == ["c"]
+    assert titles(limit=1) == ["a"]
+    with pytest.raises(LogwellError, match="since: expected at most 7d ago"):
+        reader.incidents(since="8d")
+    with pytest.raises(LogwellError, match="status: expected open or resolved"):
+        reader.incidents(status="closed")

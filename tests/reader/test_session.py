@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import random
 import stat
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,8 +17,9 @@ from logwell_otel.reader import AsyncLogwellReader, LogwellReader
 from logwell_otel.reader.session import Account, SessionFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from types import TracebackType
 
     from logwell_otel.devserver import DevServer
 
@@ -166,21 +168,141 @@ def test_the_password_shows_nowhere(server: DevServer) -> None:
     reader.close()
 
 
-def test_the_asynchronous_reader(server: DevServer, ingest: Callable[..., None]) -> None:
-    ingest("one", "two")
+@pytest.mark.parametrize("kind", [LogwellReader, AsyncLogwellReader])
+def test_what_shows_the_locals_of_frames_shows_no_secret(
+    kind: type[LogwellReader | AsyncLogwellReader], server: DevServer
+) -> None:
+    """As `pytest -l`, rich and error trackers do."""
 
-    async def use() -> tuple[list[str], list[str], int]:
+    def use(endpoint: str | None, method: str, *arguments: Any) -> LogwellError:
+        try:
+            reader = kind(endpoint, "ann", "secret-password")
+            core = reader if isinstance(reader, LogwellReader) else reader._reader  # noqa: SLF001
+            opened.append(core)
+            core._cookie = cookie  # noqa: SLF001
+            found = getattr(reader, method)(*arguments)
+            if isinstance(reader, LogwellReader):
+                list(found)
+            else:
+                asyncio.run(first(found) if hasattr(found, "__anext__") else found)
+        except LogwellError as error:
+            return error
+        finally:
+            for one in opened:
+                one.close()
+            opened.clear()
+        raise AssertionError("it raises")
+
+    async def first(rows: Any) -> object:
+        return await anext(rows)
+
+    opened: list[LogwellReader] = []
+    cookie: str | None = None
+    errors = [use(None, "search"), use(server.url, "login"), use(server.url, "search")]
+    cookie = "secret-cookie"
+    errors += [use("http://127.0.0.1:9", "search"), use("http://127.0.0.1:9", "tail")]
+    errors += [use("http://127.0.0.1:9", "logout"), use("http://127.0.0.1:9", "incident", "x")]
+    for error in errors:
+        for frame in _traceback(error):
+            if frame.tb_frame.f_code.co_filename != __file__:
+                shown = [f"{name}={value!r}" for name, value in frame.tb_frame.f_locals.items()]
+                assert [one for one in shown if "secret-" in one] == []
+        assert "Account ann" not in f"{error!r}"
+
+
+def _traceback(error: BaseException) -> Iterator[TracebackType]:
+    one = error.__traceback__
+    while one is not None:
+        yield one
+        one = one.tb_next
+
+
+def test_a_gateway_that_takes_no_more_requests_is_waited_for(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    reader = LogwellReader(server.url, server.username, server.password, _sleep=waits.append)
+    reader.projects()
+    ask = reader._client.request  # noqa: SLF001 - a gateway stands in front
+    answers = [Answer(429, {"retry-after": "7"}, b""), Answer(429, {}, b"")]
+
+    def request(*arguments: Any) -> Any:
+        return answers.pop(0) if answers else ask(*arguments)
+
+    monkeypatch.setattr(reader._client, "request", request)  # noqa: SLF001
+    assert [project.name for project in reader.projects()] == ["development"]
+    assert [int(wait) for wait in waits] == [7, 1]
+    answers.append(Answer(429, {"retry-after": "3600"}, b'{"message":"slow down"}'))
+    with pytest.raises(LogwellError, match=r"HTTP 429: slow down\..*after 3600 s") as caught:
+        reader.projects()
+    assert (caught.value.code, caught.value.retryable, caught.value.retry_after) == (
+        LogwellErrorCode.RATE_LIMITED,
+        True,
+        3600.0,
+    )
+    reader.close()
+
+
+def test_logout_forgets_the_session_whatever_the_server_says(
+    server: DevServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "session.json"
+    SessionFile(file).save("http://127.0.0.1:9", "ann", "a=b")
+    with (
+        LogwellReader("http://127.0.0.1:9", session_file=file) as reader,
+        pytest.raises(LogwellError, match="No answer"),
+    ):
+        reader.logout()
+    assert not file.exists()
+
+
+def test_the_asynchronous_reader(server: DevServer, ingest: Callable[..., None]) -> None:
+    ingest("one", {"level": "error", "message": "two"})
+
+    async def use() -> None:
         async with AsyncLogwellReader(server.url, server.username, server.password) as reader:
-            found = [row.message async for row in reader.search()]
+            await reader.login()
+            assert reader.endpoint == server.url
+            assert [project.name for project in await reader.projects()] == ["development"]
+            assert sorted([row.message async for row in reader.search()]) == ["one", "two"]
+            assert [row.message async for row in reader.search(level="error")] == ["two"]
+            with pytest.raises(LogwellError, match="level: expected one of"):
+                reader.search(level="loud")
+            (incident,) = await reader.incidents()
+            assert (await reader.incident(incident.id)).title == "two"
+            assert (await reader.stats()).total_logs == 2
             tailed = []
             async for row in reader.tail(history=1):
                 tailed.append(row.message)
                 if len(tailed) == 2:
                     break
                 await asyncio.to_thread(ingest, "three")
-            return found, tailed, (await reader.stats()).total_logs
+            assert tailed[1:] == ["three"]
+            await reader.logout()
 
-    found, tailed, total = asyncio.run(use())
-    assert sorted(found) == ["one", "two"]
-    assert tailed[1:] == ["three"]
-    assert total == 3
+    asyncio.run(use())
+
+
+def test_what_is_cancelled_ends_at_once(server: DevServer, ingest: Callable[..., None]) -> None:
+    """A tail that waits for entries, and one that waits for a server that is away."""
+    ingest("one")
+
+    async def use(seconds: float, *, away: bool) -> list[str]:
+        seen = []
+        async with AsyncLogwellReader(server.url, server.username, server.password) as reader:
+
+            async def follow() -> None:
+                async for row in reader.tail(history=1):
+                    seen.append(row.message)
+                    if away:
+                        server.stop()
+
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(follow(), seconds)
+        return seen
+
+    before = threading.active_count()
+    assert asyncio.run(use(0.5, away=False)) == ["one"]
+    # The third pause is one of a second or more, which nobody waits for.
+    assert asyncio.run(use(2.0, away=True)) == ["one"]
+    assert threading.active_count() <= before

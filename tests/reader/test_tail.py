@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -72,6 +73,59 @@ def test_history_first_then_what_comes(
     tail.end()
 
 
+def test_since_begins_with_all_since_then(
+    server: DevServer, reader: LogwellReader, ingest: Callable[..., None]
+) -> None:
+    ingest({"level": "info", "message": "old", "timestamp": "2026-11-20T10:00:00Z"})
+    ingest("one")
+    ingest("two")
+    tail = Followed(reader, reader.tail(since="1h"))
+    tail.wait_for("one", "two")
+    streaming(server)
+    late = {"level": "info", "message": "old and late", "timestamp": "2026-11-20T10:00:00Z"}
+    ingest(late, "three")
+    tail.wait_for("one", "two", "three")
+    tail.end()
+
+
+def test_a_dead_first_address_is_passed_by(
+    server: DevServer,
+    reader: LogwellReader,
+    ingest: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The name's first address refuses; a search gets past it, and so must a stream."""
+    live = socket.getaddrinfo("127.0.0.1", server.port, type=socket.SOCK_STREAM)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        dead = [(*one[:4], unused.getsockname()) for one in live]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [*dead, *live])
+        tail = Followed(reader, reader.tail())
+        streaming(server)
+        ingest("one")
+        tail.wait_for("one")
+        tail.end()
+
+
+@pytest.mark.parametrize("when", ["opening", "reading"])
+def test_end_reaches_a_tail_wherever_it_is(
+    server: DevServer, reader: LogwellReader, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    opened = reader._open_stream  # noqa: SLF001 - ended just then
+
+    def open_stream() -> object:
+        stream = opened()
+        if when == "opening":
+            reader.close()
+        return stream
+
+    monkeypatch.setattr(reader, "_open_stream", open_stream)
+    tail = Followed(reader, reader.tail())
+    if when == "reading":
+        streaming(server)
+    tail.end()
+
+
 def test_filters_are_applied_here(
     server: DevServer, reader: LogwellReader, ingest: Callable[..., None]
 ) -> None:
@@ -119,7 +173,6 @@ def test_what_came_while_no_stream_was_open_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ingest("before")
-    rows = reader.tail()
     opened = reader._open_stream  # noqa: SLF001 - the gap is made here
 
     def late() -> object:
@@ -127,5 +180,5 @@ def test_what_came_while_no_stream_was_open_is_asked_for(
         return opened()
 
     monkeypatch.setattr(reader, "_open_stream", late)
-    assert next(rows).message == "in the gap"
+    assert next(reader.tail()).message == "in the gap"
     reader.close()

@@ -699,7 +699,7 @@ def test_a_wrong_rules_file_ends_it_before_anything_is_asked(
     rules.write_text("rules: [{name: a, count: 1, window: soon, actions: [log]}]")
     assert main(["watch", str(rules)]) == 2
     assert capsys.readouterr().err == (
-        f"logwell-otel: {rules}: rule 1 ('a'): window: expected a duration such as 30s, 5m, 2h, "
-        "1d, at most 1d and not 0, got 'soon'.\n"
+        f"logwell-otel: {rules}: line 1, rule 1 ('a'): window: expected a duration such as 30s, "
+        "5m, 2h, 1d, at most 1d and not 0, got 'soon'.\n"
     )
     server.start()

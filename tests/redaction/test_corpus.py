@@ -32,6 +32,7 @@ def test_a_message_by_itself(case: dict[str, str]) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_the_whole_corpus_in_every_place_with_one_exporter(place: str) -> None:
     """What one entry taught the redactor must not make it blind for the next one."""

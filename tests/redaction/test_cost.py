@@ -33,6 +33,20 @@ _PIECES = [
     "@b.c",
     "dp.pt.", "xoxo-123456-", "EAAA", "1234 ", "1234 12345 ", "pin", "verification code",
     "$1:", "x" * 14, "Authorization: Bearer $", '\\\\"', '"\\', "\\\\",
+    "curl -u a ", "curl -b a", "mysql -", "mysql -p ", "['mysql', '-p", "openssl -pass ",
+    "login a ",
+    "login a password ", "create user a ", "identified by 'a", "identified with a ", "password('a",
+    "<Cookie a=", "Private-Lines: 1\nabc\n", "abc=\n", "a:b@tcp", "oracle:thin:a/b", "net user a ",
+    "&quot;", "password&quot;:&quot;", "%22password%22%3A%22", "\\u0022", "password->",
+    "password -> ",
+    "password is ", "password is 'a", "the api key ", "password: |\n  a\n", 'password": {"a', "{",
+    "{'password': {'a': ", "name: password\n", "name: password\nvalue: x\n", "value: ",
+    "'loc': ('a', ",
+    "'loc': ('password'), ", "password\n  a ", "input_value=", "password\n  input_value='",
+    "<password ",
+    "<password>a", "<![CDATA[", "<password><![CDATA[a]", 'key="password" ', 'key="password">a',
+    "<key>password</key>", "<key>password</key><a>", "-----END PRIVATE KEY-----", "A3-AAAAAA-",
+    "abc==", "0.A" + "a" * 30, "://a1", "://abcdefgh1234567890", "1|", '"""', "password='\'\'\'",
 ]  # fmt: skip
 _LENGTHS = [20_000, *nightly(100_000)]
 

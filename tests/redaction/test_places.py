@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import TraceFlags
 
 from logwell_otel.redaction import Redactor
 from support.bench import Bench
@@ -35,6 +36,53 @@ PAIRS: list[tuple[Any, Any]] = [
         {"ParameterKey": "DbPassword", "ParameterValue": "x"},
         {"ParameterKey": "DbPassword", "ParameterValue": "[redacted:password]"},
     ),
+    (
+        {"OptionName": "DbPassword", "Value": "x"},
+        {"OptionName": "DbPassword", "Value": "[redacted:password]"},
+    ),
+    ({"type": "password", "value": "x"}, {"type": "password", "value": "[redacted:password]"}),
+    ({"id": "password", "value": "x"}, {"id": "password", "value": "[redacted:password]"}),
+    ({"type": "token", "value": "("}, {"type": "token", "value": "("}),
+    (
+        {"field": "password", "old": "x1", "new": "x2"},
+        {"field": "password", "old": "[redacted:password]", "new": "[redacted:password]"},
+    ),
+    ({"k": "api_key", "v": "x"}, {"k": "api_key", "v": "[redacted:api_key]"}),
+    ({"name": "X-Api-Key", "values": ["x"]}, {"name": "X-Api-Key", "values": "[redacted:api_key]"}),
+    (
+        {"a_key": "password", "a_value": "x", "b_key": "size", "b_value": "large"},
+        {
+            "a_key": "password",
+            "a_value": "[redacted:password]",
+            "b_key": "size",
+            "b_value": "large",
+        },
+    ),
+    (
+        {"loc": ("body", "password"), "msg": "too short", "input": "x"},
+        {"loc": ["body", "password"], "msg": "too short", "input": "[redacted:password]"},
+    ),
+    ({"loc": ["body", "name"], "input": "x"}, {"loc": ["body", "name"], "input": "x"}),
+    (
+        ["curl", "-u", "bob:hunter2", "-b", "sid=1", "https://h"],
+        ["curl", "-u", "bob:[redacted:password]", "-b", "[redacted:cookie]", "https://h"],
+    ),
+    (["/usr/bin/mysql", "-phunter2"], ["/usr/bin/mysql", "-p[redacted:password]"]),
+    (["sshpass", "-p", "hunter2", "ssh"], ["sshpass", "-p", "[redacted:password]", "ssh"]),
+    (["docker", "login", "-p", "x7"], ["docker", "login", "-p", "[redacted:password]"]),
+    (["mysql", "-p", "shop"], ["mysql", "-p", "shop"]),
+    (["curl", '-u "bob:x"'], ["curl", '-u "bob:[redacted:password]"']),
+    (
+        ["Host", "h", "Authorization", "Bearer x", "Cookie", "a=b", "X-Api-Key", "<<16>>"],
+        [
+            *("Host", "h", "Authorization", "[redacted:authorization]"),
+            *("Cookie", "[redacted:cookie]", "X-Api-Key", "<<16>>"),
+        ],
+    ),
+    (
+        ["name", "bob", "token", "a1b2c3d4e5f6a7b8"],
+        ["name", "bob", "token", "[redacted:token]"],
+    ),
     (["password", "email"], ["password", "email"]),
     (["auth", "service"], ["auth", "service"]),
     (["session", "closed"], ["session", "closed"]),
@@ -50,6 +98,25 @@ def test_a_name_and_its_value_in_one_structure(before: Any, after: Any) -> None:
     for place in (lambda value: {"note": value}, lambda value: {"a": {"b": [1, value]}}):
         sent = requests([record(attributes=place(before)), record(place(before))], redact=True)
         assert sent == requests([record(attributes=place(after)), record(place(after))])
+
+
+def test_a_name_and_its_value_in_the_attributes_themselves() -> None:
+    for before, after in (
+        ({"name": "password", "value": "x"}, {"name": "password", "value": "[redacted:password]"}),
+        ({"value": "x", "key": "api_key"}, {"value": "[redacted:api_key]", "key": "api_key"}),
+        ({"name": "size", "value": "x"}, {"name": "size", "value": "x"}),
+        ({"content": "x", "n": 1}, {"content": "x", "n": 1}),
+    ):
+        for _ in range(2):  # a name that was seen before is not asked about again
+            sent = requests([record("x", attributes=before)] * 2, redact=True)
+            assert sent == requests([record("x", attributes=after)] * 2)
+
+
+@pytest.mark.parametrize("value", [b"sig=abc", "sig=abc"])
+@pytest.mark.parametrize("name", ["url.query", "query", "query_string", "QUERY_STRING"])
+def test_the_first_of_a_query_by_the_name_it_stands_under(name: str, value: object) -> None:
+    (entry,) = redacted(record({"scope": {name: value}}))
+    assert entry["metadata"]["body"] == {"scope": {name: "sig=[redacted:signature]"}}
 
 
 @pytest.mark.parametrize(
@@ -230,6 +297,56 @@ def test_a_redactor_that_fails_for_a_resource_lets_nothing_out() -> None:
     assert [b'"y"' in body for body in bench.server.bodies] == [True]
     assert bench.exporter.health().dropped == {"redaction_error": 1}
     bench.check_ledger()
+
+
+class Foreign(Redactor):
+    """May look at everything: its entries hold no ready JSON."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"sample_rates": {"info": 1.0}, "service": "bob@example.com", "source_location": False},
+    ],
+    ids=repr,
+)
+def test_what_is_ready_json_changes_nothing(options: dict[str, Any]) -> None:
+    """Entries as they are with a redactor that is given plain values, byte by byte."""
+    resource = Resource({"service.name": "shop", "host.name": "h", "db": "redis://:pw@h"})
+    shared = {"resource": resource, "scope": InstrumentationScope("a", attributes={"x": "y"})}
+    traced = {"trace_id": 2**127 + 1, "span_id": 2**63 + 1, "trace_flags": TraceFlags(1)}
+    records = [
+        record(body, attributes=attributes, event_name=event, **shared, **ids)
+        for ids in ({}, traced)
+        for body in ("plain", "to bob@example.com", "NUL \0", "lone \ud800", {"a": [1, b"x"]}, None)
+        for event in (None, "e")
+        for attributes in (
+            {},
+            {"n": 1, "f": 0.5, "b": b"token=x1", "s": [{"password": "x"}], "big": 10**30},
+            {"resource": {"a": 1}, "trace_id": {"b": 2}, "otel.scope.name": "mine", "body": [1]},
+            {"long": "x" * 120_000, "data": b"y" * 3000, "deep": {"a": ["z" * 3000]}},
+            {f"a{index}": "w" * 900 for index in range(120)},
+            {"lone": "\ud800", "NUL": "\0", "card": 4111111111111111},
+        )
+    ]
+    assert Redactor().takes_ready
+    assert not Foreign().takes_ready
+    sent = requests(records, redact=Redactor(), **options)
+    assert sent == requests(records, redact=Foreign(), **options)
+
+
+def test_names_and_patterns_that_may_mean_the_exporters_own_are_looked_for() -> None:
+    traced = record("x", trace_id=2**127 + 1, span_id=7, trace_flags=TraceFlags(1))
+    (entry,) = redacted(traced, redact=Redactor(extra_keys=["trace_id"]))
+    assert entry["metadata"]["trace_id"] == "[redacted:trace_id]"
+    assert entry["metadata"]["span_id"] == "0000000000000007"
+    for redactor in (
+        Redactor(extra_keys=["trace_id"]),
+        Redactor(extra_patterns={"id": r"[0-9a-f]{32}"}),
+        Redactor(also=["ip"]),
+    ):
+        assert not redactor.takes_ready
 
 
 def test_before_send_sees_plain_values() -> None:

@@ -75,6 +75,9 @@ LOST_ANSWERS: dict[str, Answer] = {
 }
 """Of things that pass it on and keep the server's answer."""
 
+GIVEN_UP = ("408 html", "500 html", "502 html", "504 html")
+"""Of things that pass it on and do not wait for the server's answer, by name."""
+
 
 class Record:
     """One record of an application, and all that became of it.
@@ -82,6 +85,7 @@ class Record:
     Attributes:
         stored: How often the server has it.
         copies: How many more than one the world allows: a connection died after it was stored.
+        lost: How often its answer was, by the process that sent it and by what lost it.
         unclear: Answers after it was stored that did not say so.
         refused: The server itself refused it, for good.
     """
@@ -99,6 +103,7 @@ class Record:
         self.unclear = 0
         self.refused = False
         self.sent = 0
+        self.lost: Counter[tuple[str, str]] = Counter()
 
     @property
     def settled(self) -> bool:
@@ -140,6 +145,7 @@ class Trouble(NamedTuple):
         levels: It is only about entries of these levels.
         over: It is only about requests of more bytes than that.
         share: So many of the requests.
+        storing: It is only about requests with entries in them.
     """
 
     kind: str
@@ -150,6 +156,7 @@ class Trouble(NamedTuple):
     levels: frozenset[str] = frozenset()
     over: int = 0
     share: float = 1.0
+    storing: bool = False
 
     def lasts(self, now: float) -> bool:
         return self.begin <= now < self.end
@@ -175,6 +182,8 @@ class Trouble(NamedTuple):
             about += f" for {'/'.join(sorted(self.levels))}"
         if self.over:
             about += f" over {self.over:,} bytes"
+        if self.storing:
+            about += " for requests with entries"
         if self.share < 1:
             about += f" {self.share:.0%} of the time"
         until = "for ever" if self.end == math.inf else f"to {self.end:.0f} s"
@@ -182,7 +191,8 @@ class Trouble(NamedTuple):
 
 
 FRONT = ("refused", "silent", "gateway", "reset")
-AFTER = ("lost", "slow", "unclear")
+AFTER = ("lost", "slow", "unclear", "given up", "swallowed")
+_LOSES = ("lost", "given up", "swallowed")
 SERVER = ("down", "fails", "rejects", "unauthorized")
 
 
@@ -195,6 +205,7 @@ class Network:
         troubles: What is wrong.
         records: By number.
         per_minute: The server's rate limit.
+        usual: The time-out that the applications set, in seconds.
         note: Called with a line of the world's history.
     """
 
@@ -206,6 +217,7 @@ class Network:
         records: dict[int, Record],
         *,
         per_minute: float,
+        usual: float,
         note: Callable[[str], object],
     ) -> None:
         self.machine = machine
@@ -220,6 +232,7 @@ class Network:
         self._rng = rng
         self._note = note
         self._per_minute = per_minute
+        self._usual = usual
         self._tokens = per_minute
         self._filled_at = 0.0
 
@@ -269,17 +282,21 @@ class Network:
             if trouble.kind == "gateway":
                 return GATEWAY_ANSWERS[trouble.answer], f" ({trouble.answer} of a gateway)"
             return (REFUSED if trouble.kind == "refused" else RESET), ""
-        after = next(iter(self.lasting(*AFTER)), None)
-        slow = self._rng.uniform(0.5, 2.5) * timeout if after and after.kind == "slow" else 0.0
+        troubles = [one for one in self.lasting(*AFTER) if entries or not one.storing]
+        after = next(iter(troubles), None)
+        slow = self._rng.uniform(0.5, 2.5) * self._usual if after and after.kind == "slow" else 0.0
         arrived = False
         try:
             sleep(min(there + slow, timeout))
             arrived = True
             answer, stored = self._serve(process, entries)
-            if there + slow >= timeout or (after is not None and after.kind == "lost"):
-                self._died_after(stored)
-                sleep(0.0 if slow else back)
-                return (SILENT if slow else RESET), f" (after {ranges(stored)} was stored)"
+            if after is not None and (there + slow >= timeout or after.kind in _LOSES):
+                self._lost_by(after, process, stored)
+                sleep(timeout - there if after.kind == "swallowed" else 0.0 if slow else back)
+                why = f" (after {ranges(stored)} was stored)"
+                if after.kind == "given up":
+                    return GATEWAY_ANSWERS[after.answer], f" {after.answer}{why}"
+                return (RESET if after.kind == "lost" else SILENT), why
             if after is not None and after.kind == "unclear" and stored:
                 for record in stored:
                     record.unclear += 1
@@ -297,6 +314,15 @@ class Network:
                 self._died_after(sent)
             raise
         return answer, ""
+
+    def _lost_by(self, trouble: Trouble, process: Process, stored: list[Record]) -> None:
+        """What loses every answer justifies one copy of an entry, or two where it does not lose
+        those to questions: then single entries find out whether it still does."""
+        for record in stored:
+            key = process.name, str(trouble)
+            record.lost[key] += 1
+            if trouble.share < 1 or record.lost[key] <= 1 + trouble.storing:
+                record.copies += 1
 
     def _died_after(self, stored: list[Record]) -> None:
         self.died_at = self.machine.now
@@ -325,6 +351,9 @@ class Network:
             body = {"error": "rate_limited", "message": "Too many requests"}
             return json(429, body, **{"retry-after": RETRY_AFTER}), []
         self._tokens -= 1
+        if not entries:
+            body = {"error": "validation_error", "message": "Invalid log format"}
+            return json(400, body), []
         if len(entries) > 100:
             return json(400, {"error": "batch_too_large", "message": "At most 100"}), []
         if any(

@@ -7,7 +7,7 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from simulation.network import GATEWAY_ANSWERS, LOST_ANSWERS, Trouble
+from simulation.network import GATEWAY_ANSWERS, GIVEN_UP, LOST_ANSWERS, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,8 @@ ERRORS = frozenset({"error", "fatal"})
 
 
 KINDS = (
-    *("gateway", "gateway", "firewall", "firewall", "poison", "table", "outage", "outage"),
-    *("flaky", "after", "size", "rejects", "unauthorized"),
+    *("gateway", "gateway", "firewall", "firewall", "poison", "table", "table", "outage"),
+    *("outage", "flaky", "after", "size", "rejects", "unauthorized"),
 )
 
 
@@ -85,7 +85,10 @@ class Plan:
         over = [one.at + one.seconds for one in self.happenings if one.name == "disk"]
         last = [one.at for one in self.happenings]
         self.ends_at = max(self.busy_until, *passing, *over, *last) + 1.0
-        self.probes = rng.choice([0, 0, 0, 0, 0, 3]) if len(passing) == len(self.troubles) else 0
+        # What a 413 has taught is to be forgotten again.
+        taught = any("413" in one.answer for one in self.troubles)
+        probes = rng.choice([0, 0, 0, 0, 0, 3])
+        self.probes = (3 if taught else probes) if len(passing) == len(self.troubles) else 0
 
     # What goes wrong.
 
@@ -114,19 +117,26 @@ class Plan:
             self.words["blank"] = share
             self.troubles.append(Trouble("rejects", word="blank"))
         elif kind == "table":
+            # While everything else is stored: then nothing but the level tells why it fails.
+            self.levels = ["error", "info", "info", "info", "warn"]
+            self.batches = [1, 2, 5]
+            self.pause = self.busy_until / 80 * self.callers
+            end = begin + rng.uniform(5.0, 120.0)
             self.troubles.append(Trouble("fails", begin, end, levels=ERRORS))
         elif kind == "outage":
             what = rng.choice(["down", "refused", "silent", "reset"])
             self.troubles.append(Trouble(what, begin, end))
         elif kind == "flaky":
-            what = rng.choice(["fails", "reset", "gateway", "lost", "slow"])
-            said = answer if what == "gateway" else ""
+            what = rng.choice(["fails", "reset", "gateway", "lost", "slow", "given up"])
+            said = {"gateway": answer, "given up": rng.choice(GIVEN_UP)}.get(what, "")
             part = rng.uniform(0.1, 0.9)
             self.troubles.append(Trouble(what, begin, end, answer=said, share=part))
         elif kind == "after":
-            what = rng.choice(["lost", "slow", "unclear"])
-            said = rng.choice(sorted(LOST_ANSWERS)) if what == "unclear" else ""
-            self.troubles.append(Trouble(what, begin, end, answer=said))
+            what = rng.choice(["lost", "slow", "unclear", "given up", "swallowed"])
+            lost, given_up = rng.choice(sorted(LOST_ANSWERS)), rng.choice(GIVEN_UP)
+            said = {"unclear": lost, "given up": given_up}.get(what, "")
+            storing = rng.random() < 0.3
+            self.troubles.append(Trouble(what, begin, end, answer=said, storing=storing))
         elif kind == "size":
             limit = rng.choice([10_000, 50_000, 200_000])
             said = rng.choice(["413 html", "413 json", "413 html", "502 html"])

@@ -132,8 +132,9 @@ class Promises:
         if any(one.kind == "silent" for one in self._for_ever):
             wait += requests * plan.timeout
         if plan.per_minute < FEW_REQUESTS:
-            # A process that met the limit early has a small share of it for many minutes.
-            wait += requests * (60.0 / plan.per_minute) * len(world.apps)
+            # A process that met the limit early has a small share of it for many minutes: half
+            # of an even one, or less.
+            wait += requests * (60.0 / plan.per_minute) * 2 * len(world.apps)
         return wait
 
     def _justified(self, app: App, reason: str) -> float:

@@ -25,6 +25,9 @@ CALM = 22
 EVENTFUL = 43
 """One with a spool, several processes and kills."""
 
+LOSING = 373
+"""One in which a gateway stores everything and answers nothing of it for nine seconds."""
+
 
 def python(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {
@@ -56,6 +59,12 @@ def test_a_handful_of_worlds_is_without_a_finding() -> None:
     done = python("-m", "simulation", "--first", "37", "--worlds", "8")
     assert done.stdout.endswith("0 findings\n"), done.stdout
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_gateway_that_loses_every_answer_makes_two_copies() -> None:
+    done = python("-m", "simulation", "--seed", str(LOSING))
+    assert "no finding" in done.stdout
+    assert "POST nothing (0 entries, 2 bytes)" in done.stdout
 
 
 # Each takes something away that the exporter relies on, and has to be found by what is checked.
@@ -112,12 +121,20 @@ LogwellLogExporter.export = hangs
 """,
         "has not returned",
     ),
+    "entries that ask whether answers come back": (
+        """
+from logwell_otel._delivery.retry import LostAnswers
+LostAnswers.asks = False
+""",
+        "this world justifies 2",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_what_is_broken_is_found(name: str) -> None:
     change, finding = BREAKS[name]
-    done = python("-c", BREAK.format(change=change, seed=CALM))
+    seed = LOSING if "ask" in name else CALM
+    done = python("-c", BREAK.format(change=change, seed=seed))
     assert done.returncode == 1, done.stderr
     assert finding in done.stdout.splitlines()[-1]

@@ -367,6 +367,7 @@ class World:
             plan.troubles,
             self.records,
             per_minute=plan.per_minute,
+            usual=plan.timeout,
             note=self.note,
         )
         self.promises = Promises(self)

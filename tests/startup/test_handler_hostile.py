@@ -209,6 +209,7 @@ def test_thousands_of_records_and_the_count_adds_up() -> None:
     assert counts.values_replaced > RECORDS // 10
 
 
+@pytest.mark.slow
 def test_entries_can_be_made_of_them() -> None:
     chance = random.Random(11)
     from opentelemetry.sdk._logs.export import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from logwell_otel._process import Uninterrupted, Wakeup, is_interruption, losses
 from logwell_otel.devserver import DevServer
 from logwell_otel.handler import LogwellHandler
 from support.bench import Bench
+from support.config import KEY
 from support.process import environment
 from support.records import messages, records
 
@@ -381,3 +383,68 @@ def test_the_exit_of_a_short_script_waits_five_seconds_for_what_never_answers(
         )
         assert time.monotonic() - float(done.stdout) < 7
     assert "50 entries were dropped at shutdown" in done.stderr
+
+
+NAME_SERVER_IS_SILENT = """
+import logging, socket, time
+import logwell_otel
+
+socket.getaddrinfo = lambda *_, **__: time.sleep(60)
+logwell_otel.configure("http://logs.example.com")
+logging.getLogger("shop").warning("one line")
+print(time.monotonic(), flush=True)
+"""
+
+
+@pytest.mark.process
+def test_the_exit_of_a_short_script_does_not_wait_for_a_name_server(tmp_path: Path) -> None:
+    """Looking up a name has no time-out, and at its exit Python 3.12.1 starts no thread."""
+    path = tmp_path / "main.py"
+    path.write_text(NAME_SERVER_IS_SILENT)
+    done = subprocess.run(
+        [sys.executable, str(path)],
+        env={**os.environ, "LOGWELL_API_KEY": KEY, "LOGWELL_SERVICE": "shop"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert time.monotonic() - float(done.stdout) < 7
+    assert "1 entry was dropped at shutdown" in done.stderr
+
+
+SLOW_TO_ENCODE = """
+import logging, signal, sys, time
+import logwell_otel
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+pipeline = logwell_otel.configure(before_send=lambda entry: time.sleep(0.005) or entry)
+for number in range(300):
+    logging.getLogger("shop").info("order %d", number)
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.process
+@pytest.mark.socket
+def test_what_is_queued_at_a_second_sigterm_goes_to_the_spool(tmp_path: Path) -> None:
+    path = tmp_path / "main.py"
+    path.write_text(SLOW_TO_ENCODE)
+    with DevServer() as receiver:
+        receiver.faults.hang()
+        process = subprocess.Popen(
+            [sys.executable, str(path)],
+            env=environment(receiver, {"LOGWELL_SPOOL_DIR": str(tmp_path / "spool")}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    assert "300 entries left in the spool at shutdown, for the next process." in said
+    assert "still queued" not in said

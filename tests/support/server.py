@@ -40,6 +40,7 @@ def answer(status: int, body: object = None, **headers: str) -> Answer:
 REFUSED = NoAnswer("ConnectError: connection refused")
 SERVER_ERROR = answer(500, {"message": "Internal server error", "id": "x"})
 RATE_LIMITED = answer(429, {"error": "rate_limited", "message": "x"}, **{"retry-after": "60"})
+NO_ENTRIES = answer(400, {"error": "validation_error", "message": "cannot be an empty array"})
 UNAUTHORIZED = answer(401, {"error": "unauthorized", "message": "Invalid API key"})
 
 
@@ -49,6 +50,7 @@ class Server:
     Attributes:
         stored: Messages stored, in order, without our own reports of losses.
         requests: Messages of each request, whatever became of it.
+        questions: Requests without entries, which ask whether answers come back.
         replies: The next requests' answers; None in it is the right answer.
         always: Asked for every request when `replies` is empty.
         poison: Requests with an entry that holds this text are answered 500.
@@ -60,6 +62,7 @@ class Server:
         self.latency = latency
         self.stored: list[str] = []
         self.requests: list[list[str]] = []
+        self.questions = 0
         self.bodies: list[bytes] = []
         self.replies: list[Reply] = []
         self.always: Callable[[list[dict[str, Any]]], Reply] = lambda entries: None
@@ -72,6 +75,9 @@ class Server:
         self.clock.now += self.latency
         entries = msgspec.json.decode(body)
         messages = [entry["message"] for entry in entries]
+        if not entries:
+            self.questions += 1
+            return self.always(entries) or NO_ENTRIES
         self.requests.append(messages)
         self.bodies.append(body)
         reply = self.replies.pop(0) if self.replies else self.always(entries)

@@ -66,6 +66,11 @@ class Outbox:
         self._left = False
         self._given_up = False
 
+    def tell_of_losses(self, lost: Callable[[str, int], object]) -> None:
+        """Have `lost` called when the spool drops entries: with the reason, and how many."""
+        if self._overflow is not None:
+            self._overflow.lost = lost
+
     @property
     def keeps_dead_letters(self) -> bool:
         """True with a spool, in which `settle` keeps what it is given as a dead letter."""
@@ -133,22 +138,28 @@ class Outbox:
             memory.flushes.lost(memory.flushes.generation)
 
     def _make_room(self) -> int:
-        overflow = self._overflow
+        overflow, memory = self._overflow, self._memory
         if overflow is not None:
             if not self.hurry():
                 overflow.spill()
             with self._changed:
                 # Once for each time that the disk hangs, or it would be once for each export.
+                # What is in flight takes memory although it is on disk: nothing can go there.
                 if not self._hangs:
                     self._hangs = not self._changed.wait_for(
-                        lambda: not self._memory.is_over or overflow.refuses or self._given_up,
+                        lambda: (
+                            not memory.is_over
+                            or memory.in_memory_since is None
+                            or overflow.refuses
+                            or self._given_up
+                        ),
                         _LONGEST_WAIT,
                     )
         lost = 0
         with self._changed:
-            while self._memory.is_over and (chunk := self._memory.popleft()) is not None:
+            while memory.is_over and (chunk := memory.popleft()) is not None:
                 lost += chunk.count
-                self._memory.account(chunk, dropped="queue_overflow")
+                memory.account(chunk, dropped="queue_overflow")
         return lost
 
     # The disk. Called by the sender and by the flusher, or where there are no threads.

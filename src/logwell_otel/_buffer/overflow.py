@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from logwell_otel._buffer.spool import SpoolError
 from logwell_otel._clock import monotonic
 from logwell_otel._diagnostics import entries, was
-from logwell_otel.errors import LogwellError, LogwellErrorCode
+from logwell_otel._storage import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from logwell_otel._buffer.account import Memory
@@ -23,15 +23,6 @@ _RETRY_SECONDS: Final = 10.0
 
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 """Stored in one transaction at most: a few milliseconds, after which others get their turn."""
-
-REASONS: Final = ("spool_overflow", "spool_expired", "spool_unreadable", "spool_gone")
-"""What entries on disk can be dropped for."""
-
-LOSSES: Final = {
-    "spool_overflow": "it is full. Raise spool_max_bytes (LOGWELL_SPOOL_MAX_BYTES)",
-    "spool_expired": "they were older than spool_max_age (LOGWELL_SPOOL_MAX_AGE)",
-}
-"""The ones that a setting avoids."""
 
 
 class Overflow:
@@ -47,7 +38,7 @@ class Overflow:
     Args:
         memory: Where chunks come from.
         spool: Where they go.
-        notices: Told when the disk refuses, when it takes entries again, and of losses.
+        notices: Told when the disk refuses, and when it takes entries again.
         clock: Monotonic clock, in seconds.
     """
 
@@ -64,6 +55,8 @@ class Overflow:
         self._notices = notices
         self._clock = clock
         self._refused_at: float | None = None
+        self.lost: Callable[[str, int], object] = lambda *_: None
+        """Called with the reason when entries on disk are dropped, and with how many."""
         self.trouble = False
         """True while nothing is accepted: what comes in goes to disk with the next look."""
 
@@ -103,7 +96,7 @@ class Overflow:
         memory = self._memory
         try:
             rows = self._spool.store(batch, memory.rows_in_flight())
-        except SpoolError as error:
+        except StorageError as error:
             self.apply()
             self._refused(error)
             return
@@ -117,7 +110,7 @@ class Overflow:
             self._refused_at = None
             self._notices.say("The spool takes entries again.")
 
-    def _refused(self, error: SpoolError) -> None:
+    def _refused(self, error: StorageError) -> None:
         if self._refused_at is None:
             self._notices.say(f"{error} Entries are held in memory instead.")
         self._refused_at = self._clock()
@@ -141,22 +134,19 @@ class Overflow:
 
     def take(self) -> Chunk | None:
         """The oldest chunk on disk that is not in flight, counted there until it is settled."""
-        if not self.waiting:
-            return None
-        try:
-            chunk = self._spool.take(self._memory.rows_in_flight(), self._memory.flushes.of)
-            self.apply()
-            if chunk is None:
+        chunk: Chunk | None = None
+        with self._contained():
+            if self.waiting and (chunk := self._oldest()) is None:
                 self._find_missing()
                 # The look at what is missing may have claimed rows of a dead process.
-                chunk = self._spool.take(self._memory.rows_in_flight(), self._memory.flushes.of)
-        except SpoolError as error:
-            self.apply()
-            self._say_unreadable(error)
-            return None
+                chunk = self._oldest()
+        self.apply()
         if chunk is not None:
             chunk.entered = self._clock()
         return chunk
+
+    def _oldest(self) -> Chunk | None:
+        return self._spool.take(self._memory.rows_in_flight(), self._memory.flushes.of)
 
     def _find_missing(self) -> None:
         """Nothing was found although there should be something: somebody deleted rows."""
@@ -172,7 +162,7 @@ class Overflow:
         try:
             in_flight = self._memory.rows_in_flight()
             return self._spool.store(pieces, in_flight, instead_of=chunk.rows)
-        except SpoolError as error:
+        except StorageError as error:
             self._refused(error)
             self.delete(chunk)
             return []
@@ -180,16 +170,14 @@ class Overflow:
     def delete(self, chunk: Chunk) -> None:
         """A chunk on disk was settled; it is counted there no more."""
         assert chunk.rows is not None  # noqa: S101 - asked for only with some
-        try:
+        with self._contained():
             self._spool.delete(chunk.rows)
-        except SpoolError as error:
-            self._say_unreadable(error)
 
     def bury(self, chunk: Chunk, letter: Chunk, reason: str) -> None:
         """A chunk was given up; `letter`, all of it or a part, is kept as a dead letter."""
         try:
             self._spool.bury(letter, reason, chunk.rows)
-        except SpoolError as error:
+        except StorageError as error:
             self._notices.say(
                 f"{error} {entries(letter.count)} given up ({reason}) {was(letter.count)} not "
                 "kept as a dead letter.",
@@ -200,18 +188,22 @@ class Overflow:
         """Take over what dead processes left and drop what is too old."""
         more = True
         while more:
+            more = False
             with self.lock:
-                try:
+                with self._contained():
                     more = self._spool.look()
-                except SpoolError as error:
-                    self._say_unreadable(error)
-                    more = False
                 self.apply()
 
-    def _say_unreadable(self, error: SpoolError) -> None:
-        self._notices.say(
-            f"{error} What lies there is left alone, and tried again.", about="spool unreadable"
-        )
+    @contextmanager
+    def _contained(self) -> Iterator[None]:
+        """What the disk refuses is said."""
+        try:
+            yield
+        except StorageError as error:
+            self._notices.say(
+                f"{error} What lies there is left alone, and tried again.",
+                about="spool unreadable",
+            )
 
     # What the spool did of its own.
 
@@ -223,24 +215,16 @@ class Overflow:
         lost: dict[str, int] = {}
         with self._memory.changed:
             for change in changes:
-                if change.reason in REASONS:
+                if change.reason == "recovered":
+                    self._memory.recovered(change)
+                elif change.entries:
                     count = self._memory.lost_on_disk(change)
                     lost[change.reason] = lost.get(change.reason, 0) + count
-                elif change.entries:
-                    self._memory.recovered(change)
         for reason, count in lost.items():
-            self._tell(reason, count)
+            self.lost(reason, count)
         for change in changes:
             if change.text is not None:
                 self._notices.say(change.text, about=f"spool {change.reason}")
-
-    def _tell(self, reason: str, count: int) -> None:
-        if count and reason in LOSSES:
-            message = f"{entries(count)} {was(count)} dropped from the spool: {LOSSES[reason]}."
-            expired = reason == "spool_expired"
-            code = LogwellErrorCode.EXPIRED if expired else LogwellErrorCode.QUEUE_OVERFLOW
-            self._notices.error(LogwellError(message, code))
-            self._notices.say(message, about=f"spool {reason}")
 
     # The end.
 

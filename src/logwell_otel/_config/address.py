@@ -32,7 +32,8 @@ _IPV4_LIKE: Final = re.compile(r"[\d.]+")
 def base_url(text: str) -> str:
     """`text` as a base URL: scheme and host in lower case, without a slash at the end.
 
-    A path prefix stays; a full `…/v1/ingest` is cut back to what stands before it.
+    One form for all spellings of an address: entries are found again by it in a spool. A
+    path prefix stays; a full `…/v1/ingest` is cut back to what stands before it.
 
     Raises:
         ValueError: It is none. The text says what was found, without anything that may
@@ -57,7 +58,7 @@ def base_url(text: str) -> str:
     if port == 0:
         raise ValueError("a URL with port 0")
     netloc = f"[{host}]" if ":" in host else host
-    if port is not None:
+    if port is not None and port != PORTS[parts.scheme]:
         netloc += f":{port}"
     path = parts.path.rstrip("/").removesuffix(INGEST_PATH).rstrip("/")
     return SplitResult(parts.scheme, netloc, path, "", "").geturl()

@@ -16,8 +16,8 @@ from logwell_otel._delivery import ordering as incidents
 from logwell_otel._delivery import response as report
 from logwell_otel._delivery.isolation import MAX_SET_ASIDE, OUTAGE, Verdict
 from logwell_otel._delivery.limits import Limits
-from logwell_otel._delivery.response import SENT_BEFORE, Action, Outcome, outcome_of
-from logwell_otel._delivery.retry import RequestTimeout
+from logwell_otel._delivery.response import Action, Outcome, outcome_of
+from logwell_otel._delivery.retry import LostAnswers, RequestTimeout
 from logwell_otel._diagnostics import contained, described, entries, was
 from logwell_otel._http import Answer, NoAnswer
 from logwell_otel._wire import IngestResponse
@@ -42,7 +42,7 @@ even once it exists."""
 _DISK_RETRY_SECONDS: Final = 1.0
 _HEALTH_INTERVAL: Final = 5.0
 _HEALTH_TIMEOUT: Final = 2.0
-_MOST_UNREACHABLE: Final = 8
+_NO_ENTRIES: Final = b"[]"
 
 _LIMITED_AGAIN: Final = 600.0
 
@@ -115,7 +115,7 @@ class Delivery:
         self._suspecting = False
         self._others_first = False
         self._timeout = RequestTimeout(config.timeout, clock)
-        self._unreachable = 0
+        self._lost_answers = LostAnswers(clock)
         self._uncounted = False
         self.request_timeout = math.inf
         """Seconds a request may take at most, whatever the time-out: shutdown lowers it."""
@@ -168,10 +168,14 @@ class Delivery:
         suspect = self._suspect()
         if suspect is None and not self._waiting and not self._last_report():
             return None
-        if suspect is not None and not force:
+        if suspect is not None and (suspect.holds or not force):
             wait = max(wait, suspect.due_in)
         if wait > 0:
             return wait
+        if self._lost_answers.asks:
+            with contained(self._asking_failed):
+                self._ask()
+            return 0.0
         if suspect is not None:
             self._others_first = True
             chunk = suspect.take()
@@ -213,7 +217,10 @@ class Delivery:
         probes = probe_in is not None and (probe_in == 0.0 or idle)
         if probe_in is not None and probes and (turn is None or probe_in < turn[1]):
             return _Turn(probe_in, self._causes.probe)
-        return None if turn is None else _Turn(turn[1], partial(self._taken, turn[0]))
+        if turn is None:
+            return None
+        chunk, due_in = turn
+        return _Turn(due_in, partial(self._taken, chunk), holds=self._quarantine.holds(chunk))
 
     def _taken(self, chunk: Chunk) -> Chunk | None:
         """What is to be sent of a suspect: all of it, or a part."""
@@ -232,19 +239,13 @@ class Delivery:
             incidents.order(chunk)
         started = self._clock()
         answer = self._posted(chunk)
-        ended = self._clock()
+        seconds = self._clock() - started
         if isinstance(answer, Answer):
-            self.last_answer_at = ended
-            self._timeout.answered(ended - started)
-        outcome = outcome_of(
-            answer,
-            mask=self._config.secrets.mask,
-            now=self._wall,
-            proven=self._trouble.last_success_at is not None,
-        )
+            self._timeout.answered(seconds)
+        outcome = self._outcome(answer)
         if outcome.action is Action.TAKEN:
             outcome = self._without_counts(chunk, outcome)
-        self._measure(outcome, ended - started)
+        self._measure(outcome, seconds)
         if outcome.error is not None:
             self._notices.error(outcome.error)
         if outcome.action in _ABOUT_ENTRIES or self._blames_entries(chunk, outcome):
@@ -252,6 +253,38 @@ class Delivery:
         else:
             self._trouble.answered(outcome)
         _HANDLERS[outcome.action](self, chunk, outcome)
+
+    def _outcome(self, answer: Answer | NoAnswer) -> Outcome:
+        if isinstance(answer, Answer):
+            self.last_answer_at = self._clock()
+        return outcome_of(
+            answer,
+            mask=self._config.secrets.mask,
+            now=self._wall,
+            proven=self._trouble.last_success_at is not None,
+        )
+
+    def _ask(self) -> None:
+        """Send a request without entries: do answers come back?"""
+        started = self._clock()
+        self._pace.take()
+        seconds = self._timeout.of_question(self._lost_answers.ask())
+        answer = self._transport.post(_NO_ENTRIES, min(seconds, self.request_timeout))
+        outcome = self._outcome(answer)
+        if outcome.is_the_servers:
+            self._timeout.question_answered(self._clock() - started)
+            self._lost_answers.came()
+            self._breaker.expedite()
+            return
+        assert outcome.error is not None  # noqa: S101 - only DONE has none
+        self._measure(outcome, self._clock() - started)
+        self._notices.error(outcome.error)
+        self._trouble.answered(outcome)
+        self._breaker.failed(_retry_after(outcome))
+
+    def _asking_failed(self, error: Exception) -> None:
+        self._say_defect(error)
+        self._breaker.failed(None)
 
     def _blames_entries(self, chunk: Chunk, outcome: Outcome) -> bool:
         """True if a failure is about what is in the request: others were accepted since it failed.
@@ -272,12 +305,10 @@ class Delivery:
         )
 
     def _posted(self, chunk: Chunk) -> Answer | NoAnswer:
-        if self._timeout.overdue and not self._reachable():
-            return NoAnswer(SENT_BEFORE)
         self._pace.take()
         suspicion = chunk.suspicion
         suspected = suspicion is not None and suspicion.strikes > 0
-        own = (suspected or self._quarantine.is_about(chunk)) and not self._timeout.late
+        own = suspected or self._quarantine.is_about(chunk)
         seconds = self._seconds_of_its_own(chunk) if own else self._timeout.seconds
         timeout = min(seconds, self.request_timeout)
         answer = self._transport.post(chunk.body(), timeout)
@@ -291,8 +322,11 @@ class Delivery:
     def _seconds_of_its_own(self, chunk: Chunk) -> float:
         """What a request gets while others are answered.
 
-        A longer time-out once, since the server may be slow with this one only.
+        A longer time-out once, since the server may be slow with this one only, and each time
+        where it is known to be slow now and then.
         """
+        if self._timeout.late:
+            return max(self._timeout.longer, self._timeout.seconds)
         suspicion = chunk.suspicion
         first = suspicion is not None and suspicion.unanswered == 1 and not suspicion.strikes
         return self._timeout.longer if first and self._timeout.worth_it else self._timeout.usual
@@ -306,21 +340,6 @@ class Delivery:
                 "would be stored once more with each attempt.",
                 about="time-out exceeded",
             )
-
-    def _reachable(self) -> bool:
-        """Whether anything answers, after a request that nothing answered.
-
-        Asked without entries: a server that was stopped works on all that it was sent
-        meanwhile. Not for ever, since something may keep its health from us.
-        """
-        self._unreachable += 1
-        if (
-            self._unreachable <= _MOST_UNREACHABLE
-            and self._transport.healthy(min(_HEALTH_TIMEOUT, self.request_timeout)) is None
-        ):
-            return False
-        self._unreachable = 0
-        return True
 
     def _without_counts(self, chunk: Chunk, outcome: Outcome) -> Outcome:
         """What a success without counts is: stored, or to be tried once more.
@@ -354,11 +373,7 @@ class Delivery:
 
     def _failed(self, chunk: Chunk, error: Exception) -> None:
         """A defect: `chunk` is kept and tried again, and given up when only it fails."""
-        self._notices.say(
-            f"Delivery failed with {described(error)}. The entries are kept and tried again. "
-            "This is a defect of logwell-otel; please report it.",
-            about="defect",
-        )
+        self._say_defect(error)
         self._breaker.failed(None)
         if not self._outbox.in_flight(chunk):
             return
@@ -372,10 +387,18 @@ class Delivery:
             self._outbox.settle(chunk, dropped="internal_error", dead_letter=chunk)
             self._losses.report()
 
+    def _say_defect(self, error: Exception) -> None:
+        self._notices.say(
+            f"Delivery failed with {described(error)}. The entries are kept and tried again. "
+            "This is a defect of logwell-otel; please report it.",
+            about="defect",
+        )
+
     # One method for each action.
 
     def _done(self, chunk: Chunk, outcome: Outcome) -> None:
         self._breaker.succeeded()
+        self._lost_answers.came(accepted=True)
         self._pace.accepted()
         if self._limits.learned:
             self._limits.accepted(chunk)
@@ -412,6 +435,8 @@ class Delivery:
 
     def _retry(self, chunk: Chunk, outcome: Outcome) -> None:
         if outcome.sent:
+            if outcome.action is Action.RETRY and not self._blames_entries(chunk, outcome):
+                self._lost_answers.lost()
             self._suspected(chunk, outcome)
             return
         self._breaker.failed(_retry_after(outcome))
@@ -425,7 +450,7 @@ class Delivery:
         # Who has failed while others were accepted may ask for an hour for itself only.
         struck = chunk.suspicion is not None and chunk.suspicion.strikes > 0
         if down or not (blamed or struck):
-            self._breaker.failed(_retry_after(outcome), down=down)
+            self._breaker.failed(_retry_after(outcome) or self._lost_answers.pause, down=down)
         elif self._quarantine.in_a_row >= OUTAGE and not self._quarantine.is_known(chunk):
             self._breaker.failed()  # perhaps an outage has begun
         if down:
@@ -607,10 +632,11 @@ class Delivery:
 
 
 class _Turn(NamedTuple):
-    """A suspect's turn: when it comes, and what takes the suspect out."""
+    """A suspect's turn: when it comes, and what takes the suspect out; `holds`: not before that."""
 
     due_in: float
     take: Callable[[], Chunk | None]
+    holds: bool = False
 
 
 def _failed_alone(chunk: Chunk) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -170,6 +171,7 @@ class Engine:
                 self.outbox, self.sender.wake, self._look_failed, threads=dependencies.threads
             )
             self.outbox.hurry = self._flusher.hurry
+            self.outbox.tell_of_losses(partial(self._losses.on_disk, notices=self.notices))
 
     def hand_over(self, encoded: Encoded) -> bool:
         """Hold what was encoded and let the sender know; False if others gave way for it."""
@@ -279,8 +281,10 @@ class Engine:
         )
         self.sender.wake()
 
-    def health(self, *, queued: int = 0, queue_share: float = 0.0) -> Health:
-        """A snapshot; `queued` and `queue_share` are of the processor's queue."""
+    def health(
+        self, *, queued: int = 0, queue_share: float = 0.0, room: tuple[int, int] | None = None
+    ) -> Health:
+        """A snapshot; what it is given is of the processor's queue."""
         from logwell_otel.health import Health  # noqa: PLC0415 - nobody needs it at start-up
 
         self.count_recursive()
@@ -299,6 +303,8 @@ class Engine:
             dropped=dict(ledger.dropped),
             queued=queued,
             queue_share=queue_share,
+            queue_room=None if room is None else room[0],
+            queue_room_bytes=None if room is None else room[1],
             held=held.entries,
             held_in_memory=held.entries_in_memory,
             bytes_in_memory=held.bytes_in_memory,

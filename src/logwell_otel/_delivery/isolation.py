@@ -65,6 +65,10 @@ OUTAGE: Final = 8
 _MAX_SAMPLES: Final = 100
 # Entries taken out of chunks while nothing is accepted. They are joined again afterwards.
 
+_TWICE: Final = 2
+_HOLDS: Final = (300.0, 3600.0, 6 * 3600.0)
+# Seconds until what may be stored twice already is sent again, while nothing else is accepted.
+
 
 class Verdict(Enum):
     """What became of a chunk that failed."""
@@ -165,7 +169,10 @@ class Quarantine:
     def accepted(self, chunk: Chunk) -> None:
         """The request with `chunk` was accepted."""
         self._in_a_row = self._samples = 0
-        self._nothing_passes = False
+        if self._nothing_passes:
+            self._nothing_passes = False
+            for held in filter(self.holds, self._suspects):
+                _of(held).not_before = self._clock()
         suspicion = chunk.suspicion
         recovered = suspicion is not None and suspicion.attempts > 0
         self._evidence = replace(
@@ -226,13 +233,21 @@ class Quarantine:
             suspicion.alone += 1
             if self._is_unwanted(suspicion):
                 return self._unwanted(chunk, suspicion)
-        if patiently and self._is_to_be_patient(suspicion):
+        if patiently and self._is_to_be_patient(suspicion) and not self.holds(chunk):
             self._trying = chunk
             return Verdict.KEPT
         longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(suspicion.alone, 10))
-        suspicion.not_before = self._clock() + longest * self._rng.uniform(0.25, 1.0)
+        delay = longest * self._rng.uniform(0.25, 1.0)
+        if self.holds(chunk):
+            delay = _HOLDS[min(suspicion.unclear - _TWICE, len(_HOLDS) - 1)]
+        suspicion.not_before = self._clock() + delay
         self._suspects.append(chunk)
         return Verdict.KEPT
+
+    def holds(self, chunk: Chunk) -> bool:
+        """True if `chunk` may be stored twice already, and nothing was accepted since."""
+        suspicion = _of(chunk)
+        return suspicion.unclear >= _TWICE and not (suspicion.strikes or self.is_about(chunk))
 
     def _is_to_be_patient(self, suspicion: Suspicion) -> bool:
         return suspicion.failures < PATIENCE and not (
@@ -258,6 +273,7 @@ class Quarantine:
         suspicion.cause = cause
         if unclear and not suspicion.strikes:
             self._nothing_passes = True
+            suspicion.unclear += 1
         if not self.is_known(chunk):
             self._in_a_row += 1
             self._accepted_before_failure = self._evidence.accepted

@@ -72,6 +72,11 @@ class Outcome(NamedTuple):
     sent: bool = True
     timed_out: bool = False
 
+    @property
+    def is_the_servers(self) -> bool:
+        """True for an answer to a request without entries that shows that answers come back."""
+        return self.refusal in _OWN or self.action in (Action.DONE, Action.TAKEN)
+
 
 class _Refusal(msgspec.Struct):
     """The body of the server's own 4xx answers."""
@@ -101,11 +106,12 @@ _ABOUT_ENTRIES: Final = {
 }
 """The server's own errors that are about entries. Anything else, whoever says it, is not."""
 
-SENT_BEFORE: Final = "entries were sent before, and since then it answers nothing at all"
-"""The reason for a request that is not made."""
+_OWN: Final = frozenset({*_ABOUT_ENTRIES, "unauthorized", "rate_limited"})
 
-_NOT_SENT: Final = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", SENT_BEFORE)
+_NOT_SENT: Final = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
 # What httpcore calls a request of which no byte went out.
+
+_JSON: Final = "application/json"
 
 _CHECK_ENDPOINT: Final = "Check endpoint (LOGWELL_ENDPOINT), and what stands in front of the server"
 _IN_FRONT: Final = "The server has taken requests before: see what stands in front of it"
@@ -228,7 +234,9 @@ def _meaning(
         )
     advice = _ADVICE.get(status, _CHECK_WAY)
     return _outcome(
-        Action.SUSPECT if status == 500 else Action.RETRY,
+        # The server's own is JSON, since that is asked for. A page may be a gateway's, which
+        # does not know what became of the request.
+        Action.SUSPECT if status == 500 and _kind(answer) == _JSON else Action.RETRY,
         f"The server answered {status}{said}",
         LogwellErrorCode.SERVER_ERROR,
         advice=f"{_IN_FRONT if proven and advice == _CHECK_ENDPOINT else advice}.",
@@ -251,8 +259,8 @@ def _cause(answer: Answer | NoAnswer, mask: Callable[[str], str]) -> str:
     """What became of a request that was not accepted, for a sentence about an entry."""
     if isinstance(answer, NoAnswer):
         return f"left without an answer by something before the server: {answer.reason}"
-    kind = quoted(answer.headers.get("content-type", "").partition(";")[0].strip(), mask)
-    if answer.status == 500 and kind == "application/json":
+    kind = quoted(_kind(answer), mask)
+    if answer.status == 500 and kind == _JSON:
         return ANSWERED_500
     said = ", ".join(filter(None, (str(answer.status), kind)))
     refused = "refused" if answer.status >= 400 else "answered"
@@ -271,7 +279,8 @@ def _unanswered(answer: NoAnswer, *, proven: bool) -> Outcome:
                 "certificate_file (LOGWELL_CERTIFICATE_FILE)."
             )
     elif answer.cause == "process":
-        problem, code = "This process can make no request", LogwellErrorCode.INTERNAL_ERROR
+        problem = "An error of this process, which can make no request"
+        code = LogwellErrorCode.INTERNAL_ERROR
         advice = (
             "That is neither the network nor the server, but what this process has: its packages, "
             "files, descriptors or memory."
@@ -306,6 +315,10 @@ def _stored(answer: Answer) -> IngestResponse | None:
     )
 
 
+def _kind(answer: Answer) -> str:
+    return answer.headers.get("content-type", "").partition(";")[0].strip()
+
+
 def _text(answer: Answer) -> str:
     return answer.body.decode("utf-8", "replace")
 
@@ -322,8 +335,8 @@ def _said(answer: Answer, refusal: _Refusal | None, mask: Callable[[str], str]) 
     """The answer's text in a form to put into a sentence: a page of HTML is not quoted."""
     if refusal is not None:
         return f" ({quoted(f'{refusal.error}: {refusal.message}', mask).rstrip(': ')})"
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip()
-    if kind and kind != "application/json":
+    kind = _kind(answer)
+    if kind and kind != _JSON:
         return f" (with {quoted(kind, mask)}, so perhaps from a proxy in front of it)"
     return ""
 

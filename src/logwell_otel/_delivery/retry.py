@@ -115,7 +115,6 @@ class RequestTimeout:
         usual: As the settings have it.
         longer: What a request gets for whose sake it is worth it.
         seconds: What the next request gets about which nothing is known.
-        late: The latest answer came, but after the usual time-out.
     """
 
     _LONGER: Final = 6.0
@@ -130,8 +129,9 @@ class RequestTimeout:
         self.usual = seconds
         self.longer = max(seconds, min(max(seconds * self._LONGER, self._AT_LEAST), self._AT_MOST))
         self.seconds = seconds
+        self._longest = max(seconds, self._AT_MOST)
         self._clock = clock
-        self.late = False
+        self._late_until = float("-inf")
         self._unanswered = 0
         self._worth_it_at = float("-inf")
 
@@ -141,9 +141,29 @@ class RequestTimeout:
         return self.seconds != self.usual
 
     @property
+    def late(self) -> bool:
+        """True if answers have come of late, but after the usual time-out."""
+        return self._clock() < self._late_until
+
+    @property
     def worth_it(self) -> bool:
         """True if a request gets the longer one although others are answered in time."""
         return self._clock() >= self._worth_it_at
+
+    def of_question(self, number: int) -> float:
+        """Seconds for a request without entries, the how manieth since an answer came.
+
+        The usual in turn with more: the server may be slow with these as well, or nothing comes
+        through, and then what asks for long is slow to find out that something does again.
+        """
+        if not self.overdue or number % 2 == 0:
+            return self.usual
+        return self._longest if number % 8 == 3 else self.longer
+
+    def question_answered(self, seconds: float) -> None:
+        """It was answered, after so many seconds: entries take no less."""
+        if seconds >= self.longer:
+            self.seconds = self._longest
 
     def exceeded(self) -> bool:
         """A request was sent, and not answered in time; True the first time."""
@@ -151,7 +171,7 @@ class RequestTimeout:
         self._unanswered += 1
         self.seconds = self.longer
         if self._unanswered >= self._UNANSWERED:
-            self.seconds = max(self.usual, self._AT_MOST)
+            self.seconds = self._longest
         return first and self.overdue
 
     def in_vain(self) -> None:
@@ -161,11 +181,75 @@ class RequestTimeout:
     def answered(self, seconds: float) -> None:
         """A request was answered after so many seconds."""
         self._unanswered = 0
-        self.late = seconds >= self.usual
-        if not self.late:
+        if seconds < self.usual:
             self.seconds = self.usual
-        elif seconds < self.longer:
+            return
+        self._late_until = self._clock() + self._IN_VAIN
+        if seconds < self.longer:
             self.seconds = self.longer
+
+
+class LostAnswers:
+    """Whether answers come back, once a request was not answered by the server.
+
+    It may have been carried out all the same. Something may go on like that for hours, and each
+    entry that finds out whether it still does is stored once more. So a request without entries
+    finds out: it takes the same way, stores nothing, and the server answers it with an error of
+    its own. Until such an answer has come no entry is sent; or an hour, then two, four and so
+    on, in case something lets through what has entries, and nothing else.
+
+    Where such answers come and those to entries do not, entries find out, one at a time and
+    ever more seldom.
+
+    Args:
+        clock: Monotonic clock, in seconds.
+    """
+
+    _AN_HOUR: Final = 3600.0
+    _QUIET: Final = 8
+    # Lost answers in a row after which it takes longer than the breaker's interval.
+    _FIRST_PAUSE: Final = 60.0
+    _LONGEST_PAUSE: Final = 300.0
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._asks = False
+        self._wait = self._AN_HOUR
+        self._ask_until = float("-inf")
+        self._in_a_row = 0
+        self._asked = 0
+
+    @property
+    def asks(self) -> bool:
+        """True if the next request is to be one without entries."""
+        return self._asks and self._clock() < self._ask_until
+
+    @property
+    def pause(self) -> float | None:
+        """Seconds until the next try, None for what is usual."""
+        more = self._in_a_row - self._QUIET
+        return min(self._LONGEST_PAUSE, self._FIRST_PAUSE * 2 ** min(more, 8)) if more > 0 else None
+
+    def ask(self) -> int:
+        """The next question is asked; gives how many there were since an answer came, with it."""
+        self._asked += 1
+        return self._asked
+
+    def lost(self) -> None:
+        """A request with entries was sent, and the server's answer did not come."""
+        if self._asks:
+            self._wait *= 2
+        self._asks = True
+        self._ask_until = self._clock() + self._wait
+        self._in_a_row += 1
+
+    def came(self, *, accepted: bool = False) -> None:
+        """An answer of the server's came; `accepted`: to a request with entries."""
+        self._asks = False
+        self._asked = 0
+        self._wait = self._AN_HOUR
+        if accepted:
+            self._in_a_row = 0
 
 
 class Breaker:

@@ -74,7 +74,9 @@ class Trouble:
         if self._began_at is None:
             self._began_at = now
         self._failed_at = now
-        if outcome.action in _AT_ONCE or self.consecutive_failures > _QUIET_FAILURES:
+        # An error of our own process does not pass with a restart of the server's.
+        own = outcome.error is not None and outcome.error.code is LogwellErrorCode.INTERNAL_ERROR
+        if own or outcome.action in _AT_ONCE or self.consecutive_failures > _QUIET_FAILURES:
             self._tell(outcome)
 
     def noted(self, outcome: Outcome) -> None:
@@ -127,6 +129,11 @@ UNAVOIDED: Final = frozenset(
 """Reasons that nobody chose; sampled, filtered and redacted records are no losses."""
 
 _CHOSEN: Final = frozenset({"level", "sampled", "before_send"})
+SPOOL_LOSSES: Final = {
+    "spool_overflow": "it is full. Raise spool_max_bytes (LOGWELL_SPOOL_MAX_BYTES)",
+    "spool_expired": "they were older than spool_max_age (LOGWELL_SPOOL_MAX_AGE)",
+}
+"""What the spool drops entries for that a setting avoids."""
 
 _INTERVAL: Final = 60.0
 _RECENT: Final = 300.0
@@ -165,8 +172,7 @@ class LossReport:
 
     def refused(self, count: int) -> None:
         """The server refused `count` entries for good."""
-        with self._lock:
-            self._refused.append((self._clock(), count))
+        self._refused.append((self._clock(), count))
 
     def recently_refused(self) -> int:
         """Entries that the server refused in the last five minutes."""
@@ -191,10 +197,25 @@ class LossReport:
         )
         self._tell(lost, message, QUEUE_FULL, notices)
 
-    def _tell(self, lost: int, message: str, about: str, notices: Notices) -> None:
-        with self._lock:
-            self._seen.append((self._clock(), lost))
-        notices.error(LogwellError(message, LogwellErrorCode.QUEUE_OVERFLOW))
+    def on_disk(self, reason: str, lost: int, notices: Notices) -> None:
+        """`lost` entries were dropped from the spool."""
+        if lost and (why := SPOOL_LOSSES.get(reason)) is not None:
+            message = f"{entries(lost)} {was(lost)} dropped from the spool: {why}."
+            expired = reason == "spool_expired"
+            code = LogwellErrorCode.EXPIRED if expired else LogwellErrorCode.QUEUE_OVERFLOW
+            self._tell(lost, message, f"spool {reason}", notices, code)
+
+    def _tell(
+        self,
+        lost: int,
+        message: str,
+        about: str,
+        notices: Notices,
+        code: LogwellErrorCode = LogwellErrorCode.QUEUE_OVERFLOW,
+    ) -> None:
+        # Without a lock: the outbox's may be held.
+        self._seen.append((self._clock(), lost))
+        notices.error(LogwellError(message, code))
         notices.say(message, about=about)
 
     def say_totals(self, notices: Notices, at_shutdown: int) -> None:
@@ -219,13 +240,12 @@ class LossReport:
             )
 
     def recent(self) -> int:
-        """Entries dropped for want of room in the last five minutes."""
+        """Entries dropped for want of room, or for their age, in the last five minutes."""
         return self._recent(self._seen)
 
     def _recent(self, seen: deque[tuple[float, int]]) -> int:
-        with self._lock:
-            oldest = self._clock() - _RECENT
-            return sum(number for at, number in seen if at >= oldest)
+        oldest = self._clock() - _RECENT
+        return sum(number for at, number in seen.copy() if at >= oldest)
 
     def report(self, *, at_once: bool = False) -> bool:
         """Put an entry about new losses into the outbox.

@@ -93,6 +93,11 @@ class Sender:
         """There is work. Starts the thread if there is none; False if that is impossible."""
         return self._worker.wake()
 
+    def start_from_anywhere(self) -> None:
+        """Have the thread started, soon, if there is none; takes no lock of Python's."""
+        if not self.running:
+            self._worker.wake_from_anywhere()
+
     def _step(self, *, force: bool = False) -> float | None:
         with self._driving:
             if self._expedite:

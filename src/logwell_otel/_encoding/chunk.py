@@ -58,6 +58,7 @@ class Suspicion(msgspec.Struct):
         failures: Failures, those of the chunk it was a part of included.
         attempts: Failures of just this chunk.
         unanswered: Failures of which each request's time was over before an answer came.
+        unclear: Failures after which it may be stored, with nothing else accepted meanwhile.
         alone: Failures as a single entry.
         first_failures: First tries that failed with it, as a part of larger chunks too.
         accepted_before: Requests accepted before its latest failure.
@@ -72,6 +73,7 @@ class Suspicion(msgspec.Struct):
     failures: int = 0
     attempts: int = 0
     unanswered: int = 0
+    unclear: int = 0
     alone: int = 0
     first_failures: int = 0
     accepted_before: int = 0
@@ -87,6 +89,7 @@ class Suspicion(msgspec.Struct):
             strikes=self.strikes,
             failures=self.failures,
             unanswered=self.unanswered,
+            unclear=self.unclear,
             first_failures=self.first_failures,
             accepted_before=self.accepted_before,
             since=self.since,

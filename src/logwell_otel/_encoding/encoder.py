@@ -119,7 +119,7 @@ class Encoder:
     ) -> tuple[list[ReadableLogRecord], list[LogEntry]]:
         """Return the next `size` records that are kept, fewer at the end, and their entries."""
         mapper, minimum_rank, stages = self._mapper, self._minimum_rank, self._stages
-        ready = stages is None
+        ready = stages is None or stages.take_ready
         kept: list[ReadableLogRecord] = []
         entries: list[LogEntry] = []
         # Most records are like the one before them, and looking costs less than a call.
@@ -202,6 +202,8 @@ class Encoder:
             # Again, since what is ready JSON in it can neither be looked into nor cut.
             entry = self._plain(record)
             encoded = self._encode(entry)
+        elif self._stages.take_ready:
+            sanitize.unpack(entry)
         try:
             if encoded is None or has_nul(encoded):
                 sanitize.clean(entry)

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Final
 
-from opentelemetry.semconv.attributes import exception_attributes
+from opentelemetry.semconv.attributes import code_attributes, exception_attributes
 
 from logwell_otel._diagnostics import is_for_the_program
 from logwell_otel._encoding.values import bounded, describe, type_name
@@ -21,6 +21,7 @@ _TYPE: Final = exception_attributes.EXCEPTION_TYPE
 _MESSAGE: Final = exception_attributes.EXCEPTION_MESSAGE
 _STACKTRACE: Final = exception_attributes.EXCEPTION_STACKTRACE
 _MARK: Final = "__logwell_recorded__"
+_REQUEST: Final = "__logwell_request__"
 
 request_is_logged: Final[ContextVar[bool]] = ContextVar(
     "logwell_otel_request_is_logged", default=False
@@ -111,6 +112,31 @@ def exc_info_details(info: object, text: object = None) -> dict[str, str]:
     return details
 
 
+def raised_at(info: object) -> dict[str, Any]:
+    """Return where an exception was raised, and in which request, as attributes.
+
+    Args:
+        info: An exception, or what `exc_info` of a record holds.
+    """
+    parts = info if type(info) is tuple or type(info) is list else (info,)
+    error = next((part for part in parts if issubclass(type(part), BaseException)), None)
+    if error is None:
+        return {}
+    request = _marks_of(error).get(_REQUEST, {})
+    trace = _traceback_of(error)
+    if trace is None:
+        return {**request}
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return {
+        **request,
+        code_attributes.CODE_FILE_PATH: code.co_filename,
+        code_attributes.CODE_FUNCTION_NAME: code.co_name,
+        code_attributes.CODE_LINE_NUMBER: trace.tb_lineno,
+    }
+
+
 def mark_recorded(error: BaseException) -> None:
     """Say that a record with this exception's stack trace has been emitted.
 
@@ -120,6 +146,11 @@ def mark_recorded(error: BaseException) -> None:
     """
     # Past an overridden __setattr__: a frozen dataclass may well be an exception.
     BaseException.__setattr__(error, _MARK, True)
+
+
+def mark_request(error: BaseException, attributes: dict[str, Any]) -> None:
+    """Say what records of this exception's request carry: what logs it stands outside of that."""
+    BaseException.__setattr__(error, _REQUEST, attributes)
 
 
 def mark_request_exception(log: Any) -> None:
@@ -132,10 +163,15 @@ def mark_request_exception(log: Any) -> None:
 
 def is_recorded(error: BaseException | None) -> bool:
     """True if `mark_recorded` was called for this exception."""
+    return error is not None and _MARK in _marks_of(error)
+
+
+def _marks_of(error: BaseException) -> dict[str, Any]:
     try:
-        return _MARK in BaseException.__getattribute__(error, "__dict__")
+        marks = BaseException.__getattribute__(error, "__dict__")
     except Exception:  # noqa: BLE001 - its class may have a `__dict__` of its own making
-        return False
+        return {}
+    return marks if type(marks) is dict else {}
 
 
 def _name_of(kind: type) -> str:

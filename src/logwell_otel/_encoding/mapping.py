@@ -131,9 +131,10 @@ class Mapper:
             log: The record.
             severity: Its severity.
             source: Its resource and scope.
-            ready: True for an entry that nobody looks into before it is encoded: parts of
-                its metadata may then be ready JSON, and one of them may be the first of
-                several members. False gives plain values by their names.
+            ready: True for an entry that nobody looks into before it is encoded, a redactor
+                excepted: parts of its metadata may then be ready JSON, and one of them may be
+                the first of several members. With a redactor only what it need not see is.
+                False gives plain values by their names.
         """
         attributes = log.attributes
         kind = type(attributes)
@@ -332,7 +333,7 @@ def _convert(metadata: dict[str, Any], ready: bool, raw_bytes: bool) -> bool:
         elif kind is float:
             metadata[key] = number(value)
         elif kind is not int or not MIN_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-            metadata[key], cut_here = convert(value, ready, raw_bytes)
+            metadata[key], cut_here = convert(value, ready and not raw_bytes, raw_bytes)
             cut |= cut_here
     return cut
 
@@ -383,7 +384,7 @@ def _message(
     if (kind is dict or kind is list or kind is tuple) and (
         json := convert_structure(body)
     ) is not None:
-        metadata["body"] = msgspec.Raw(json) if ready else from_json(json)
+        metadata["body"] = msgspec.Raw(json) if ready and not raw_bytes else from_json(json)
         return json.decode("utf-8")
     if body is not None:
         conversion = BodyConversion(raw_bytes=raw_bytes)

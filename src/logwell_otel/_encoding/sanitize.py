@@ -27,6 +27,7 @@ from logwell_otel._encoding.values import (
     convert,
     cut_middle,
     cut_utf8,
+    from_json,
     safe_name,
 )
 from logwell_otel._wire import JS_BLANK, LEVELS, MAX_ENTRY_BYTES, MAX_LINE_NUMBER, LogEntry
@@ -41,6 +42,8 @@ _MAX_NAME_BYTES: Final = 128
 _BYTES_PER_ITEM: Final = 8
 _OVERHEAD: Final = len(_JSON.encode(CUT))
 _ENTRY: Final = msgspec.json.Decoder(LogEntry)
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_SHARED: Final = frozenset({"otel.scope.attributes", "resource"})
 
 
 def clean(entry: LogEntry) -> None:
@@ -67,6 +70,27 @@ def clean(entry: LogEntry) -> None:
     # Made ready in `resource`, for all records of a resource and scope; no attribute is one.
     ready = {key: value for key, value in metadata.items() if type(value) is msgspec.Raw}
     entry.metadata = plain_metadata(metadata) | ready
+
+
+def unpack(entry: LogEntry) -> None:
+    """Make plain values of what is ready JSON in an entry's metadata, and of bytes.
+
+    What all records of a resource and scope share stays as it is.
+    """
+    unpacked: dict[str, Any] = {}
+    for name, value in entry.metadata.items():
+        if type(value) is bytes:
+            unpacked[name] = convert(value)[0]
+        elif type(value) is not msgspec.Raw or name in _SHARED:
+            unpacked[name] = value
+        else:
+            # What begins as its value may have more members behind it.
+            members = _MEMBERS.decode(b"{%b:%b}" % (_JSON.encode(name), bytes(value)))
+            unpacked |= {
+                member: json if member in _SHARED else from_json(json)
+                for member, json in members.items()
+            }
+    entry.metadata = unpacked
 
 
 def fit(entry: LogEntry, limit: int = MAX_ENTRY_BYTES) -> bytes:

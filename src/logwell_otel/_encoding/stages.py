@@ -55,6 +55,10 @@ class Stages:
         self._end_sampler = end_sampler
         self._fields: dict[object, object] = {}
         self._harmless: set[object] = {None}
+        self.take_ready = before_send is None and (
+            redactor is None or getattr(redactor, "takes_ready", False) is True
+        )
+        """Whether entries may hold ready JSON: what is the exporter's own, and not looked at."""
 
     @property
     def redacts(self) -> bool:
@@ -108,10 +112,13 @@ class Stages:
             if rate is not None:
                 metadata[RATE_ATTRIBUTE] = rate
             return entry
+        taken = False
         for name, value in shared.items():
-            # An attribute of such a name has stepped aside; were it here, it is looked at.
-            if metadata.get(name) is value:
+            # An attribute of such a name has stepped aside; were it here, it is looked at. In
+            # most ready entries all of them are in one piece of JSON.
+            if name in metadata and metadata[name] is value:
                 del metadata[name]
+                taken = True
         if rate is not None:
             metadata[RATE_ATTRIBUTE] = rate
         if self._redactor is not None:
@@ -119,6 +126,8 @@ class Stages:
         if self._before_send is not None:
             _without_bytes(entry)
             entry = self._ask(self._before_send, entry)
+        if not taken:
+            return entry
         if shared.keys().isdisjoint(entry.metadata):
             entry.metadata.update(shared)
         else:

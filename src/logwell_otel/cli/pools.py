@@ -6,18 +6,18 @@ import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from logwell_otel._buffer.spool import owner as owners
-from logwell_otel._buffer.spool import paths
-from logwell_otel._buffer.spool.errors import SpoolError
-from logwell_otel._buffer.spool.store import BUSY_SECONDS, check_sqlite
 from logwell_otel._encoding.chunk import RECOVERED
-
-try:
-    import sqlite3
-except ImportError:  # a Python built without it, which `check_sqlite` says
-    sqlite3 = None  # type: ignore[assignment]
+from logwell_otel._storage import (
+    StorageError,
+    check_private,
+    check_sqlite,
+    delete_database,
+    open_database,
+    real,
+    sqlite3,
+)
 
 if TYPE_CHECKING:
     import os
@@ -132,7 +132,7 @@ def list_spools(directory: str | os.PathLike[str]) -> list[PoolReport]:
     """What lies in a spool directory, by pool name. Changes nothing.
 
     Raises:
-        SpoolError: There is no such directory, or it cannot be read.
+        StorageError: There is no such directory, or it cannot be read.
     """
     check_sqlite()
     return [_describe(path) for path in _databases(directory)]
@@ -146,14 +146,14 @@ def purge(directory: str | os.PathLike[str], *, pool: str | None = None) -> Purg
         pool: The name of one pool; all of them by default.
 
     Raises:
-        SpoolError: There is no such directory or pool, or the disk says no.
+        StorageError: There is no such directory or pool, or the disk says no.
     """
     check_sqlite()
     entries = size = damaged = 0
     left: dict[str, int] = {}
     try:
         for path in _chosen(directory, pool):
-            paths.check_file(path)
+            check_private(path)
             damaged += _delete_damaged(path)
             with _opened(path) as db:
                 db.execute("BEGIN IMMEDIATE")
@@ -168,7 +168,7 @@ def purge(directory: str | os.PathLike[str], *, pool: str | None = None) -> Purg
             for token in owners.tokens(path):
                 owners.lives(path, token, clear=True)
     except (OSError, sqlite3.Error) as error:
-        raise SpoolError(f"{directory} cannot be cleared: {error}.") from error
+        raise StorageError(f"{directory} cannot be cleared: {error}.") from error
     return PurgeReport(entries, size, damaged, left)
 
 
@@ -183,13 +183,13 @@ def purge_dead(directory: str | os.PathLike[str], *, pool: str | None = None) ->
         How many entries, and their bytes.
 
     Raises:
-        SpoolError: There is no such directory or pool, or the disk says no.
+        StorageError: There is no such directory or pool, or the disk says no.
     """
     check_sqlite()
     entries = size = 0
     try:
         for path in _chosen(directory, pool):
-            paths.check_file(path)
+            check_private(path)
             with _opened(path) as db:
                 db.execute("BEGIN IMMEDIATE")
                 for one in _dead(db):
@@ -198,7 +198,7 @@ def purge_dead(directory: str | os.PathLike[str], *, pool: str | None = None) ->
                 db.execute("COMMIT")
                 _give_space_back(db)
     except (OSError, sqlite3.Error) as error:
-        raise SpoolError(f"{directory} cannot be cleared: {error}.") from error
+        raise StorageError(f"{directory} cannot be cleared: {error}.") from error
     return entries, size
 
 
@@ -210,10 +210,10 @@ def revive(path: Path, project: str) -> None:
         project: The hash of its key.
 
     Raises:
-        SpoolError: The disk says no.
+        StorageError: The disk says no.
     """
     try:
-        paths.check_file(path)
+        check_private(path)
         with _opened(path) as db:
             db.execute("BEGIN IMMEDIATE")
             db.execute(
@@ -225,23 +225,23 @@ def revive(path: Path, project: str) -> None:
             db.execute("DELETE FROM dead WHERE project = ?", (project,))
             db.execute("COMMIT")
     except (OSError, sqlite3.Error) as error:
-        raise SpoolError(f"The dead letters in {path} cannot be sent: {error}.") from error
+        raise StorageError(f"The dead letters in {path} cannot be sent: {error}.") from error
 
 
 def _databases(directory: str | os.PathLike[str]) -> list[Path]:
     """The databases in a spool directory, by name; other files are not ours."""
-    root = paths.real(directory)
+    root = real(directory)
     try:
         names = sorted(path.name for path in root.iterdir())
     except OSError as error:
-        raise SpoolError(f"{directory} cannot be read: {error.strerror}.") from error
+        raise StorageError(f"{directory} cannot be read: {error.strerror}.") from error
     return [root / name for name in names if _DATABASE.fullmatch(name)]
 
 
 def _chosen(directory: str | os.PathLike[str], pool: str | None) -> list[Path]:
     found = [path for path in _databases(directory) if pool in (None, path.stem)]
     if pool is not None and not found:
-        raise SpoolError(f"{directory} has no pool named {pool}.")
+        raise StorageError(f"{directory} has no pool named {pool}.")
     return found
 
 
@@ -254,8 +254,7 @@ def _give_space_back(db: sqlite3.Connection) -> None:
 def _delete_damaged(path: Path) -> int:
     aside = _aside(path)
     found = aside.exists()
-    for suffix in ("", "-wal", "-shm"):
-        aside.with_name(aside.name + suffix).unlink(missing_ok=True)
+    delete_database(aside)
     return int(found)
 
 
@@ -267,13 +266,13 @@ def _describe(path: Path) -> PoolReport:
     aside = _aside(path)
     damaged = aside.stat().st_size if aside.exists() else 0
     try:
-        paths.check_file(path)
+        check_private(path)
         with _opened(path) as db:
             about = db.execute("SELECT endpoint, service FROM about").fetchone()
             endpoint, service = about or (None, None)
             owned, dead = tuple(_owners(db, path)), tuple(_dead(db))
             return PoolReport(path, endpoint, service, owned, dead, damaged)
-    except (sqlite3.Error, OSError, SpoolError) as error:
+    except (sqlite3.Error, OSError, StorageError) as error:
         return PoolReport(path, None, None, (), (), damaged, str(error))
 
 
@@ -298,10 +297,7 @@ def _dead(db: sqlite3.Connection) -> list[DeadReport]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    # By SQLite alone: opening and closing the file ourselves would end the locks that
-    # another connection of this process has on it.
-    uri = f"file:{quote(str(path))}?mode=rw"
-    db = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    db = open_database(path)
     try:
         yield db
     finally:

@@ -10,25 +10,27 @@ import argparse
 import csv
 import getpass
 import io
-import json
 import os
 import sys
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
 from logwell_otel._clock import monotonic
 from logwell_otel.cli.terminal import Terminal, printable
 from logwell_otel.errors import LogwellError, config_error
-from logwell_otel.reader import LogwellReader
+from logwell_otel.reader import Incident, IncidentDetail, LogRow, LogwellReader
 from logwell_otel.reader.filters import as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from logwell_otel.reader import Incident, LogRow
+    from logwell_otel.reader import Filters, SourceCount
+
+_T = TypeVar("_T")
 
 FOUND: Final = 0
 NOTHING_FOUND: Final = 1
@@ -44,17 +46,6 @@ _STYLES: Final = {
 _STACK_TRACE: Final = "exception.stacktrace"
 _EXCEPTION: Final = ("exception.type", "exception.message")
 _PROGRESS_SECONDS: Final = 1.0
-_CSV_COLUMNS: Final = (
-    "timestamp",
-    "level",
-    "service",
-    "message",
-    "source",
-    "trace_id",
-    "request_id",
-    "user_id",
-    "metadata",
-)
 
 
 def add_search(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,16 +55,8 @@ def add_search(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Entries that match, newest first. Exit status: 0 found, 1 nothing found, "
         "2 error.",
     )
-    _add_filters(parser)
-    parser.add_argument("--since", metavar="TIME", help="15m, 2h, 1d, 2026-11-21, an ISO 8601 time")
-    parser.add_argument("--until", metavar="TIME", help="likewise")
-    parser.add_argument(
-        "--limit",
-        type=_limit,
-        default=100,
-        metavar="N",
-        help="at most so many; all for all (default: %(default)s)",
-    )
+    _add_words(parser)
+    _add_filters(parser, "at most so many; all for all (default: %(default)s)", 100)
     _add_output(parser)
     add_reader_arguments(parser)
     parser.set_defaults(run=with_status(search))
@@ -84,11 +67,18 @@ def add_tail(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "tail",
         description="The newest entries, oldest of them first; with -f also what comes, until "
-        "Ctrl-C. Reconnects by itself, without a gap and without a repetition.",
+        "Ctrl-C. Reconnects by itself, without a gap and without a repetition. Exit status: 0 "
+        "found, 1 nothing found, 2 error.",
     )
-    _add_filters(parser)
-    parser.add_argument("-n", type=int, default=10, metavar="N", help="so many (default: 10)")
+    _add_words(parser)
+    parser.add_argument(
+        "-n",
+        type=_number,
+        metavar="N",
+        help="so many of the newest (default: 10, or all since --since)",
+    )
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
+    _add_filters(parser, "end after so many (default: all)", None)
     _add_output(parser)
     add_reader_arguments(parser)
     parser.set_defaults(run=with_status(tail))
@@ -98,14 +88,18 @@ def add_incidents(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     """Add `incidents`."""
     parser = commands.add_parser(
         "incidents",
-        description="Errors grouped by what they have in common, the latest first. Exit status: "
-        "0 found, 1 nothing found, 2 error.",
+        description="Errors grouped by what they have in common, the latest first: those of the "
+        "last day, or since --since. With --where or --trace those that such an entry belongs to. "
+        "Exit status: 0 found, 1 nothing found, 2 error.",
     )
     parser.add_argument("id", nargs="?", help="one incident, with where it comes from")
-    parser.add_argument("--resolved", action="store_true", help="those that ended, not the open")
-    parser.add_argument("--range", choices=("15m", "1h", "24h", "7d"), default="24h")
-    parser.add_argument("--service", metavar="NAME")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--status",
+        choices=("open", "resolved"),
+        help="open: an error within the last 30 minutes (default: both)",
+    )
+    _add_filters(parser, "at most so many (default: all)", None)
+    _add_output(parser)
     add_reader_arguments(parser)
     parser.set_defaults(run=with_status(incidents))
 
@@ -128,11 +122,18 @@ def add_logout(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=with_status(logout))
 
 
-def _add_filters(parser: argparse.ArgumentParser) -> None:
+def _add_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "text", nargs="*", help="words that must all occur in message or attributes"
+    )
+
+
+def _add_filters(parser: argparse.ArgumentParser, limit_help: str, limit: int | None) -> None:
     add = parser.add_argument
-    add("text", nargs="*", help="words that must all occur in message or attributes")
     add("--level", metavar="LEVELS", help="debug, info, warn, error, fatal; several with commas")
     add("--service", metavar="NAME", help="the whole name")
+    add("--since", metavar="TIME", help="15m, 2h, 1d, 2026-11-21, an ISO 8601 time")
+    add("--until", metavar="TIME", help="likewise")
     add(
         "--where",
         action="append",
@@ -141,6 +142,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         help="an attribute and its value; may be given several times",
     )
     add("--trace", metavar="ID", help="a trace id, 32 hexadecimal digits")
+    add("--limit", type=_limit, default=limit, metavar="N", help=limit_help)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -166,10 +168,15 @@ def add_reader_arguments(parser: argparse.ArgumentParser) -> None:
 def _limit(text: str) -> int | None:
     if text == "all":
         return None
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more, or all, got {text}")
-    return number
+    return int(text)
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be 0 or more, got {text}")
+    return int(text)
 
 
 def with_status(
@@ -202,7 +209,7 @@ def reader_of(options: argparse.Namespace, password: str | None = None) -> Logwe
     )
 
 
-def _filters(options: argparse.Namespace) -> dict[str, Any]:
+def _filters(options: argparse.Namespace) -> Filters:
     where = {}
     for pair in options.where:
         name, equals, value = pair.partition("=")
@@ -210,9 +217,10 @@ def _filters(options: argparse.Namespace) -> dict[str, Any]:
             raise config_error(f"--where: expected KEY=VALUE, got {pair!r}.")
         where[name] = value
     return {
-        "text": " ".join(options.text),
         "level": options.level,
         "service": options.service,
+        "since": options.since,
+        "until": options.until,
         "where": where,
         "trace": options.trace,
     }
@@ -220,66 +228,41 @@ def _filters(options: argparse.Namespace) -> dict[str, Any]:
 
 def search(options: argparse.Namespace, terminal: Terminal) -> int:
     """Print what matches."""
-    with reader_of(options) as reader, _printer(options, terminal) as printer:
-        rows = reader.search(
-            **_filters(options), since=options.since, until=options.until, limit=options.limit
-        )
-        printer.print_all(rows)
-    if options.limit is not None and printer.count == options.limit and terminal.person:
+    with reader_of(options) as reader, _printer(options, terminal, _ROW) as printer:
+        text, limit = " ".join(options.text), options.limit
+        printer.print_all(reader.search(text, limit=limit, **_filters(options)))
+    if limit is not None and printer.count == limit and terminal.tells:
         terminal.error(f"The newest {printer.count:,}; --limit all shows all.")
     return FOUND if printer.count else NOTHING_FOUND
 
 
 def tail(options: argparse.Namespace, terminal: Terminal) -> int:
     """Print the newest, and with `-f` what comes."""
-    with reader_of(options) as reader, _printer(options, terminal) as printer:
-        filters = _filters(options)
+    if options.follow and options.until:
+        raise config_error("--until: expected without -f, which goes on with what comes.")
+    text, filters = " ".join(options.text), _filters(options)
+    history = 10 if options.n is None and options.since is None else options.n
+    with reader_of(options) as reader, _printer(options, terminal, _ROW) as printer:
+        rows: Iterable[LogRow]
         if options.follow:
-            printer.print_all(reader.tail(**filters, history=options.n))
+            rows = reader.tail(text, history=history, **filters)
         else:
-            printer.print_all(list(reader.search(**filters, limit=options.n))[::-1])
+            rows = [*reader.search(text, limit=history, **filters)][::-1]
+        printer.print_all(islice(rows, options.limit))
     return FOUND if printer.count else NOTHING_FOUND
 
 
 def incidents(options: argparse.Namespace, terminal: Terminal) -> int:
     """Print incidents."""
-    with reader_of(options) as reader:
+    filters = _filters(options)
+    with reader_of(options) as reader, _printer(options, terminal, _INCIDENT) as printer:
+        found: Iterable[Incident]
         if options.id:
-            detail = reader.incident(options.id)
-            _print_incident(detail, options, terminal)
-            if not options.json:
-                for source in detail.root_cause_candidates:
-                    place = f"{source.source_file}:{source.line_number or ''}"
-                    terminal.line(f"    {source.count:>7,} from {terminal.style('', place)}")
-                for request in detail.requests:
-                    name = terminal.style("", request.request_id)
-                    terminal.line(f"    {request.count:>7,} in request {name}")
-            return FOUND
-        status = "resolved" if options.resolved else "open"
-        found = False
-        for incident in reader.incidents(status=status, range=options.range):
-            if options.service in {None, incident.service_name}:
-                found = True
-                _print_incident(incident, options, terminal)
-        return FOUND if found else NOTHING_FOUND
-
-
-def _print_incident(incident: Incident, options: argparse.Namespace, terminal: Terminal) -> None:
-    if options.json:
-        terminal.line(msgspec.json.encode(incident).decode())
-        return
-    level = terminal.style(_STYLES.get(incident.highest_level, ""), incident.highest_level.upper())
-    place = f"{incident.source_file}:{incident.line_number or ''}" if incident.source_file else ""
-    parts = [
-        terminal.style("dim", _short(incident.last_seen)),
-        f"{incident.total_events:>7,} ×",
-        level,
-        terminal.style("", incident.service_name or "-"),
-        terminal.style("bold", incident.title),
-        terminal.style("dim", place),
-        terminal.style("dim", incident.id),
-    ]
-    terminal.line("  ".join(part for part in parts if part))
+            found = [reader.incident(options.id)]
+        else:
+            found = reader.incidents(status=options.status, limit=options.limit, **filters)
+        printer.print_all(found)
+    return FOUND if printer.count else NOTHING_FOUND
 
 
 def login(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -305,14 +288,35 @@ def logout(options: argparse.Namespace, terminal: Terminal) -> int:
     return FOUND
 
 
-class _Printer:
+class _Form(Generic[_T]):
+    """What rows of a kind look like.
+
+    Args:
+        lines: For people; takes whether to show everything.
+        columns: What CSV has, by name.
+    """
+
+    def __init__(
+        self,
+        lines: Callable[[_T, Terminal, bool], Iterator[str]],
+        columns: Mapping[str, Callable[[_T], Any]],
+    ) -> None:
+        self.lines = lines
+        self.columns = columns
+
+    def values(self, item: _T) -> list[str]:
+        """A line of CSV."""
+        return [_csv_text(get(item)) for get in self.columns.values()]
+
+
+class _Printer(Generic[_T]):
     """Prints rows in the form that was asked for, and counts them.
 
     Args:
         write: Takes a text.
         terminal: For colours, and for telling how far it is.
-        form: `json`, `csv` or `text`.
-        verbose: All attributes, and stack traces.
+        form: What a row looks like.
+        options: `json`, `csv` and `verbose`.
         progress: Whether to say on standard error how far it is.
     """
 
@@ -320,106 +324,147 @@ class _Printer:
         self,
         write: Callable[[str], object],
         terminal: Terminal,
-        form: str,
+        form: _Form[_T],
+        options: argparse.Namespace,
         *,
-        verbose: bool,
         progress: bool,
     ) -> None:
         self.count = 0
         self._write = write
         self._terminal = terminal
         self._form = form
-        self._verbose = verbose
+        self._options = options
         self._progress = progress
         self._said = monotonic()
 
-    def print_all(self, rows: Iterable[LogRow]) -> None:
-        """Print each row as it comes, until whoever reads has gone."""
-        if self._form == "csv":
-            self._write(_csv_line(_CSV_COLUMNS))
-        for row in rows:
-            self.count += 1
-            self._write(self._text(row))
-            if self._terminal.reader_gone:
-                return
-            now = monotonic()
-            if self._progress and now - self._said >= _PROGRESS_SECONDS:
-                self._said = now
-                self._terminal.progress(f"{self.count:,} entries …")
-        if self._progress:
-            self._terminal.progress("")
+    def print_all(self, items: Iterable[_T]) -> None:
+        """Print each as it comes, until whoever reads has gone."""
+        if self._options.csv:
+            self._write(_csv_line(self._form.columns))
+        told = False
+        try:
+            for item in items:
+                self.count += 1
+                self._write(self._text(item))
+                if self._terminal.reader_gone:
+                    return
+                now = monotonic()
+                if self._progress and now - self._said >= _PROGRESS_SECONDS:
+                    self._said, told = now, True
+                    self._terminal.progress(f"{self.count:,} entries …")
+        finally:
+            if told:  # also at Ctrl-C: what the shell writes next begins a line
+                self._terminal.progress("")
 
-    def _text(self, row: LogRow) -> str:
-        if self._form == "json":
-            text = msgspec.json.encode(row).decode()
-            return f"{printable(text) if self._terminal.shows else text}\n"
-        if self._form == "csv":
-            values = _csv_row(row)
-            return _csv_line(map(printable, values) if self._terminal.shows else values)
-        return "\n".join(self._lines(row)) + "\n"
-
-    def _lines(self, row: LogRow) -> Iterator[str]:
-        style = self._terminal.style
-        level = style(_STYLES.get(row.level, ""), f"{row.level.upper():<5}")
-        message, *more = row.message.splitlines() or [""]
-        parts = [style("dim", _short(row.timestamp)), level, style("", row.service_name or "-")]
-        parts.append(style("bold" if row.level in {"error", "fatal"} else "", message))
-        if row.source_file:
-            parts.append(style("dim", f"{row.source_file}:{row.line_number or ''}"))
-        if row.trace_id:
-            parts.append(style("dim", f"trace={row.trace_id}"))
-        attributes = row.metadata if isinstance(row.metadata, dict) else {}
-        folded = _STACK_TRACE in attributes
-        if folded and not self._verbose:
-            said = ": ".join(as_text(attributes[name]) for name in _EXCEPTION if name in attributes)
-            parts.append(style("red", f"[{said}; -v shows the stack trace]"))
-        yield "  ".join(parts)
-        for line in more:
-            yield f"    | {style('', line)}"
-        if self._verbose:
-            yield from self._details(row)
-
-    def _details(self, row: LogRow) -> Iterator[str]:
-        style = self._terminal.style
-        attributes = row.metadata if isinstance(row.metadata, dict) else {}
-        for name, value in attributes.items():
-            if name != _STACK_TRACE:
-                yield f"    {style('dim', name)}={style('', as_text(value))}"
-        for line in as_text(attributes.get(_STACK_TRACE, "")).splitlines():
-            yield f"    | {style('', line)}"
+    def _text(self, item: _T) -> str:
+        shows = self._terminal.shows
+        if self._options.json:
+            text = msgspec.json.encode(item).decode()
+            return f"{printable(text) if shows else text}\n"
+        if self._options.csv:
+            values = self._form.values(item)
+            return _csv_line(map(printable, values) if shows else values)
+        lines = self._form.lines(item, self._terminal, self._options.verbose)
+        return "".join(f"{line}\n" for line in lines)
 
 
 @contextmanager
-def _printer(options: argparse.Namespace, terminal: Terminal) -> Iterator[_Printer]:
-    form = "json" if options.json else "csv" if options.csv else "text"
+def _printer(
+    options: argparse.Namespace, terminal: Terminal, form: _Form[_T]
+) -> Iterator[_Printer[_T]]:
     if options.output is None:
-        progress = terminal.person and not terminal.shows
-        yield _Printer(terminal.raw, terminal, form, verbose=options.verbose, progress=progress)
+        progress = terminal.tells and not terminal.shows
+        yield _Printer(terminal.raw, terminal, form, options, progress=progress)
         return
     with Path(options.output).open("w", encoding="utf-8", newline="") as file:
         plain = Terminal(file, sys.stderr)
-        yield _Printer(file.write, plain, form, verbose=options.verbose, progress=terminal.person)
+        yield _Printer(file.write, plain, form, options, progress=terminal.tells)
 
 
-def _csv_row(row: LogRow) -> list[str]:
-    source = f"{row.source_file}:{row.line_number or ''}" if row.source_file else ""
-    metadata = "" if row.metadata is None else json.dumps(row.metadata, ensure_ascii=False)
-    values = (
-        row.timestamp,
-        row.level,
-        row.service_name,
-        row.message,
-        source,
-        row.trace_id,
-        row.request_id,
-        row.user_id,
-        metadata,
-    )
-    # What a spreadsheet would run as a formula gets a quote in front, as in the server's export.
-    return [
-        f"'{value}" if value and value.lstrip()[:1] in {"=", "+", "-", "@"} else value or ""
-        for value in values
+def _row_lines(row: LogRow, terminal: Terminal, verbose: bool) -> Iterator[str]:
+    style = terminal.style
+    level = style(_STYLES.get(row.level, ""), f"{row.level.upper():<5}")
+    message, *more = row.message.splitlines() or [""]
+    parts = [style("dim", _short(row.timestamp)), level, style("", row.service_name or "-")]
+    parts.append(style("bold" if row.level in {"error", "fatal"} else "", message))
+    if source := _source(row):
+        parts.append(style("dim", source))
+    if row.trace_id:
+        parts.append(style("dim", f"trace={row.trace_id}"))
+    attributes = row.metadata if isinstance(row.metadata, dict) else {}
+    if _STACK_TRACE in attributes and not verbose:
+        said = ": ".join(as_text(attributes[name]) for name in _EXCEPTION if name in attributes)
+        parts.append(style("red", f"[{said}; -v shows the stack trace]"))
+    yield "  ".join(parts)
+    for line in more:
+        yield f"    | {style('', line)}"
+    if not verbose:
+        return
+    for name, value in attributes.items():
+        if name != _STACK_TRACE:
+            yield f"    {style('dim', name)}={style('', as_text(value))}"
+    for line in as_text(attributes.get(_STACK_TRACE, "")).splitlines():
+        yield f"    | {style('', line)}"
+
+
+def _incident_lines(incident: Incident, terminal: Terminal, _: bool) -> Iterator[str]:
+    style = terminal.style
+    parts = [
+        style("dim", _short(incident.last_seen)),
+        f"{incident.total_events:>7,} ×",
+        style(_STYLES.get(incident.highest_level, ""), incident.highest_level.upper()),
+        style("", incident.service_name or "-"),
+        style("bold", incident.title),
+        style("dim", _source(incident)),
+        style("dim", incident.id),
+        style("", "" if incident.status == "open" else incident.status),
     ]
+    yield "  ".join(filter(None, parts))
+    if isinstance(incident, IncidentDetail):
+        for source in incident.root_cause_candidates:
+            yield f"    {source.count:>7,} from {style('', _source(source))}"
+        for request in incident.requests:
+            yield f"    {request.count:>7,} in request {style('', request.request_id)}"
+
+
+def _source(of: LogRow | Incident | SourceCount) -> str:
+    return f"{of.source_file}:{of.line_number or ''}" if of.source_file else ""
+
+
+_ROW: Final = _Form[LogRow](
+    _row_lines,
+    {
+        "timestamp": lambda row: row.timestamp,
+        "level": lambda row: row.level,
+        "service": lambda row: row.service_name,
+        "message": lambda row: row.message,
+        "source": _source,
+        "trace_id": lambda row: row.trace_id,
+        "request_id": lambda row: row.request_id,
+        "user_id": lambda row: row.user_id,
+        "metadata": lambda row: row.metadata,
+    },
+)
+_INCIDENT: Final = _Form[Incident](
+    _incident_lines,
+    {
+        "last_seen": lambda incident: incident.last_seen,
+        "first_seen": lambda incident: incident.first_seen,
+        "events": lambda incident: incident.total_events,
+        "level": lambda incident: incident.highest_level,
+        "service": lambda incident: incident.service_name,
+        "title": lambda incident: incident.title,
+        "source": _source,
+        "status": lambda incident: incident.status,
+        "id": lambda incident: incident.id,
+    },
+)
+
+
+def _csv_text(value: Any) -> str:
+    text = "" if value is None else as_text(value)
+    # What a spreadsheet would run as a formula gets a quote in front, as in the server's export.
+    return f"'{text}" if text.lstrip()[:1] in {*"=+-@"} else text
 
 
 def _csv_line(values: Iterable[str]) -> str:

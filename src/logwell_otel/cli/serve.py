@@ -21,7 +21,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "serve",
         description="A Logwell-compatible server for developing and testing. Not for production. "
-        "Needs logwell-otel[devserver].",
+        "Needs logwell-otel[devserver]. LOGWELL_SERVE_PASSWORD is the password of its user "
+        "`admin`, who reads; without it one is made at random.",
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -85,6 +86,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         requests_per_minute=options.requests_per_minute,
         db=options.db,
         max_bytes=options.max_mib << 20 or None,
+        password=os.environ.get("LOGWELL_SERVE_PASSWORD") or None,
         faults=options.faults,
         quiet=options.quiet,
         colour=wants_colour(sys.stdout, os.environ),

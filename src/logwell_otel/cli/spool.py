@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from logwell_otel._buffer.spool import Spool, SpoolError, paths
+from logwell_otel._buffer.spool import Spool
+from logwell_otel._buffer.spool.names import pool_name, project_name
 from logwell_otel._config.options import Config
 from logwell_otel._delivery.engine import Dependencies, Engine
 from logwell_otel._diagnostics import count
+from logwell_otel._storage import StorageError
 from logwell_otel.cli import add_server_arguments, server_arguments
 from logwell_otel.cli.pools import list_spools, purge, purge_dead, revive
 from logwell_otel.cli.terminal import printable
@@ -87,7 +89,7 @@ def _safely(
     def guarded(options: argparse.Namespace, terminal: Terminal) -> int:
         try:
             return run(options, terminal)
-        except SpoolError as error:
+        except StorageError as error:
             terminal.error(f"logwell-otel spool: {printable(str(error))}")
             return 1
 
@@ -286,7 +288,7 @@ def send(
     """Deliver; gives the exit status.
 
     Raises:
-        SpoolError: The directory cannot be used.
+        StorageError: The directory cannot be used.
     """
     try:
         config = Config.resolve(**server_arguments(options))
@@ -322,7 +324,7 @@ def _projects(
     if options.dead:
         projects += [one.project for one in pool.dead]
     found = list(dict.fromkeys(projects))
-    mine = paths.project_name(config.api_key.reveal())
+    mine = project_name(config.api_key.reveal())
     if options.any_key:
         return found
     for other in found:
@@ -440,13 +442,10 @@ def _refusal(pool: PoolReport, config: Config, *, any_endpoint: bool) -> str | N
     """Why a pool is not to be sent to `config.endpoint`."""
     if pool.endpoint is None or pool.service is None:
         return pool.problem or "nobody knows whose it is."
-    try:
-        named = paths.pool_name(pool.endpoint, pool.service)
-    except SpoolError as error:
-        return str(error)
+    named = pool_name(pool.endpoint, pool.service)
     if named != pool.name:
         return f"what is in it belongs to another pool, {named}."
-    if not any_endpoint and paths.canonical_endpoint(config.endpoint) != pool.endpoint:
+    if not any_endpoint and config.endpoint != pool.endpoint:
         return (
             f"its entries are for {pool.endpoint}, not for {config.endpoint}. Give --any-endpoint "
             "to send them there all the same."
@@ -482,12 +481,12 @@ def pools_of(options: argparse.Namespace) -> list[PoolReport]:
     """The pools that the options select.
 
     Raises:
-        SpoolError: There is no such directory or pool.
+        StorageError: There is no such directory or pool.
     """
     pools = list_spools(options.directory)
     if options.pool is None:
         return pools
     chosen = [pool for pool in pools if pool.name == options.pool]
     if not chosen:
-        raise SpoolError(f"{options.directory} has no pool named {options.pool}.")
+        raise StorageError(f"{options.directory} has no pool named {options.pool}.")
     return chosen

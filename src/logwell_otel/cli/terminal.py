@@ -91,6 +91,11 @@ class Terminal:
         """Whether standard output is a terminal."""
         return self._output.isatty()
 
+    @property
+    def tells(self) -> bool:
+        """Whether standard error is a terminal: for what only a person there wants to know."""
+        return self._errors.isatty()
+
     def progress(self, text: str) -> None:
         """Write how far it is to standard error, over what was written there last."""
         self._write(self._errors, f"\r\x1b[K{text}")

@@ -53,6 +53,7 @@ def serve(
     port: int = 3000,
     *,
     api_key: str | None = None,
+    password: str | None = None,
     requests_per_minute: int | None = 600,
     db: str | Path | None = None,
     max_bytes: int | None = MAX_BYTES,
@@ -70,6 +71,7 @@ def serve(
         host: Name or address to listen on.
         port: TCP port to listen on; 0 picks a free one.
         api_key: The key to accept; None makes one at random.
+        password: Of the user who reads; None makes one at random.
         requests_per_minute: The rate limit, at least 1; None for no limit.
         db: SQLite file to store in; None keeps entries in memory.
         max_bytes: What stored entries may take; beyond it the oldest go. None for no end.
@@ -87,6 +89,7 @@ def serve(
             host=host,
             port=port,
             api_key=api_key,
+            password=password,
             requests_per_minute=requests_per_minute,
             db=db,
             max_bytes=max_bytes,

@@ -121,6 +121,9 @@ class RequestLogMiddleware:
                 return
             try:
                 await self.app(scope, receive, send)
+            except BaseException as error:
+                request.error = error
+                raise
             finally:
                 request.end()
 

@@ -19,7 +19,12 @@ from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 from opentelemetry.context import get_current
 
 from logwell_otel._clock import monotonic_ns
-from logwell_otel._encoding.exceptions import exception_details, mark_recorded
+from logwell_otel._encoding.exceptions import (
+    exception_details,
+    mark_recorded,
+    mark_request,
+    raised_at,
+)
 from logwell_otel.context import RequestContext, add_context
 
 if TYPE_CHECKING:
@@ -276,6 +281,9 @@ class RequestLog:
         """Emit the record, if there is to be one. Called inside of `context`."""
         if self.logged:
             self.logger.safely(self._emit)
+        elif self.error is not None:
+            self.logger.safely(mark_request, self.error, self.context.attributes)
+        self.error = None
         self.context.end()
 
     def _emit(self) -> None:
@@ -305,6 +313,7 @@ class RequestLog:
             ending = f" ({type(error).__name__})"
         if failure:
             attributes.update(exception_details(failure))
+            attributes.update(raised_at(failure))
         number, text = _severity(status, failed=failure is not None)
         target = self.route or _one_line(self.path[:_MAX_TEXT])
         shown = "-" if status is None else status

@@ -5,7 +5,8 @@ and that is what this package speaks, as carefully as it was measured to need.
 """
 
 from logwell_otel.reader.aio import AsyncLogwellReader
-from logwell_otel.reader.client import LogwellReader
+from logwell_otel.reader.client import LogwellReader, ReaderOptions
+from logwell_otel.reader.filters import Filters
 from logwell_otel.reader.rows import (
     Incident,
     IncidentDetail,
@@ -18,11 +19,13 @@ from logwell_otel.reader.rows import (
 
 __all__ = [
     "AsyncLogwellReader",
+    "Filters",
     "Incident",
     "IncidentDetail",
     "LogRow",
     "LogwellReader",
     "Project",
+    "ReaderOptions",
     "RequestCount",
     "SourceCount",
     "Stats",

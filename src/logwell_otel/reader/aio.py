@@ -8,91 +8,90 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from logwell_otel.reader.client import LogwellReader, Tail
+from logwell_otel.reader.client import LogwellReader
 from logwell_otel.reader.filters import Filter
+from logwell_otel.reader.session import Account
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
-    from logwell_otel.reader.filters import Moment
+    from logwell_otel.reader.client import ReaderOptions
+    from logwell_otel.reader.filters import Filters, Moment
     from logwell_otel.reader.rows import Incident, IncidentDetail, LogRow, Project, Stats
-
-_T = TypeVar("_T")
-_END: Any = object()
 
 
 class AsyncLogwellReader:
     """`LogwellReader` for asyncio; the same arguments, methods and errors.
 
+    What is cancelled ends at once; a request that runs then is finished on its thread, within
+    `timeout`.
+
     Args:
-        *arguments: As `LogwellReader`.
-        **options: As `LogwellReader`.
+        endpoint: As `LogwellReader`; so are the others.
+        username: Who reads.
+        password: The password.
+        **options: The rest, by name.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._reader = LogwellReader(*arguments, **options)
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        **options: Unpack[ReaderOptions],
+    ) -> None:
+        self._reader = LogwellReader.__new__(LogwellReader)
+        account = Account.resolve(username, password, options.get("password_file"))
+        # An error leaves through this frame, and what shows its locals would show it.
+        del password
+        self._reader._begin(endpoint, account, **options)  # noqa: SLF001 - our own
+
+    @property
+    def endpoint(self) -> str:
+        """The server's base URL."""
+        return self._reader.endpoint
+
+    async def login(self) -> None:
+        """See `LogwellReader.login`."""
+        await asyncio.to_thread(self._reader.login)
+
+    async def logout(self) -> None:
+        """See `LogwellReader.logout`."""
+        await asyncio.to_thread(self._reader.logout)
 
     async def projects(self) -> list[Project]:
         """See `LogwellReader.projects`."""
         return await asyncio.to_thread(self._reader.projects)
 
-    async def search(
-        self,
-        text: str = "",
-        *,
-        level: str | Iterable[str] | None = None,
-        service: str | None = None,
-        since: Moment = None,
-        until: Moment = None,
-        limit: int | None = None,
-        where: Mapping[str, Any] | None = None,
-        trace: str | None = None,
-    ) -> AsyncIterator[LogRow]:
+    def search(
+        self, text: str = "", *, limit: int | None = None, **filters: Unpack[Filters]
+    ) -> AsyncGenerator[LogRow]:
         """See `LogwellReader.search`."""
-        wanted = Filter.of(
-            text,
-            level=level,
-            service=service,
-            since=since,
-            until=until,
-            where=where,
-            trace=trace,
-        )
-        async for page in _on_thread(self._reader._pages(wanted, limit)):  # noqa: SLF001 - our own
-            for row in page:
-                yield row
+        pages = self._reader._pages(Filter.of(text, **filters), limit)  # noqa: SLF001 - our own
+        return _rows(pages)
 
-    async def tail(
-        self,
-        text: str = "",
-        *,
-        level: str | Iterable[str] | None = None,
-        service: str | None = None,
-        where: Mapping[str, Any] | None = None,
-        trace: str | None = None,
-        history: int = 0,
-    ) -> AsyncIterator[LogRow]:
+    def tail(
+        self, text: str = "", *, history: int | None = None, **filters: Unpack[Filters]
+    ) -> AsyncGenerator[LogRow]:
         """See `LogwellReader.tail`; cancelling ends it."""
-        wanted = Filter.of(text, level=level, service=service, where=where, trace=trace)
-        tail = Tail()
-        batches = self._reader._tail(wanted, history, tail)  # noqa: SLF001 - our own
-        async for rows in _on_thread(batches, tail.end):
-            for row in rows:
-                yield row
+        tail = self._reader._tail(Filter.of(text, **filters), history)  # noqa: SLF001 - our own
+        return _rows(tail.batches(), tail.end)
 
     async def incidents(
         self,
+        text: str = "",
         *,
-        status: str = "open",
-        range: str = "24h",  # noqa: A002 - the server's word
+        status: str | None = None,
+        limit: int | None = None,
+        **filters: Unpack[Filters],
     ) -> list[Incident]:
         """See `LogwellReader.incidents`; all at once."""
-        read = partial(self._reader.incidents, status=status, range=range)
-        return await asyncio.to_thread(lambda: list(read()))
+        found = self._reader.incidents(text, status=status, limit=limit, **filters)
+        return await asyncio.to_thread(list, found)
 
     async def incident(self, id: str) -> IncidentDetail:  # noqa: A002 - the server's word
         """See `LogwellReader.incident`."""
@@ -113,19 +112,17 @@ class AsyncLogwellReader:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<AsyncLogwellReader of {self._reader.endpoint}>"
+        return f"<Async{repr(self._reader)[1:]}"
 
 
-async def _on_thread(
-    items: Iterator[_T], interrupt: Callable[[], object] | None = None
-) -> AsyncIterator[_T]:
-    """Each item of an iterator that waits, without the event loop waiting."""
+async def _rows(
+    batches: Iterator[list[LogRow]], interrupt: Callable[[], object] | None = None
+) -> AsyncGenerator[LogRow]:
+    """Each row of an iterator that waits, without the event loop waiting."""
     try:
-        while True:
-            item = await asyncio.to_thread(next, items, _END)
-            if item is _END:
-                return
-            yield item
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            for row in batch:
+                yield row
     finally:
         if interrupt is not None:
-            interrupt()  # the thread may wait for the next item still
+            interrupt()  # the thread may wait for the next ones still

@@ -6,10 +6,10 @@ import random
 import threading
 import time
 import weakref
-from collections import OrderedDict
-from contextlib import closing, suppress
-from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypedDict, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -19,59 +19,57 @@ from logwell_otel._config.settings import Resolver
 from logwell_otel._diagnostics import Secrets
 from logwell_otel._http import Answer, HttpClient, NoAnswer
 from logwell_otel._network import TlsFiles, TlsSettings
-from logwell_otel.errors import LogwellError, LogwellErrorCode, config_error
-from logwell_otel.reader.filters import Filter, iso
-from logwell_otel.reader.rows import Incident, IncidentDetail, LogRow, Project, Stats, moment_of
+from logwell_otel.errors import LogwellError, LogwellErrorCode, WithoutFrames, config_error
+from logwell_otel.reader.filters import Filter
+from logwell_otel.reader.rows import (
+    Incident,
+    IncidentDetail,
+    IncidentPage,
+    LogPage,
+    LogRow,
+    Project,
+    Stats,
+)
 from logwell_otel.reader.session import (
     Account,
     SessionFile,
+    asked_wait,
     cookie_of,
     sign_in_problem,
 )
 from logwell_otel.reader.stream import EventStream
+from logwell_otel.reader.tail import Tail
 
 if TYPE_CHECKING:
     import os
     import ssl
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
-    from logwell_otel.reader.filters import Moment
+    from logwell_otel.reader.filters import Filters, Moment
 
 PAGE: Final = 500
 """The most rows that the server gives at once."""
 
-LOOK_BACK: Final = timedelta(minutes=5)
-"""Time stamps are the sender's, so that rows turn up late: how far a tail looks back for them
-after each reconnect."""
-
 _TRIES: Final = 6
+_LONGEST_WAIT: Final = 60.0
 _MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
-_MOST_SEEN: Final = 50_000
-_FIRST_BACKOFF: Final = 0.5
-_LONGEST_BACKOFF: Final = 30.0
+_RANGES: Final = {"15m": 900, "1h": 3600, "24h": 86_400, "7d": 604_800}
+_INCIDENT_LEVELS: Final = ("error", "fatal")
 
 _T = TypeVar("_T")
 
 
-class Tail:
-    """A tail that somebody may end while it waits.
+class ReaderOptions(TypedDict, total=False):
+    """Keyword arguments of a reader, by name."""
 
-    Attributes:
-        stream: The stream it reads, None before the first.
-        ended: Whether it is to end.
-    """
-
-    def __init__(self) -> None:
-        self.stream: EventStream | None = None
-        self.ended: bool = False
-
-    def end(self) -> None:
-        """End it, from any thread."""
-        self.ended = True
-        if self.stream is not None:
-            self.stream.interrupt()
+    project: str | None
+    password_file: str | os.PathLike[str] | None
+    session_file: str | os.PathLike[str] | None
+    keep_session: bool
+    certificate_file: str | os.PathLike[str] | None
+    timeout: float
 
 
 class LogwellReader:
@@ -100,46 +98,64 @@ class LogwellReader:
             `SERVER_ERROR`, `INVALID_CONFIG` (no such project, an unreadable time).
     """
 
+    endpoint: str = ""
+
     def __init__(
         self,
         endpoint: str | None = None,
         username: str | None = None,
         password: str | None = None,
         *,
+        _sleep: Callable[[float], None] = time.sleep,
+        _rng: random.Random | None = None,
+        **options: Unpack[ReaderOptions],
+    ) -> None:
+        account = Account.resolve(username, password, options.get("password_file"))
+        # An error leaves through this frame, and what shows its locals would show it.
+        del password
+        self._begin(endpoint, account, _sleep, _rng, **options)
+
+    def _begin(
+        self,
+        endpoint: str | None,
+        account: Account | None,
+        sleep: Callable[[float], None] = time.sleep,
+        rng: random.Random | None = None,
+        *,
         project: str | None = None,
-        password_file: str | os.PathLike[str] | None = None,
+        password_file: object = None,  # noqa: ARG002 - the account has been read
         session_file: str | os.PathLike[str] | None = None,
         keep_session: bool = False,
         certificate_file: str | os.PathLike[str] | None = None,
         timeout: float = 30.0,
-        _sleep: Callable[[float], None] = time.sleep,
-        _rng: random.Random | None = None,
     ) -> None:
-        settings = Resolver({"endpoint": endpoint, "project": project})
-        settings_tls = Resolver({"certificate_file": certificate_file})
+        settings = Resolver(
+            {"endpoint": endpoint, "project": project, "certificate_file": certificate_file}
+        )
         given = settings.text("endpoint")
         if given is None:
             raise settings.error("endpoint", "the URL of the Logwell server", "nothing")
-        self.endpoint: str = _base_url(settings, given)
+        self.endpoint = _base_url(settings, given)
         self._project = settings.text("project")
-        self._account = Account.resolve(username, password, password_file)
+        self._account = account
         self._sessions = SessionFile(session_file)
-        username = None if self._account is None else self._account.username
+        username = None if account is None else account.username
         self._cookie = self._sessions.load(self.endpoint, username)
         self._keep_session = keep_session
-        if self._account is None and self._cookie is None:
+        if account is None and self._cookie is None:
             raise config_error(
                 f"username (LOGWELL_USERNAME): expected who reads {self.endpoint}, got nothing, "
                 "and no session is kept. Run `logwell-otel login`, or give user name and "
                 "password. An API key reads nothing on a Logwell server."
             )
-        self._tls = TlsFiles(authorities=settings_tls.file("certificate_file"))
+        self._tls = TlsFiles(authorities=settings.file("certificate_file"))
         self._proxy = proxy_of(self.endpoint)
         self._timeout = timeout
-        self._sleep = _sleep
-        self._rng = _rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._sleep = sleep
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         # Held for one request: see the class.
         self._turn = threading.Lock()
+        self._closed = False
         self._client = HttpClient(
             proxy=None if self._proxy is None else self._proxy.reveal,
             tls=self._tls,
@@ -155,16 +171,18 @@ class LogwellReader:
         """Sign in now."""
         if self._account is None:
             raise config_error("username (LOGWELL_USERNAME): expected who signs in, got nothing.")
-        with self._turn:
+        with self._my_turn(), WithoutFrames():
             self._sign_in(self._account)
 
     def logout(self) -> None:
-        """End the session at the server, and forget it."""
-        with self._turn:
-            if self._cookie is not None:
-                self._ask("POST", "/api/auth/sign-out", b"{}", self._cookie)
+        """End the session at the server, and forget it, whatever the server says."""
+        try:
+            with self._my_turn(), WithoutFrames():
+                if self._cookie is not None:
+                    self._ask("POST", "/api/auth/sign-out", b"{}", self._cookie)
+        finally:
             self._cookie = None
-        self._sessions.forget(self.endpoint)
+            self._sessions.forget(self.endpoint)
 
     def _sign_in(self, account: Account) -> str:
         # Without a cookie: with one, the server asks for its own configured origin.
@@ -177,12 +195,22 @@ class LogwellReader:
             self._sessions.save(self.endpoint, account.username, cookie)
         return cookie
 
-    # Requests.
+    # Requests. Errors leave without frames: their locals have the password, or the cookie.
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        """The session, for one request."""
+        try:
+            with self._turn:
+                yield
+        finally:
+            if self._closed:
+                self.close()  # which another thread could not do meanwhile
 
     def _get(self, path: str, parameters: Mapping[str, str], kind: type[_T]) -> _T:
         """The answer to a GET, as `kind`."""
         query = f"?{urlencode(parameters, quote_via=quote)}" if parameters else ""
-        with self._turn:
+        with self._my_turn(), WithoutFrames():
             answer = self._answered(lambda cookie: self._ask("GET", path + query, None, cookie))
         problem = None
         try:
@@ -218,11 +246,16 @@ class LogwellReader:
             tries += 1
             if answer.status < 400:
                 return answer
-            if answer.status < 500 or tries >= _TRIES:
-                raise self._problem(answer)
             # Requests with sessions that overlap, also those of a browser's tab, are answered
-            # 500 at random. A pause that is not the other's gets through.
-            self._sleep(self._rng.uniform(0.05, 0.3))
+            # 500 at random. A pause that is not the other's gets through. 429 is a gateway's.
+            wait = self._rng.uniform(0.05, 0.3)
+            if answer.status == 429:
+                wait += asked_wait(answer.headers) or 1.0
+            if (answer.status < 500 and answer.status != 429) or tries >= _TRIES:
+                raise self._problem(answer)
+            if wait > _LONGEST_WAIT:
+                raise self._problem(answer)
+            self._sleep(wait)
 
     def _ask(self, method: str, path: str, body: bytes | None, cookie: str | None) -> Answer:
         headers = {"Accept": "application/json"}
@@ -254,16 +287,20 @@ class LogwellReader:
             said = str(msgspec.json.decode(answer.body)["message"])
         if answer.status == 404 and said:
             return config_error(f"{said} at {self.endpoint}, for this user.")
+        wait, code = asked_wait(answer.headers), LogwellErrorCode.SERVER_ERROR
+        advice = "A Logwell server does not say that here: check the endpoint."
+        if answer.status >= 500:
+            advice = "The server is in trouble, or its database is; try again later."
+        elif answer.status == 429:
+            code = LogwellErrorCode.RATE_LIMITED
+            after = "later" if wait is None else f"after {wait:.0f} s"
+            advice = f"It takes no more requests for now; try again {after}."
         return LogwellError(
-            f"{self.endpoint} answered HTTP {answer.status}{f': {said}' if said else ''}. "
-            + (
-                "The server is in trouble, or its database is; try again later."
-                if answer.status >= 500
-                else "A Logwell server does not say that here: check the endpoint."
-            ),
-            LogwellErrorCode.SERVER_ERROR,
+            f"{self.endpoint} answered HTTP {answer.status}{f': {said}' if said else ''}. {advice}",
+            code,
             status_code=answer.status,
-            retryable=answer.status >= 500,
+            retryable=answer.status >= 500 or answer.status == 429,
+            retry_after=wait,
         )
 
     # Projects.
@@ -289,16 +326,7 @@ class LogwellReader:
     # What is read.
 
     def search(
-        self,
-        text: str = "",
-        *,
-        level: str | Iterable[str] | None = None,
-        service: str | None = None,
-        since: Moment = None,
-        until: Moment = None,
-        limit: int | None = None,
-        where: Mapping[str, Any] | None = None,
-        trace: str | None = None,
+        self, text: str = "", *, limit: int | None = None, **filters: Unpack[Filters]
     ) -> Iterator[LogRow]:
         """The entries that match, newest first, fetched page by page as they are asked for.
 
@@ -308,37 +336,23 @@ class LogwellReader:
         Args:
             text: Words that must all occur in message or attributes. The server stems
                 English words and knows whole words only: no parts, phrases, OR or NOT.
-            level: One level, several, or a text with commas. None for all.
-            service: The service's whole name.
-            since: Oldest time: `"15m"`, `"2h"`, `"1d"`, `"2026-11-21"`, an ISO 8601 time, a
-                `datetime`, or a `timedelta` ago. Inclusive.
-            until: Newest time, likewise. Inclusive.
             limit: At most so many; None for all.
-            where: Attributes, by name or by a dotted path, and the values they must have.
-            trace: A trace id of 32 hexadecimal digits.
+            **filters: `level`, `service`, `since`, `until`, `where`, `trace`, as in `Filters`.
 
         Raises:
             LogwellError: See the class. A wrong argument raises at once, a server's trouble
                 while iterating.
         """
-        wanted = Filter.of(
-            text,
-            level=level,
-            service=service,
-            since=since,
-            until=until,
-            where=where,
-            trace=trace,
-        )
+        wanted = Filter.of(text, **filters)
         return (row for page in self._pages(wanted, limit) for row in page)
 
     def _pages(self, wanted: Filter, limit: int | None) -> Iterator[list[LogRow]]:
         left = limit
-        parameters = {**wanted.parameters(), "limit": str(PAGE)}
+        parameters = wanted.parameters()
         if limit is not None and not (wanted.where or wanted.service or wanted.trace):
             parameters["limit"] = str(max(1, min(PAGE, limit)))
         while left is None or left > 0:
-            page = self._get(f"{self._path()}/logs", parameters, _LogPage)
+            page = self._page(parameters)
             rows = [row for row in page.logs if wanted.matches(row)][:left]
             if rows:
                 yield rows
@@ -348,88 +362,40 @@ class LogwellReader:
                 return
             parameters["cursor"] = page.next_cursor
 
+    def _page(self, parameters: Mapping[str, str]) -> LogPage:
+        return self._get(f"{self._path()}/logs", {"limit": str(PAGE), **parameters}, LogPage)
+
     def tail(
-        self,
-        text: str = "",
-        *,
-        level: str | Iterable[str] | None = None,
-        service: str | None = None,
-        where: Mapping[str, Any] | None = None,
-        trace: str | None = None,
-        history: int = 0,
+        self, text: str = "", *, history: int | None = None, **filters: Unpack[Filters]
     ) -> Iterator[LogRow]:
         """Entries as the server stores them, for ever; `close()` ends it.
 
         The server cuts a stream that was quiet for ten seconds, and all at a restart. This
         reconnects, asks for what came meanwhile and goes on: nothing is missing and nothing
         comes twice. Rows with time stamps more than `LOOK_BACK` (five minutes) before the
-        newest one are missed when they arrive in such a gap.
+        newest one are missed when they arrive in such a gap, and so is what the server drops
+        for somebody who is slow to take it.
 
         Args:
             text: Words that must all occur in message or attributes, as parts of words and in
                 any case: the stream knows no filter, so that all of them are applied here.
-            level: As in `search`; so `service`, `where` and `trace`.
-            service: The service.
-            where: Attributes.
-            trace: The trace id.
-            history: So many of the newest entries come first, the oldest of them first.
+            history: So many of the newest entries come first, the oldest of them first. None
+                for none, or with `since` for all since then.
+            **filters: As in `search`.
 
         Raises:
             LogwellError: See the class. While it runs, only for what waiting cannot mend: a
                 server that is away is waited for.
         """
-        wanted = Filter.of(text, level=level, service=service, where=where, trace=trace)
-        return (row for rows in self._tail(wanted, history, Tail()) for row in rows)
+        batches = self._tail(Filter.of(text, **filters), history).batches()
+        return (row for rows in batches for row in rows)
 
-    def _tail(self, wanted: Filter, history: int, tail: Tail) -> Iterator[list[LogRow]]:
+    def _tail(self, wanted: Filter, history: int | None) -> Tail:
+        if history is None and wanted.since is None:
+            history = 0
+        tail = Tail(_Source(self), wanted, history, self._rng)
         self._tails.add(tail)
-        seen = _Seen()
-        # First what is there already, so that whatever comes from now on counts as new.
-        seen.add(self._latest(seen))
-        first = [row for page in self._pages(wanted, history) for row in page]
-        seen.add(first)
-        yield first[::-1]
-        backoff = _FIRST_BACKOFF
-        while not tail.ended:
-            try:
-                with closing(self._open_stream()) as stream:
-                    tail.stream = stream
-                    missed = self._missed(seen)
-                    backoff = _FIRST_BACKOFF
-                    yield [row for row in missed if wanted.matches_all(row)]
-                    for rows in _rows_of(stream):
-                        yield [row for row in seen.add(rows) if wanted.matches_all(row)]
-            except LogwellError as error:
-                if not error.retryable:
-                    raise
-                if not tail.ended:
-                    self._sleep(backoff * self._rng.uniform(0.5, 1.0))
-                    backoff = min(_LONGEST_BACKOFF, backoff * 2)
-
-    def _missed(self, seen: _Seen) -> list[LogRow]:
-        """What was stored while no stream was open, in order of time."""
-        return seen.add(self._latest(seen)[::-1])
-
-    def _latest(self, seen: _Seen) -> list[LogRow]:
-        """The rows of the time in which late ones may turn up, newest first.
-
-        A page of nothing but rows that are known ends it, or each reconnect of a busy
-        project would read five minutes of it again.
-        """
-        since = seen.newest - LOOK_BACK if seen.newest is not None else None
-        parameters = {"limit": str(PAGE)}
-        rows: list[LogRow] = []
-        while True:
-            if since is not None:
-                parameters["from"] = iso(since)
-            page = self._get(f"{self._path()}/logs", parameters, _LogPage)
-            rows += page.logs
-            if since is None and page.logs:
-                since = page.logs[0].time - LOOK_BACK  # the first look: from the newest row back
-            known = all(row.id in seen for row in page.logs)
-            if page.next_cursor is None or known or len(rows) >= _MOST_SEEN:
-                return [row for row in rows if since is None or row.time >= since]
-            parameters["cursor"] = page.next_cursor
+        return tail
 
     def _open_stream(self) -> EventStream:
         path = f"{self._path()}/logs/stream"
@@ -455,7 +421,7 @@ class LogwellReader:
                 stream.close()
             return Answer(stream.status, {}, b"")
 
-        with self._turn:
+        with self._my_turn(), WithoutFrames():
             self._answered(ask)
         (stream,) = opened
         return stream
@@ -463,27 +429,61 @@ class LogwellReader:
     def _tls_context(self) -> ssl.SSLContext:
         return TlsSettings(self._tls).context()
 
-    def incidents(self, *, status: str = "open", range: str = "24h") -> Iterator[Incident]:  # noqa: A002 - the server's word
+    def incidents(
+        self,
+        text: str = "",
+        *,
+        status: str | None = None,
+        limit: int | None = None,
+        **filters: Unpack[Filters],
+    ) -> Iterator[Incident]:
         """Incidents, the latest first.
 
-        Args:
-            status: `open` (an error within the last 30 minutes) or `resolved`.
-            range: `15m`, `1h`, `24h` or `7d`: how far back their last error may lie.
-        """
-        if status not in {"open", "resolved"}:
-            raise config_error(f"status: expected open or resolved, got {status!r}.")
-        if range not in {"15m", "1h", "24h", "7d"}:
-            raise config_error(f"range: expected 15m, 1h, 24h or 7d, got {range!r}.")
-        parameters = {"status": status, "range": range, "limit": "200"}
-        return self._incidents(parameters)
+        The server filters by status and by time alone. For `text`, `where` and `trace` the
+        errors of that time are searched, and the incidents shown that one of them belongs to.
 
-    def _incidents(self, parameters: dict[str, str]) -> Iterator[Incident]:
-        while True:
-            page = self._get(f"{self._path()}/incidents", parameters, _IncidentPage)
-            yield from page.incidents
-            if page.next_cursor is None:
-                return
-            parameters["cursor"] = page.next_cursor
+        Args:
+            text: As in `search`.
+            status: `open` (an error within the last 30 minutes), `resolved`, or None for both.
+            limit: At most so many; None for all.
+            **filters: As in `search`. An incident counts by its service, its highest level and
+                its time: from `since`, a day ago by default and at most seven, to `until`.
+        """
+        if status not in {None, "open", "resolved"}:
+            raise config_error(f"status: expected open or resolved, got {status!r}.")
+        filters = {**filters, "since": filters.get("since") or "1d"}
+        wanted = Filter.of(text, **filters)
+        assert wanted.since is not None  # noqa: S101 - see above
+        ago = (datetime.now(timezone.utc) - wanted.since).total_seconds()
+        range_ = next((name for name, size in _RANGES.items() if ago <= size + 60), None)
+        if range_ is None:
+            raise config_error(
+                f"since: expected at most 7d ago, which is all that the server lists, got "
+                f"{filters['since']!r}."
+            )
+        return islice(self._incidents(wanted, status, range_), limit)
+
+    def _incidents(self, wanted: Filter, status: str | None, range_: str) -> Iterator[Incident]:
+        among: set[str | None] | None = None
+        if wanted.text or wanted.where or wanted.trace:
+            levels = tuple(
+                level for level in _INCIDENT_LEVELS if level in (wanted.levels or _INCIDENT_LEVELS)
+            )
+            errors = msgspec.structs.replace(wanted, levels=levels or _INCIDENT_LEVELS)
+            among = {row.incident_id for rows in self._pages(errors, None) for row in rows}
+        # All that are open were seen later than any that is resolved.
+        for one in (status,) if status else ("open", "resolved"):
+            parameters = {"status": one, "range": range_, "limit": "200"}
+            while True:
+                page = self._get(f"{self._path()}/incidents", parameters, IncidentPage)
+                for incident in page.incidents:
+                    if wanted.matches_incident(incident) and (
+                        among is None or incident.id in among
+                    ):
+                        yield incident
+                if page.next_cursor is None:
+                    break
+                parameters["cursor"] = page.next_cursor
 
     def incident(self, id: str) -> IncidentDetail:  # noqa: A002 - the server's word
         """One incident with where it comes from."""
@@ -498,10 +498,18 @@ class LogwellReader:
     # The end.
 
     def close(self) -> None:
-        """Close connections and end tails. A second call does nothing."""
+        """Close connections and end tails. A second call does nothing.
+
+        A request of another thread is not waited for: its connection is closed after it.
+        """
+        self._closed = True
         for tail in list(self._tails):
             tail.end()
-        self._client.close()
+        if self._turn.acquire(blocking=False):
+            try:
+                self._client.close()
+            finally:
+                self._turn.release()
 
     def __enter__(self) -> Self:
         return self
@@ -517,57 +525,13 @@ class _Projects(msgspec.Struct):
     projects: list[Project]
 
 
-class _LogPage(msgspec.Struct, rename="camel"):
-    logs: list[LogRow]
-    next_cursor: str | None
+class _Source:
+    """What a tail needs of a reader, which the reader shows nobody else."""
 
-
-class _IncidentPage(msgspec.Struct, rename="camel"):
-    incidents: list[Incident]
-    next_cursor: str | None
-
-
-class _Seen:
-    """Which rows a tail has had: those within `LOOK_BACK` of the newest."""
-
-    def __init__(self) -> None:
-        self._times: OrderedDict[str, datetime] = OrderedDict()
-        self.newest: datetime | None = None
-
-    def __contains__(self, id_: str) -> bool:
-        return id_ in self._times
-
-    def add(self, rows: Iterable[LogRow]) -> list[LogRow]:
-        """Remember rows; those that are new."""
-        new = []
-        # A sender's clock that runs ahead must not move the window past everybody else's rows.
-        now = datetime.now(timezone.utc)
-        for row in rows:
-            if row.id in self._times:
-                continue
-            time_ = min(moment_of(row.timestamp), now)
-            self._times[row.id] = time_
-            if self.newest is None or time_ > self.newest:
-                self.newest = time_
-            new.append(row)
-        if len(self._times) > _MOST_SEEN:
-            self._forget()
-        return new
-
-    def _forget(self) -> None:
-        assert self.newest is not None  # noqa: S101 - there are rows
-        oldest = self.newest - LOOK_BACK
-        self._times = OrderedDict(
-            (id_, time_) for id_, time_ in self._times.items() if time_ >= oldest
-        )
-        while len(self._times) > 2 * _MOST_SEEN:
-            self._times.popitem(last=False)
-
-
-def _rows_of(stream: EventStream) -> Iterator[list[LogRow]]:
-    for name, data in stream.events():
-        if name == "logs":
-            yield msgspec.convert(data, list[LogRow])
+    def __init__(self, reader: LogwellReader) -> None:
+        self.pages = reader._pages  # noqa: SLF001 - our own
+        self.page = reader._page  # noqa: SLF001
+        self.open_stream = reader._open_stream  # noqa: SLF001
 
 
 def _base_url(settings: Resolver, given: str) -> str:

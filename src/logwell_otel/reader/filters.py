@@ -9,21 +9,44 @@ from __future__ import annotations
 import json
 import re
 from datetime import date, datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import msgspec
 
 from logwell_otel._wire import LEVELS
 from logwell_otel.errors import config_error
+from logwell_otel.reader.rows import moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from logwell_otel.reader.rows import LogRow
+    from logwell_otel.reader.rows import Incident, LogRow
 
 Moment = str | datetime | date | timedelta | None
 """`"15m"`, `"2h"`, `"1d"`, `"1w"` ago; an ISO 8601 date or time; a `datetime`; a `timedelta`
 ago."""
+
+
+class Filters(TypedDict, total=False):
+    """Which entries are asked for; nothing of it is needed.
+
+    Attributes:
+        level: One level, several, or a text with commas. None for all.
+        service: The service's whole name.
+        since: Oldest time: `"15m"`, `"2h"`, `"1d"`, `"2026-11-21"`, an ISO 8601 time, a
+            `datetime`, or a `timedelta` ago. Inclusive.
+        until: Newest time, likewise. Inclusive.
+        where: Attributes, by name or by a dotted path, and the values they must have.
+        trace: A trace id of 32 hexadecimal digits.
+    """
+
+    level: str | Iterable[str] | None
+    service: str | None
+    since: Moment
+    until: Moment
+    where: Mapping[str, Any] | None
+    trace: str | None
+
 
 _AGO: Final = re.compile(r"([0-9]+)\s*(s|sec|m|min|h|d|w)")
 _UNITS: Final = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -102,6 +125,15 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         if self.trace is not None and (row.trace_id or "").lower() != self.trace:
             return False
         return all(_has(row, name, wanted) for name, wanted in self.where.items())
+
+    def matches_incident(self, incident: Incident) -> bool:
+        """Whether an incident has the service, the highest level, and a part of the time."""
+        return (
+            self.service in {None, incident.service_name}
+            and (not self.levels or incident.highest_level in self.levels)
+            and (self.since is None or moment_of(incident.last_seen) >= self.since)
+            and (self.until is None or moment_of(incident.first_seen) <= self.until)
+        )
 
     def matches_all(self, row: LogRow) -> bool:
         """Whether `row`, from a stream that nothing has filtered, has everything."""

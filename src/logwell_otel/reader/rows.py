@@ -158,3 +158,17 @@ class Project(msgspec.Struct, frozen=True, rename="camel"):
     id: str
     name: str
     log_count: int
+
+
+class LogPage(msgspec.Struct, rename="camel"):
+    """Rows, and where the next page begins; None at the end."""
+
+    logs: list[LogRow]
+    next_cursor: str | None
+
+
+class IncidentPage(msgspec.Struct, rename="camel"):
+    """The same of incidents."""
+
+    incidents: list[Incident]
+    next_cursor: str | None

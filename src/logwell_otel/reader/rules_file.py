@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -58,7 +58,8 @@ def load_rules(path: str | os.PathLike[str]) -> list[Rule]:
         problem = "a rules file needs PyYAML: pip install 'logwell-otel[reader]'"
     else:
         try:
-            document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            text = Path(path).read_text(encoding="utf-8")
+            document, lines = yaml.safe_load(text), _lines(yaml.compose(text, yaml.SafeLoader))
         except OSError as error:
             problem = f"cannot be read: {error.strerror or type(error).__name__}"
         except UnicodeDecodeError:
@@ -70,18 +71,24 @@ def load_rules(path: str | os.PathLike[str]) -> list[Rule]:
             problem = f"is not YAML{where}"
         else:
             try:
-                return parse_rules(document)
+                return parse_rules(document, lines=lines)
             except LogwellError as error:
                 problem = error.message
     raise config_error(f"{path}: {problem}")
 
 
-def parse_rules(document: Any, environ: Mapping[str, str] = os.environ) -> list[Rule]:
+def parse_rules(
+    document: Any,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    lines: Sequence[Mapping[str, Sequence[int]]] = (),
+) -> list[Rule]:
     """The rules of a file's content, all of it checked.
 
     Args:
         document: As YAML or JSON is read: `{"rules": [...]}`.
         environ: Where `${NAME}` of a webhook comes from.
+        lines: Of each rule, on which lines of the file each of its fields stands.
 
     Raises:
         LogwellError: `INVALID_CONFIG`; each of its lines names a rule, a field, what is
@@ -92,7 +99,10 @@ def parse_rules(document: Any, environ: Mapping[str, str] = os.environ) -> list[
     rules = document["rules"]
     if not isinstance(rules, list) or not rules:
         raise config_error(f"rules: expected a list of one rule or more, got {_found(rules)}.")
-    parsers = [_RuleParser(number, rule, environ) for number, rule in enumerate(rules, 1)]
+    parsers = [
+        _RuleParser(number, rule, environ, lines[number - 1] if lines else {})
+        for number, rule in enumerate(rules, 1)
+    ]
     parsed = [parser.rule() for parser in parsers]
     names = [parser.name for parser in parsers]
     for number, parser in enumerate(parsers):
@@ -101,6 +111,25 @@ def parse_rules(document: Any, environ: Mapping[str, str] = os.environ) -> list[
     if problems := [problem for parser in parsers for problem in parser.problems]:
         raise config_error("\n".join(problems))
     return [rule for rule in parsed if rule is not None]
+
+
+def _lines(root: Any) -> list[dict[str, list[int]]]:
+    """On which lines of a YAML file the fields of each rule stand, and itself under no name."""
+    found: list[dict[str, list[int]]] = []
+    for name, value in _pairs(root):
+        if name.value == "rules" and value.id == "sequence":
+            found = []
+            for rule in value.value:
+                lines = {"": [rule.start_mark.line + 1]}
+                for field, _ in _pairs(rule):
+                    lines.setdefault(str(field.value), []).append(field.start_mark.line + 1)
+                found.append(lines)
+    return found
+
+
+def _pairs(node: Any) -> list[tuple[Any, Any]]:
+    """The nodes of a mapping's names and values; nothing of any other node."""
+    return node.value if getattr(node, "id", "") == "mapping" else []
 
 
 class _Wrong(Exception):  # noqa: N818 - never leaves this module
@@ -112,12 +141,19 @@ class _RuleParser:
 
     _KEYS: Final = ("name", "filter", *_CONDITIONS, "window", "silence", "actions")
 
-    def __init__(self, number: int, given: Any, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        number: int,
+        given: Any,
+        environ: Mapping[str, str],
+        lines: Mapping[str, Sequence[int]],
+    ) -> None:
         self.problems: list[str] = []
         self.name = ""
         self._given = given
         self._number = number
         self._environ = environ
+        self._lines = lines
 
     def wrong(self, field: str, expected: str, found: Any) -> None:
         """Add a problem."""
@@ -125,15 +161,15 @@ class _RuleParser:
 
     def _add(self, field: str, problem: str) -> None:
         rule = f"rule {self._number}" + (f" ({self.name!r})" if self.name else "")
-        self.problems.append(f"{rule}: {field}: {problem.rstrip('.')}.")
+        found = self._lines.get(field.partition("[")[0].partition(".")[0]) or self._lines.get("")
+        place = [f"line {found[-1]}, {rule}" if found else rule, *filter(None, [field])]
+        self.problems.append(f"{': '.join(place)}: {problem.rstrip('.')}.")
 
     def rule(self) -> Rule | None:
         """The rule, None where there are problems."""
         given = self._given
         if not isinstance(given, Mapping):
-            self.problems.append(
-                f"rule {self._number}: expected name, a condition and actions, got {_found(given)}."
-            )
+            self._add("", f"expected name, a condition and actions, got {_found(given)}")
             return None
         name = given.get("name")
         if isinstance(name, str) and 0 < len(name) <= 100 and name.isprintable():
@@ -141,6 +177,9 @@ class _RuleParser:
         else:
             self.wrong("name", "1 to 100 printable characters", name)
         self._known_keys("", given, self._KEYS)
+        for field, found in self._lines.items():
+            if len(found) > 1:  # YAML itself would take the last, and say nothing
+                self._add(field, f"expected once, got it on line {found[0]} too")
         filter_ = self._checked("filter", _filter, given.get("filter"))
         condition = self._condition(given)
         silence = self._duration("silence", given.get("silence", "15m"), 0, _LONGEST_SILENCE)

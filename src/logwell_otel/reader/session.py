@@ -6,8 +6,9 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._config.secrets import Secret
 from logwell_otel._config.settings import in_home
 from logwell_otel.errors import LogwellError, LogwellErrorCode, config_error
 
@@ -20,8 +21,8 @@ COOKIE_NAME: Final = "better-auth.session_token"
 _MAX_PASSWORD_FILE: Final = 4096
 
 
-class Account:
-    """A user's name and password. The password is shown nowhere, and refuses pickling.
+class Account(Secret):
+    """A user's name and password. The password is shown nowhere.
 
     Args:
         username: The name.
@@ -70,9 +71,6 @@ class Account:
 
     def __repr__(self) -> str:
         return f"<Account {self.username}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("an account cannot be pickled: it holds a password")
 
 
 def _password_of(path: Path) -> str:
@@ -195,6 +193,15 @@ def cookie_of(set_cookie: str) -> str | None:
     return None
 
 
+def asked_wait(headers: Mapping[str, str]) -> float | None:
+    """The seconds that an answer asks to wait; None where it names none.
+
+    That is a number in all answers of this server, and in those of most gateways.
+    """
+    wait = headers.get("x-retry-after") or headers.get("retry-after") or ""
+    return float(wait) if wait.isascii() and wait.isdecimal() else None
+
+
 def sign_in_problem(status: int, headers: Mapping[str, str], username: str) -> LogwellError:
     """What an answer to a sign-in that failed means."""
     if status in {400, 401, 422}:
@@ -205,8 +212,7 @@ def sign_in_problem(status: int, headers: Mapping[str, str], username: str) -> L
             status_code=status,
         )
     if status == 429:
-        wait = headers.get("x-retry-after") or headers.get("retry-after") or "10"
-        seconds = float(wait) if wait.isdecimal() else 10.0
+        seconds = asked_wait(headers) or 10.0
         return LogwellError(
             f"The server takes no more sign-ins for {seconds:.0f} s: three in a row are allowed, "
             "and tries of others without a proxy's address count too. `logwell-otel login` "

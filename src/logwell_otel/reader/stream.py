@@ -13,6 +13,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from logwell_otel._network import Backend, Deadline
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class EventStream:
     Args:
         url: Of the stream.
         headers: Of the request.
-        tls: Makes the TLS context; called for https only.
+        tls: Makes the TLS context; called where there is TLS only.
         proxy: An HTTP proxy, None for none.
         timeout: Seconds for connecting and for the status line.
 
@@ -55,39 +56,51 @@ class EventStream:
         proxy: Proxy | None = None,
         timeout: float = 10.0,
     ) -> None:
-        import h11  # noqa: PLC0415 - read from nowhere else
+        # Not before they are used: `search` needs none of it.
+        import h11  # noqa: PLC0415
+        import httpcore  # noqa: PLC0415
 
         self._h11: Any = h11
         self._parser: Any = h11.Connection(h11.CLIENT)
-        self._socket: Any = None
-        self._network = _connect(url, tls, proxy, timeout)
+        self._failures = (httpcore.NetworkError, httpcore.TimeoutException)
+        self._deadline = Deadline()
+        self._deadline.start(timeout)
+        network: httpcore.NetworkStream | None = None
+        problem = None
         try:
-            self._socket = self._network.get_extra_info("socket")
-            parts = urlsplit(url)
-            plain_proxy = proxy if parts.scheme == "http" else None
-            target = parts.path if plain_proxy is None else url
-            request = h11.Request(
-                method="POST",
-                target=target,
-                headers=[
-                    ("Host", parts.netloc),
-                    ("Content-Length", "0"),
-                    ("Accept", "text/event-stream, application/json"),
-                    *headers.items(),
-                    *_proxy_headers(plain_proxy).items(),
-                ],
-            )
-            sent = self._parser.send(request) + self._parser.send(h11.EndOfMessage())
-            self._network.write(sent, timeout)
-            self.status: int = self._read_status(timeout)
-        except BaseException:
-            self._network.close()
-            raise
+            network = _connect(url, tls, proxy, Backend(self._deadline))
+            self._network = network
+            network.write(self._request(url, headers, proxy))
+            self.status: int = self._read_status()
+        except self._failures as error:
+            problem = str(error) or type(error).__name__
+        finally:
+            if network is not None and not hasattr(self, "status"):
+                network.close()
+        if problem is not None:
+            raise ConnectionError(problem)
 
-    def _read_status(self, timeout: float) -> int:
+    def _request(self, url: str, headers: Mapping[str, str], proxy: Proxy | None) -> bytes:
+        h11, parts = self._h11, urlsplit(url)
+        plain_proxy = proxy if parts.scheme == "http" else None
+        request = h11.Request(
+            method="POST",
+            target=parts.path if plain_proxy is None else url,
+            headers=[
+                ("Host", parts.netloc),
+                ("Content-Length", "0"),
+                ("Accept", "text/event-stream, application/json"),
+                *headers.items(),
+                *_proxy_headers(plain_proxy).items(),
+            ],
+        )
+        head: bytes = self._parser.send(request) + self._parser.send(h11.EndOfMessage())
+        return head
+
+    def _read_status(self) -> int:
         received = b""
         while b"\r\n" not in received:
-            more = self._network.read(_CHUNK, timeout)
+            more = self._network.read(_CHUNK)
             if not more:
                 raise ConnectionError("the connection was closed before an answer")
             received += more
@@ -119,9 +132,10 @@ class EventStream:
             except h11.RemoteProtocolError:
                 return  # cut without a last chunk: how every stream of this server ends
             if event is h11.NEED_DATA:
+                self._deadline.start(READ_SECONDS)
                 try:
-                    received = self._network.read(_CHUNK, READ_SECONDS)
-                except Exception:  # noqa: BLE001 - of ssl, of the socket, a time-out: it is over
+                    received = self._network.read(_CHUNK)
+                except (*self._failures, OSError):  # ssl's errors are of OSError
                     return
                 if not received:
                     return
@@ -134,7 +148,7 @@ class EventStream:
     def interrupt(self) -> None:
         """End `events` from another thread."""
         try:
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self._network.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         except OSError:
             return  # it has ended already
 
@@ -159,30 +173,30 @@ def _event(block: str) -> tuple[str, Any] | None:
 
 
 def _connect(
-    url: str, tls: Callable[[], ssl.SSLContext], proxy: Proxy | None, timeout: float
+    url: str, tls: Callable[[], ssl.SSLContext], proxy: Proxy | None, backend: Backend
 ) -> httpcore.NetworkStream:
-    import httpcore  # noqa: PLC0415 - imported with the first request
-
+    """A connection to the server, or to the proxy that leads there."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    if proxy is not None and proxy.scheme != "http":
+    if proxy is None:
+        stream = backend.connect_tcp(host, port)
+    elif proxy.scheme in {"http", "https"}:
+        stream = backend.connect_tcp(proxy.host, proxy.port)
+    else:
         raise LogwellError(
-            f"A tail goes through an http proxy only, and the one for {parts.netloc} is "
+            f"A tail goes through an http or https proxy only, and the one for {parts.netloc} is "
             f"{proxy.scheme}. Name the server in NO_PROXY, or search again from time to time.",
             LogwellErrorCode.INVALID_CONFIG,
         )
     try:
-        if proxy is None:
-            stream = httpcore.SyncBackend().connect_tcp(host, port, timeout)
-        else:
-            stream = httpcore.SyncBackend().connect_tcp(proxy.host, proxy.port, timeout)
-            if parts.scheme == "https":
-                _tunnel(stream, host, port, _proxy_headers(proxy), timeout)
-        if parts.scheme == "https":
-            stream = stream.start_tls(tls(), server_hostname=host, timeout=timeout)
-    except (httpcore.NetworkError, httpcore.TimeoutException) as error:
-        raise ConnectionError(str(error) or type(error).__name__) from None
-    return stream
+        if proxy is not None and proxy.scheme == "https":
+            stream = stream.start_tls(tls(), proxy.host)
+        if proxy is not None and parts.scheme == "https":
+            _tunnel(stream, host, port, _proxy_headers(proxy))
+        return stream.start_tls(tls(), host) if parts.scheme == "https" else stream
+    except BaseException:
+        stream.close()
+        raise
 
 
 def _proxy_headers(proxy: Proxy | None) -> dict[str, str]:
@@ -191,19 +205,15 @@ def _proxy_headers(proxy: Proxy | None) -> dict[str, str]:
 
 
 def _tunnel(
-    stream: httpcore.NetworkStream,
-    host: str,
-    port: int,
-    headers: Mapping[str, str],
-    timeout: float,
+    stream: httpcore.NetworkStream, host: str, port: int, headers: Mapping[str, str]
 ) -> None:
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    stream.write("\r\n".join([*lines, "", ""]).encode(), timeout)
+    stream.write("\r\n".join([*lines, "", ""]).encode())
     received = b""
     while b"\r\n\r\n" not in received:
-        more = stream.read(_CHUNK, timeout)
+        more = stream.read(_CHUNK)
         if not more:
             raise ConnectionError("the proxy closed the connection")
         received += more

@@ -99,13 +99,15 @@ def names_an_id(name: str) -> bool:
     return not _CARD_WORDS.intersection(last) and bool(_ID_WORDS.intersection(last))
 
 
+def may_hold_digits(shape: bytes) -> bool:
+    """Tell whether a text of this shape has as many digits in a row as a card number has."""
+    return _RUN_OF_ZEROS in shape.translate(None, _SEPARATORS)
+
+
 def may_hold_cards(shape: bytes) -> bool:
     """Tell whether there may be a card number in a text of this shape: each digit a zero."""
     # Most texts do not even have the digits. Ids often have, but not in such groups.
-    return (
-        _RUN_OF_ZEROS in shape.translate(None, _SEPARATORS)
-        and _CANDIDATE_IN_SHAPE.search(shape) is not None
-    )
+    return may_hold_digits(shape) and _CANDIDATE_IN_SHAPE.search(shape) is not None
 
 
 def redact_cards(text: str, allowed: Callable[[str], bool]) -> str:

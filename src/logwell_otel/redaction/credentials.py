@@ -12,7 +12,7 @@ import binascii
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from logwell_otel.redaction.names import is_placeholder, marker, word_set
+from logwell_otel.redaction.names import by_first_character, is_placeholder, marker, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,11 +32,16 @@ class Shape(NamedTuple):
     kind: str
     needle: str
     pattern: re.Pattern[str]
-    look: str | None = None
+    look: re.Pattern[str] | None = None
 
 
 def _shape(kind: str, needle: str, pattern: str, look: str | None = None) -> Shape:
-    return Shape(kind, needle, re.compile(rf"(?<![A-Za-z0-9])(?:{pattern})", re.ASCII), look)
+    return Shape(
+        kind,
+        needle,
+        re.compile(rf"(?<![A-Za-z0-9])(?:{pattern})", re.ASCII),
+        re.compile(look) if look else None,
+    )
 
 
 # The secret half has no shape of its own; it is known by the id before it.
@@ -131,6 +136,32 @@ SHAPES = (
     _shape("facebook_token", "eaac", r"EAAC[A-Za-z0-9]{30,}", "eaac[a-z0]{30}"),
     _shape("facebook_token", "eaam", r"EAAM[A-Za-z0-9]{30,}", "eaam[a-z0]{30}"),
     _shape("square_token", "sq0", r"sq0(?:csp-[\w-]{43}|atp-[\w-]{22})"),
+    _shape("square_token", "sq0", r"sq0(?:csb|atb|idb)-[\w-]{22,43}(?![\w-])"),
+    _shape("aws_key", "da2-", r"da2-[a-z0-9]{26}(?![a-z0-9])", "da0-[a-z0]{26}"),
+    # 64 bytes in base64, as an account's key is; the hashes in lock files say what they are.
+    _shape(
+        "azure_key",
+        "==",
+        r"(?<![A-Za-z0-9+/])(?<!sha512-)[A-Za-z0-9+/]{86}==",
+        r"==(?<=[a-z0+/]{86}==)",
+    ),
+    _shape("azure_token", ".aga", r"[01]\.A[\w-]{30,}\.AgA[\w-]{30,}", r"\.aga[\w-]{30}"),
+    _shape("atlassian_token", "bbdc-", r"BBDC-[A-Za-z0-9+/]{40,}", "bbdc-[a-z0+/]{40}"),
+    _shape("onepassword_token", "ops_eyj", r"ops_eyJ[\w+/=-]{100,}"),
+    _shape(
+        "onepassword_key",
+        "a3-",
+        r"A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){3}",
+        "a0-[a-z0]{6}-",
+    ),
+    _shape("sourcegraph_token", "sgp_", r"sgp_(?:(?:local|[a-fA-F0-9]{16})_)?[a-fA-F0-9]{40}"),
+    _shape("sonar_token", "sq", r"sq[pua]_[a-f0-9]{40}", "sq[pua]_[a-f0]{40}"),
+    _shape("heroku_key", "hrku-aa", r"HRKU-AA[\w-]{50,}"),
+    _shape("fly_token", "fo1_", r"fo1_[\w-]{43}"),
+    _shape("fly_token", "fm", r"fm[12][ar]?_[A-Za-z0-9+/]{60,}={0,3}", "fm0[ar]?_[a-z0+/]{60}"),
+    _shape("langsmith_key", "lsv2_", r"lsv2_(?:pt|sk)_[a-f0-9]{32}_[a-f0-9]{10}"),
+    _shape("ai_key", "api_org_", r"api_org_[A-Za-z]{34}(?![A-Za-z0-9])"),
+    _shape("facebook_token", "|", r"\d{15,16}\|[\w-]{27}(?![\w-])", r"0\|[\w-]{27}"),
     _shape("square_token", "eaaa", r"EAAA[\w-]{60}(?![\w-])", r"eaaa[\w-]{60}"),
     _shape("twilio_key", "sk", r"SK[a-f0-9]{32}(?![A-Za-z0-9])", "sk[a-f0]{32}"),
     _shape("docker_token", "dckr_pat_", r"dckr_pat_[\w-]{27,}"),
@@ -151,23 +182,37 @@ SHAPES = (
     Shape("telegram_token", ":aa", re.compile(r"(?<!\d)\d{8,10}:AA[\w-]{33}(?![\w-])", re.ASCII)),
 )
 
+MAY_BE_SHAPE = re.compile(
+    by_first_character(
+        dict.fromkeys(
+            shape.look.pattern if shape.look else re.escape(shape_of(shape.needle).decode())
+            for shape in SHAPES
+        )
+    )
+)
+"""Searches a text's shape for a piece of any of these credentials."""
+
 SHORTEST = 13
 """Characters of the shortest of these credentials; none has white space in it."""
 
-_PEM = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
-_PEM_END = re.compile(r"-----END (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
+_BLANK = r"(?: |\+|%20)"  # in the query of a URL
+_PEM_NAME = (
+    rf"(?:[A-Z0-9]{{1,20}}{_BLANK}){{0,3}}PRIVATE{_BLANK}KEY(?:{_BLANK}BLOCK)?-----"
+    r"|SSH2 ENCRYPTED PRIVATE KEY ----"
+)
+_PEM = re.compile(rf"-{{4,5}} ?(?P<edge>BEGIN|END){_BLANK}(?:{_PEM_NAME})")
+_REST_OF_KEY = re.compile(r"(?:[A-Za-z0-9+/=]|\r?\n|[nr]\\)*")
+"""What stands before the end of a key whose beginning was cut, read backwards."""
+
+_MAX_KEY = 16_384
 
 # Up to the last @ before the path: a password may hold one that nobody encoded.
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/?#:@\"'<>\[]*:)([^\s/?#\"'<>]+)(?=@)")
-# With line continuations, any number of blanks, and quotes, which may be escaped.
-_CURL_USER = re.compile(
-    r"(?<=curl )((?:[^\n]|(?<=\\)\n|(?<=\\\r)\n){0,300}?(?<![\w-])(?:-u|-U|--user|--proxy-user)"
-    r"(?:[ \t=]|\\\r?\n){0,8}(?P<quote>\\?[\"'])?[^\s:\"'\\]{0,128}:[\"']?)"
-    r"((?(quote)[^\n\"'\\]{1,256}|[^\s\"'\\]+))"
+# An API's key as the user: `https://<token>@host`, `https://<token>:@host`.
+_URL_TOKEN = re.compile(
+    r"(?<=://)()(?=[^\s@]{0,200}\d)(?=[^\s@a-zA-Z]{0,200}[a-zA-Z])"
+    r"(\w{16,200}(?=:?@)|[\w-]{32,200}(?=:?@)|\w{8,200}(?=:@))"
 )
-
-_IN_MANUALS = word_set("password pass passwd pwd token secret apikey api_key [password] [token]")
-"""What manuals have in the place of a password, `curl -u username:password`."""
 
 # The scheme's name is part of many sentences. What follows it must look like a token:
 # long enough, with a digit in it.
@@ -183,24 +228,18 @@ def redact_credentials(text: str, low: str, allowed: Callable[[str], bool]) -> s
         low: The same in lower case.
         allowed: Says of a credential found whether it may stay.
     """
-    if "private key" in low:
+    if "private" in low or "ssh2 encrypted" in low:
         text = _redact_private_keys(text)
-    if "://" in low and "@" in low:
+    with_user = "://" in low and "@" in low
+    if with_user:
         text = _sub_second(_URL_PASSWORD, "password", text, allowed)
-    if "curl " in low:
-        text = _CURL_USER.sub(
-            lambda found: (
-                found[0]
-                if allowed(found[3]) or is_placeholder(found[3]) or found[3].lower() in _IN_MANUALS
-                else found[1] + marker("password")
-            ),
-            text,
-        )
-    if max(map(len, low.split()), default=0) >= SHORTEST:
-        for kind, needle, pattern, _ in SHAPES:
-            if needle in low:
+    long = " ".join([word for word in low.split() if len(word) >= SHORTEST])
+    shape = shape_of(long).decode("utf-8", "surrogatepass")
+    if MAY_BE_SHAPE.search(shape):
+        for kind, needle, pattern, look in SHAPES:
+            if needle in long and (look is None or look.search(shape)):
                 text = _sub(pattern, kind, text, allowed)
-    return text
+    return _sub_second(_URL_TOKEN, "token", text, allowed) if with_user else text
 
 
 def redact_schemes(text: str, low: str, allowed: Callable[[str], bool]) -> str:
@@ -233,13 +272,21 @@ def _sub_second(
 def _redact_private_keys(text: str) -> str:
     parts = []
     done = 0
-    for begin in _PEM.finditer(text):
-        if begin.start() < done:
+    begin: int | None = None
+    for edge in _PEM.finditer(text):
+        if edge["edge"] == "BEGIN":
+            begin = edge.start() if begin is None else begin
             continue
-        end = _PEM_END.search(text, begin.end())
-        parts += [text[done : begin.start()], marker("private_key")]
+        if begin is None:
+            before = text[max(done, edge.start() - _MAX_KEY) : edge.start()]
+            rest = _REST_OF_KEY.match(before[::-1])
+            begin = edge.start() - (rest.end() if rest else 0)
+        parts += [text[done:begin], marker("private_key")]
+        done, begin = edge.end(), None
+    if begin is not None:
         # A key that was cut has no last line; what follows its first one is all key.
-        done = end.end() if end else len(text)
+        parts += [text[done:begin], marker("private_key")]
+        done = len(text)
     return "".join([*parts, text[done:]])
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from logwell_otel.redaction.names import is_marked, is_placeholder, marker, word_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from logwell_otel.redaction.names import SecretKeys
 
@@ -22,14 +22,23 @@ if TYPE_CHECKING:
 # at the beginning of its run only, which keeps the search linear; the look-ahead ends it at the
 # end, which keeps the engine from trying every shorter name. In `b"\\nCookie: …"` the n is
 # no part of the name.
+# `\u0022`, `&quot;` and `%22` are quotes as well: of JSON inside of HTML and of URLs.
+_ENCODED_QUOTE = r"\\+u002[27]|&(?:quot|apos|#0{0,4}3[49]|#[xX]2[27]);|%2[27]"
 _NAME = re.compile(
-    r"(?<![\w.-])(?:(?<=\\)[nrt])?(?P<option>--)?(?P<name>[\w.-]+)(?![\w.-])(?:\\*[\"'])?\]?"
-    r"(?P<lead>[ \t]{0,8}(?:=>|:=|==?|:(?!:)|%3[dD]|>|,(?=\s{0,8}\[?(?:[bBrRuU]{0,2}\\*[\"']|\d)))"
+    r"(?<![\w.-])(?<!\[redacted:)(?:(?<=\\)[nrt])?(?P<option>--|-(?=(?i:pass|pwd|token|secret|api)))?(?P<name>[\w.-]+)(?![\w.-])"
+    rf"(?P<close>\\*[\"']|{_ENCODED_QUOTE})?(?:\]|%5[dD])?"
+    r"(?P<lead>[ \t]{0,8}(?:=>|==?|[:?]{1,3}=|:(?!:)|%3[aAdD]|->|→|>"
+    r"|,(?=\s{0,8}\[?(?:[bBrRuU]{0,2}\\*[\"']|\d)))"
     r"(?:(?<=,)\s{0,8}|[ \t]{0,8})"
-    r"|[ \t]{1,8}(?=[\"'])"
+    r"|[ \t](?:is|was):?[ \t](?=[\"'`]|[^\s\"'\\,;]{0,64}\d)"
+    r"|[ \t](?:-[ \t])?[ \t]{0,7}(?=[\"'])"
     r"|(?(option)[ \t](?=[^\s-])|(?!)))"
 )
-_QUOTE = re.compile(r"\[?(?:[bBrRuUfF]{1,2}(?=[\"']))?(?P<quote>\\*[\"'`])")
+_RUN = re.compile(r"[\w.-]+")
+_QUOTE = re.compile(
+    r"[\[(]?(?:[bBrRuUfF]{1,2}(?=[\"']))?"
+    rf"(?P<quote>\"{{3}}|'{{3}}|\\*[\"'`]|{_ENCODED_QUOTE})"
+)
 _NEXT_IN_LIST = re.compile(r"\\*[\"'`][ \t]{0,8},[ \t]{0,8}[bBrRuU]?(?P<quote>\\*[\"'`])")
 _TO_QUOTE = {
     quote: re.compile(rf"[^{quote}\\]*(?:\\.[^{quote}\\]*)*", re.DOTALL) for quote in "\"'`"
@@ -37,7 +46,41 @@ _TO_QUOTE = {
 _ESCAPED_QUOTE = {quote: re.compile(rf"(?<!\\)\\*{quote}") for quote in "\"'`"}
 _PLAIN = re.compile(r"\[redacted:[\w-]+\]|[^\s\"'`<>,;&|()\[\]{}\\]+")
 _TO_TAG = re.compile(r"[^<\r\n]+(?=</)")
-_COOKIES = re.compile(r"[^\s=;,\"'\\]{1,256}=[^\r\n\"'\\]*")
+# A cookie's own quotes belong to it: `sid="a b"; Path=/`, `<SimpleCookie: sid='x'>`.
+_COOKIES = re.compile(
+    r"[^\s=;,\"'\\]{1,256}=(?:(?<==)(?:\"[^\r\n\"\\]*\"|'[^\r\n'\\]*')|[^\r\n\"'\\])*"
+)
+_BLOCK = re.compile(r"[|>][+-]?\d?[ \t]{0,8}\r?\n(?P<indent>[ \t]{1,80})")
+"""A block of text in YAML, as long as its lines are indented."""
+
+_OBJECT = re.compile(r"\{\s{0,80}[bBuU]?\\*[\"']")
+_DESCRIBES = re.compile(
+    r"[\"'](?:type|message|msg|code|description|required|format|title|min_?length|error|errors)"
+    r"\\*[\"']\s{0,4}:",
+    re.IGNORECASE,
+)
+_MAX_OBJECT = 4096
+_IN_WORDS = word_set("key id number card code string")
+_NAMES_IN_WORDS = frozenset(
+    {
+        *("api key", "access key", "secret key", "secret access key", "private key", "card number"),
+        *("signing key", "encryption key", "license key", "account key", "master key", "auth code"),
+        *("session id", "session key", "credit card", "security code", "verification code"),
+        *("confirmation code", "otp code", "one time code", "recovery code", "connection string"),
+    }
+)
+"""Names that people also write in words, before a colon: `API key: 12ab34cd`."""
+
+_WORDS_BEFORE = re.compile(r"(?:[A-Za-z]{1,12}[ -]){1,2}\Z")
+_TOLD = frozenset({"password", "otp", "pin", "secret", "token", "api_key", "card"})
+"""What a sentence tells: `your code is 493817`."""
+
+_TOLD_VALUE = re.compile(
+    r"(?!(?:sha|md|base|utf|aes|rsa|hs|rs|es|v|oauth|ed|argon|pbkdf)[-_]?\d|\d+[- ]?[a-z]+\b)"
+    r"(?=[^\sa-zA-Z]{0,64}[a-zA-Z])(?=[^\s\d\"'\\,;]{0,64}\d)[^\s/\"'\\,;]{6,}",
+    re.IGNORECASE,
+)
+_TOLD_CODE = re.compile(r"\d(?:[ -]?\d){3,7}[.,!]?")
 _SCHEME = re.compile(
     r"(?:Digest|AWS4-HMAC-SHA256|OAuth|Hawk)[ \t]+(?:[\w-]+=(?:\"[^\"]*\"|[^\s,\"']+)[ \t,]*)+"
     r"|(?:Bearer|Basic|(?:Api-)?Token|ApiKey|Api-Key|Key|Negotiate|NTLM|Bot)[ \t]+"
@@ -73,7 +116,7 @@ _NUMERIC_ID = re.compile(r"\d{1,19}(?:[_-]\d{1,19}){0,3}|0x[0-9a-fA-F]{1,16}")
 
 _CONNECTS = re.compile(r"[=/@]")
 
-_ARTIFACT = re.compile(r"[\w.-]+:v?\d[\w.-]*(?::[\w.-]+)?")
+_ARTIFACT = re.compile(r"[A-Za-z][\w.-]*[:-]v?\d[\w.-]*(?::[\w.-]+)?")
 """`io.jsonwebtoken:jjwt-api:0.11.5`, behind its first colon."""
 
 # `key=` alone names a secret where the value can be nothing else.
@@ -87,7 +130,7 @@ _SCHEME_NAME = re.compile(
 )
 
 _LITERALS = word_set(
-    "none null nil true false undefined str string bytes int integer float bool boolean any "
+    "0 1 none null nil true false undefined str string bytes int integer float bool boolean any "
     "optional object secretstr text varchar"
 )
 # How sentences about a secret go on, and the states one can be in.
@@ -101,24 +144,7 @@ _SENTENCE_WORDS = word_set(
     "open opened closed started ended active inactive empty unset set n/a na"
 )
 
-# A value beside its name, and how far away it may stand.
-_LABEL = re.compile(
-    r"(?<!\w)(?:\w{0,20}(?:name|key)|header|field|option|parameter|param|variable)(?:\\*[\"'])?"
-    r"[ \t]{0,4}[:=][ \t]{0,4}[bBuU]?(?P<quote>\\{0,8}[\"'])(?P<name>[\w .:-]{1,128})(?P=quote)",
-    re.IGNORECASE,
-)
-_VALUE = re.compile(
-    r"(?<!\w)\w{0,20}(?:value|content)(?:\\*[\"'])?[ \t]{0,4}[:=][ \t]{0,4}"
-    r"(?:\[?[bBuU]?(?P<quote>\\{0,8}[\"'])|(?=\d))",
-    re.IGNORECASE,
-)
-_BARE = re.compile(r"\d[\w.-]*")
-_BRACE = re.compile(r"[{}<>]")
-_BESIDE = 200
-_FORM_VALUE = re.compile(
-    r"(?:[^\r\n\\]{0,200})(?P<line>\r?\n|\\+r\\+n)(?:[A-Za-z][^\r\n\\]{0,200}(?P=line)){0,4}"
-    r"(?P=line)(?P<value>[^\r\n\\]{1,4096})"
-)
+_BRACE = re.compile(r"[{}]")
 
 _FIELD_NAMES = word_set(
     "email e-mail mail user username user_name name login id phone address age title role date "
@@ -132,6 +158,8 @@ _OPENING = re.compile(
 )
 _CLOSES_LIST = re.compile(r"\\*[\"']\]?\s{0,8},?\s{0,8}[)\]]")
 
+_EVIDENT = re.compile(r"(?=\D{0,200}\d)(?=[^A-Za-z]{0,200}[A-Za-z])[\w+/=.-]{16,}")
+
 _PATH = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _VARIABLE = re.compile(r"[a-z_]+|[A-Z_]+")
@@ -143,19 +171,25 @@ _SOURCE_LINE = 400
 
 
 def redact_pairs(
-    text: str, keys: SecretKeys, allowed: Callable[[str], bool], *, query: bool = False
+    text: str,
+    places: Iterable[tuple[int, int]],
+    keys: SecretKeys,
+    allowed: Callable[[str], bool],
+    *,
+    query: bool = False,
 ) -> str:
     """Replace the values of secret names in a text, unless `allowed` says they may stay.
 
     Args:
         text: What to look through.
+        places: Where a secret's name may be or begin, in order.
         keys: Which names name a secret.
         allowed: Says of a value whether it may stay.
         query: The text is the query of a URL.
     """
     parts = []
     done = 0
-    for name in _NAME.finditer(text):
+    for name in _names(text, places):
         if name.start() < done or (kind := _kind(text, name, keys, query=query)) is None:
             continue
         for start, end in _values(text, name, kind, keys):
@@ -164,6 +198,21 @@ def redact_pairs(
                 parts += [text[done:start], marker(kind)]
                 done = end
     return "".join([*parts, text[done:]]) if parts else text
+
+
+def _names(text: str, places: Iterable[tuple[int, int]]) -> Iterator[re.Match[str]]:
+    """Find what is written as a name in these places: at most one for each run of characters."""
+    done = 0
+    for start, end in places:
+        begin = max(start, done)
+        while begin > done and (text[begin - 1].isalnum() or text[begin - 1] in "_.-"):
+            begin -= 1
+        for run in _RUN.finditer(text, begin):
+            if run.start() > end:
+                break
+            done = run.end()
+            if name := _NAME.match(text, run.start()):
+                yield name
 
 
 def _kind(text: str, name: re.Match[str], keys: SecretKeys, *, query: bool) -> str | None:
@@ -176,7 +225,25 @@ def _kind(text: str, name: re.Match[str], keys: SecretKeys, *, query: bool) -> s
         return _QUERY_NAMES[label]
     if label in ("key", "Key", "KEY") and _RANDOM.match(text, name.end()):
         return "api_key" if name["lead"] == "=" else None
-    return keys.kind(label.strip(".-"))
+    bare = label.strip(".-")
+    kind = keys.kind(bare)
+    if kind is None and bare.lower() in _IN_WORDS:
+        words = _WORDS_BEFORE.search(text, max(0, name.start() - 26), name.start())
+        # The last two words, or the last one.
+        before = words.group().lower().replace("-", " ").split() if words else []
+        for count in range(len(before), 0, -1):
+            phrase = " ".join([*before[-count:], bare.lower()])
+            if phrase in _NAMES_IN_WORDS:
+                return keys.kind(phrase)
+    return kind
+
+
+def _sign(name: re.Match[str]) -> str:
+    """Say what leads to the value; `:` for all that a sentence may have as well."""
+    sign = name["lead"].strip()
+    if sign in ("%3a", "%3A", "->", "→", "-"):
+        return ":"
+    return sign[:-1] if sign in ("is:", "was:") else sign
 
 
 def _in_query(text: str, name: re.Match[str], *, query: bool) -> bool:
@@ -202,10 +269,15 @@ def _values(
     text: str, name: re.Match[str], kind: str, keys: SecretKeys
 ) -> Iterator[tuple[int, int]]:
     """Say where the values of a secret's name stand: one, or those of a list in quotes."""
-    sign = name["lead"].strip()
+    sign = _sign(name)
     start = name.end()
     opening = None if sign == ">" else _QUOTE.match(text, start)
-    if opening is None:
+    if sign in ("is", "was"):
+        if kind in _TOLD:
+            yield from _told(text, start, kind, opening)
+    elif opening is None and kind != "session" and (span := _object(text, name)):
+        yield span
+    elif opening is None:
         span = _unquoted(text, name, kind, keys)
         if span is not None:
             yield span
@@ -214,16 +286,31 @@ def _values(
         if _is_pair(text, name, spans, kind, keys):
             yield from spans
     elif sign or kind == "password":
-        in_list = opening.group().startswith("[")
+        in_list = opening.group().startswith(("[", "("))
         for begin, end in _listed(text, opening):
             value = text[begin:end]
-            if not (_is_no_secret(value, in_list=in_list) or _is_harmless(value, kind)):
+            if not (
+                _is_no_secret(value, in_list=in_list)
+                or _is_harmless(value, kind)
+                or _ends_before(value, name, text[begin - 1])
+            ):
                 yield begin, end
+
+
+def _ends_before(value: str, name: re.Match[str], quote: str) -> bool:
+    """Tell of what stands in quotes whether it is not the value.
+
+    It may be what a shell's backticks run. And in `{"note": "password:", "n": 1}` the quote
+    closes the note.
+    """
+    if quote == "`":
+        return name["lead"] == "="
+    return name["lead"] == ":" and not name["close"] and value[:1] in (",", "}", "]")
 
 
 def _listed(text: str, opening: re.Match[str]) -> Iterator[tuple[int, int]]:
     """Say where the quoted values stand: one, or those of a list."""
-    in_list = opening.group().startswith("[")
+    in_list = opening.group().startswith(("[", "("))
     found: re.Match[str] | None = opening
     while found is not None:
         begin, end = _quoted(text, found)
@@ -231,10 +318,58 @@ def _listed(text: str, opening: re.Match[str]) -> Iterator[tuple[int, int]]:
         found = _NEXT_IN_LIST.match(text, end) if in_list else None
 
 
+def _told(
+    text: str, start: int, kind: str, opening: re.Match[str] | None
+) -> Iterator[tuple[int, int]]:
+    """Say where the value stands that a sentence tells: `the password is hunter2`."""
+    if opening is not None:
+        begin, end = _quoted(text, opening)
+        value = text[begin:end]
+        if value.lower() not in _SENTENCE_WORDS and not _is_no_secret(value, in_list=True):
+            yield begin, end
+        return
+    code = _TOLD_CODE.match(text, start) if kind in ("otp", "pin", "card") else None
+    found = code or _TOLD_VALUE.match(text, start)
+    span = _plain(text, start) if found else None
+    if span:
+        yield (code.span() if code else span)
+
+
+def _object(text: str, name: re.Match[str]) -> tuple[int, int] | None:
+    """Say where an object in braces stands that is all of it a secret's: `"credentials": {…}`."""
+    start = name.end()
+    if not _OBJECT.match(text, start) or not (name["close"] or name["lead"] == "="):
+        return None
+    depth, end = 0, min(len(text), start + _MAX_OBJECT)
+    for brace in _BRACE.finditer(text, start, end):
+        depth += {"{": 1, "}": -1}.get(brace.group(), 0)
+        if depth == 0:
+            end = brace.end()
+            break
+    # What describes a field, or what is wrong with it, is not its value.
+    return None if _DESCRIBES.search(text, start, end) else (start, end)
+
+
+def _block(text: str, start: int) -> tuple[int, int] | None:
+    """Say where a block of text in YAML stands."""
+    found = _BLOCK.match(text, start)
+    if found is None:
+        return None
+    begin, indent, end = found.start("indent"), found["indent"], len(text)
+    position = begin
+    while position < len(text):
+        if not text.startswith(indent, position):
+            end = position - 1
+            break
+        following = text.find("\n", position)
+        position = following + 1 if following >= 0 else len(text)
+    return begin + len(indent), end
+
+
 def _unquoted(
     text: str, name: re.Match[str], kind: str, keys: SecretKeys
 ) -> tuple[int, int] | None:
-    sign = name["lead"].strip()
+    sign = _sign(name)
     start = name.end()
     if sign == ",":
         number = _NUMBER.match(text, start)
@@ -243,11 +378,17 @@ def _unquoted(
         tag = _TO_TAG.match(text, start) if text[max(0, name.start() - 1)] in "<:" else None
         return tag.span() if tag else None
     if not sign:
-        return _plain(text, start)
+        span = _plain(text, start)
+        # `[--password PASSWORD]` is how a program is used.
+        return (
+            None if span and text[slice(*span)].isupper() and _is_code(text, span, keys) else span
+        )
     if kind == "authorization" and (scheme := _SCHEME.match(text, start)):
         if scheme.end() - start < _MIN_SCHEME or _is_no_secret(scheme.group(), in_list=False):
             return None
         return scheme.span()
+    if block := _block(text, start):
+        return block
     if kind == "cookie" and sign == ":":
         cookies = _COOKIES.match(text, start)
         return cookies.span() if cookies else None
@@ -267,6 +408,8 @@ def _is_pair(
     if name["option"] or name["name"].startswith("-"):
         return not value.startswith("-")
     if text[max(0, name.start() - 2) : name.start()] in ("b'", 'b"'):  # raw headers
+        return True
+    if is_evident(value, kind):
         return True
     opening = _opening_of_list(text, name)
     if opening is None or not _CLOSES_LIST.match(text, spans[-1][1]):
@@ -298,10 +441,19 @@ def names_a_value(value: str, kind: str, keys: SecretKeys, *, among_pairs: bool)
     )
 
 
+def is_evident(value: str, kind: str) -> bool:
+    """Tell whether a text is a secret's value in a flat list: `["Host", "h", "Cookie", "a=b"]`."""
+    if _SCHEME_NAME.match(value):
+        return kind == "authorization"
+    if kind == "cookie":
+        return _COOKIES.match(value) is not None
+    return _EVIDENT.fullmatch(value) is not None
+
+
 def _is_meant(value: str, name: re.Match[str], kind: str) -> bool:
     """Tell a secret from a word that goes on after a secret's name."""
     lead = name["lead"]
-    sign = lead.strip()
+    sign = _sign(name)
     word = value.rstrip(".:!?").lower()
     if _is_harmless(value, kind):
         return False
@@ -339,10 +491,14 @@ def _looks_secret(value: str, least: int) -> bool:
 
 
 def _quoted(text: str, opening: re.Match[str]) -> tuple[int, int]:
-    return _quoted_from(text, opening["quote"], opening.end())
+    return quoted_from(text, opening["quote"], opening.end())
 
 
-def _quoted_from(text: str, quote: str, start: int) -> tuple[int, int]:
+def quoted_from(text: str, quote: str, start: int) -> tuple[int, int]:
+    """Say where a text in quotes begins and ends, from behind its opening quote on."""
+    if quote[-1] not in "\"'`" or quote in ('"' * 3, "'" * 3):
+        end = text.find(quote, start)
+        return start, len(text) if end < 0 else end
     if len(quote) == 1:
         inside = _TO_QUOTE[quote].match(text, start)
         return start, inside.end() if inside else start
@@ -382,54 +538,6 @@ def _is_code(text: str, span: tuple[int, int], keys: SecretKeys) -> bool:
     if _DOTTED.fullmatch(value) or _VARIABLE.fullmatch(value):
         return keys.kind(value) is not None
     return False
-
-
-def redact_labelled(text: str, keys: SecretKeys, allowed: Callable[[str], bool]) -> str:
-    """Replace values whose names are values themselves: `{"name": "password", "value": "x"}`.
-
-    In JSON, a `repr`, XML, and the parts of a multipart form.
-    """
-    spans: dict[int, tuple[int, str]] = {}
-    for label in _LABEL.finditer(text):
-        if (kind := keys.kind(label["name"])) is not None:
-            span = _labelled_value(text, label)
-            if span and _is_labelled_secret(text[slice(*span)], allowed):
-                spans[span[0]] = (span[1], kind)
-    parts = []
-    done = 0
-    for start, (end, kind) in sorted(spans.items()):
-        if start >= done:
-            parts += [text[done:start], marker(kind)]
-            done = end
-    return "".join([*parts, text[done:]]) if parts else text
-
-
-def _is_labelled_secret(value: str, allowed: Callable[[str], bool]) -> bool:
-    return not (_is_no_secret(value, in_list=False) or is_marked(value) or allowed(value))
-
-
-def _labelled_value(text: str, label: re.Match[str]) -> tuple[int, int] | None:
-    """Say where the value stands that a label names: in the same braces or tag, or form part."""
-    start, end = label.span()
-    if part := _FORM_VALUE.match(text, end):
-        return part.span("value")
-    behind = text[end : end + _BESIDE]
-    behind = behind[: found.start()] if (found := _BRACE.search(behind)) else behind
-    if value := _VALUE.search(behind):
-        return _value_of(text, value, end)
-    offset = max(0, start - _BESIDE)
-    before = text[offset:start]
-    offset += max(map(before.rfind, "{}<>")) + 1
-    value = _VALUE.search(text, offset, start)
-    return _value_of(text, value, 0) if value else None
-
-
-def _value_of(text: str, value: re.Match[str], offset: int) -> tuple[int, int]:
-    start = offset + value.end()
-    if value["quote"] is None:
-        bare = _BARE.match(text, start)
-        return bare.span() if bare else (start, start)
-    return _quoted_from(text, value["quote"], start)
 
 
 def _in_source_line(text: str, position: int) -> bool:

@@ -11,33 +11,55 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from logwell_otel.redaction.cards import may_hold_cards
-from logwell_otel.redaction.credentials import SHAPES, SHORTEST
-from logwell_otel.redaction.names import split_words
+from logwell_otel.redaction.cards import may_hold_cards, may_hold_digits
+from logwell_otel.redaction.credentials import MAY_BE_SHAPE, SHORTEST
+from logwell_otel.redaction.names import by_first_character, shape_of, split_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-_AS_SHAPE = bytes(
-    0x30 if 0x30 <= byte <= 0x39 else byte + 0x20 if 0x41 <= byte <= 0x5A else byte
-    for byte in range(256)
-)
 
 # Every secret's name in `names.py` holds one of these. They count when something stands
 # behind them that can lead to a value.
 NAME_WORDS = (
     *("auth", "bearer", "card", "cookie", "cred", "csrf", "cvc", "cvv", "jwt", "key", "mfa"),
-    *("hmac", "otp", "pass", "phrase", "pwd", "recovery", "secret", "sess", "sid", "sig", "ssn"),
+    *(
+        "hmac",
+        "otp",
+        "pass",
+        "phrase",
+        "pwd",
+        "recovery",
+        "saml",
+        "secret",
+        "sess",
+        "sid",
+        "sig",
+        "ssn",
+    ),
     *("token", "xsrf"),
 )
 _SHORT_NAMES = (
-    *(r"pin(?![a-z])", "pincode", r"pw(?![a-z])", "pswd", "dsn", "conn(?:ection)?[_.-]?str"),
-    *("verification[_.-]?code", "confirmation[_.-]?code", "security[_.-]?code", "time[_.-]?code"),
+    *(r"pin(?![a-z])", "pincode", r"pw(?![a-z])", "pswd", "dsn", "conn(?:ection)?[_. -]?str"),
+    *("verification[_. -]?code", "confirmation[_. -]?code", "security[_. -]?code"),
+    "time[_. -]?code",
 )
 """Expressions: inside other words these would say nothing (`shipping: 5`, `status_code=200`)."""
 
-_LEAD = r"[\w.-]{0,40}(?![\w.-])\\*[\"']?\]?[ \t]{0,8}(?:[=:>\"',]|%0d)"
-_ALSO_NAMED = ("--[a-z]", r"\?code=", "&code=", r"\ncode=")
+_QUOTE = r"(?:\\*[\"']|\\+u0000|&[#a-z]{1,5}0{0,2};|%00)?"
+_LEAD = (
+    rf"[\w.-]{{0,40}}(?![\w.-])(?: (?:id|number|card|code)(?![\w.-]))?{_QUOTE}(?:\]|%0d)?"
+    r"[ \t]{0,8}(?:[=:>\"',?]|%0[ad]|->|→|</|-[ \t]{1,8}[\"']"
+    r"|(?<=[ \t])(?:is|was):?[ \t](?:[\"'`]|[^\s\"'\\,;]{0,64}0))"
+)
+_ALSO_NAMED = (
+    *("--[a-z]", "-(?:pass|pwd|token|secret|api)[a-z-]{0,40}[ \t]"),
+    *(r"\?code=", "&code=", r"\ncode=", "input_value=", r"\n[ \t]{0,8}password[ \t]"),
+    # In YAML the name of a secret may end its line.
+    (
+        r"name[\"']?:[ \t]{1,4}[\w.-]{0,64}"
+        rf"(?:{'|'.join(NAME_WORDS)})[\w.-]{{0,40}}[ \t]{{0,8}}(?:\n|\Z)"
+    ),
+)
 """`--password x`: only a blank leads to the value. A code is one in the query of a URL."""
 
 _OTHER = (
@@ -46,8 +68,22 @@ _OTHER = (
     r"://[^/\s]{0,80}:",
     r"bearer[ \t]",
     r"basic[ \t]",
-    "private key",
-    "curl ",
+    r"private(?: |\+|%00)key",
+    "private-lines",
+    "ssh0 encrypted",
+    *("curl[ \"']", "sshpass", "redis-cli", "ldap[a-z]", "sqlcmd", "plink", "pscp"),
+    *(
+        r"mysql[a-z]*[ \"'].{0,300}-p",
+        r"mariadb[a-z-]*[ \"'].{0,300}-p",
+        r"mongo[a-z]*[ \"'].{0,300}-p",
+    ),
+    *(
+        rf"{name}[\"',]{{0,2}} [\"']?login"
+        for name in ("docker", "podman", "helm registry", r"\naz", r"\noc")
+    ),
+    r"login [^\s]{1,128}[ \t]+password ",
+    *(r"zip[ \"'].{0,300}-p", r"openssl[ \"'].{0,300}-pass", r"net user ", "aws configure set "),
+    *("identified[ \t\n]", r"password\(", r"crypt\(", "<cookie "),
 )
 
 _HEX = b"0abcdef-"
@@ -73,14 +109,10 @@ class Prefilter:
     def __init__(self, extra_keys: Iterable[str] = ()) -> None:
         # An extra name's longest word stands for it: `patientId` is looked for as `patient`.
         words = [max(words, key=len) for key in extra_keys if (words := split_words(key))]
-        names = [re.escape(_shape(word).decode()) + _LEAD for word in (*NAME_WORDS, *words)]
+        names = [re.escape(shape_of(word).decode()) + _LEAD for word in (*NAME_WORDS, *words)]
         names += [name + _LEAD for name in _SHORT_NAMES]
-        needles = dict.fromkeys(
-            shape.look or re.escape(_shape(shape.needle).decode()) for shape in SHAPES
-        )
-        self._named = re.compile(_by_first_character([*names, *_ALSO_NAMED]))
-        self._trigger = re.compile(_by_first_character([*names, *_ALSO_NAMED, *_OTHER]))
-        self._credentials = re.compile(_by_first_character(needles))
+        self._named = re.compile(by_first_character([*names, *_ALSO_NAMED]))
+        self._trigger = re.compile(by_first_character([*names, *_ALSO_NAMED, *_OTHER]))
         self._known: set[bytes] = set()
         self.known_texts: set[str] = set()
         """The first text of each known shape: what is the same in every entry is among them,
@@ -92,16 +124,18 @@ class Prefilter:
         True is certain. No detector's finding begins on one line and is recognised by
         the next one, so that the texts may be looked at as lines of one.
         """
-        lines = _shape("\n".join(texts)).split(b"\n")
-        new = set(lines) - self._known
-        if not new:
+        lines = shape_of("\n".join(texts)).split(b"\n")
+        if self._known.issuperset(lines):
             return True
-        # In one word with a letter in it, as most ids are, no number stands by itself.
-        numbers = [line for line in new if not line.isalnum() or line.isdigit()]
-        if numbers and may_hold_cards(b"\n".join(numbers)):
-            return False
+        new = [line for line in lines if line not in self._known]
+        joined = b"\n".join(new)
+        if may_hold_digits(joined):
+            # In one word with a letter in it, as most ids are, no number stands by itself.
+            numbers = [line for line in new if not line.isalnum() or line.isdigit()]
+            if numbers and may_hold_cards(b"\n".join(numbers)):
+                return False
         # Request and trace ids are never seen twice: not worth a look, nor remembering.
-        if not b"\n".join(new).translate(None, _HEX_LINES):
+        if not joined.translate(None, _HEX_LINES):
             return True
         no_ids = [line for line in new if len(line) < _ID or line.translate(None, _HEX)]
         shapes = b"\n".join([b"", *no_ids])
@@ -109,14 +143,17 @@ class Prefilter:
             return False
         # Splitting costs a fifth of a search for all the credentials' needles.
         long = [word for word in shapes.split() if len(word) >= SHORTEST]
-        if long and self._credentials.search(_look(b"\n".join(long))):
+        if long and MAY_BE_SHAPE.search(_look(b"\n".join(long))):
             return False
         self._remember([line for line in no_ids if len(line) <= _MAX_LENGTH], lines, texts)
         return True
 
-    def may_name_a_secret(self, text: str) -> bool:
-        """Tell whether a text may have a secret's name in it with something behind it."""
-        return self._named.search(_look(b"\n" + _shape(text))) is not None
+    def places_of_names(self, text: str) -> list[tuple[int, int]]:
+        """Say where a text may have a secret's name with something behind it; empty for nowhere."""
+        shape = _look(b"\n" + shape_of(text))
+        if not text.isascii():  # lower case may have more letters
+            return [(0, len(text))] if self._named.search(shape) else []
+        return [(found.start() - 1, found.end() - 1) for found in self._named.finditer(shape)]
 
     def _remember(self, harmless: list[bytes], lines: list[bytes], texts: list[str]) -> None:
         if len(self._known) + len(harmless) > _MAX_KNOWN:
@@ -131,22 +168,6 @@ class Prefilter:
             self.known_texts.update(map(text_of.__getitem__, harmless))
 
 
-def _shape(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass").translate(_AS_SHAPE)
-
-
 def _look(shape: bytes) -> str:
     # Letters beyond ASCII become lower case only here.
     return shape.decode("utf-8", "surrogatepass").lower()
-
-
-def _by_first_character(patterns: Iterable[str]) -> str:
-    # Measured: the same alternatives in a flat list take five times as long, because the
-    # engine then tries each of them at each position.
-    groups: dict[str, list[str]] = {}
-    for pattern in patterns:
-        # Each begins with a literal: a single set among them costs the engine its table of
-        # first characters, and the search three times as long.
-        size = 2 if pattern[0] == "\\" else 1
-        groups.setdefault(pattern[:size], []).append(pattern[size:])
-    return "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items())

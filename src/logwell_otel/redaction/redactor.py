@@ -8,12 +8,17 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
+from logwell_otel._encoding.fields import RESERVED
 from logwell_otel._encoding.values import CIRCULAR, text_of_bytes
 from logwell_otel.redaction.cards import MAX_CARD, MIN_CARD, is_card_number, names_an_id
+from logwell_otel.redaction.commands import COMMANDS
+from logwell_otel.redaction.labelled import LABELS, TYPED, VALUES
 from logwell_otel.redaction.names import SecretKeys, is_marked, marker
-from logwell_otel.redaction.pairs import names_a_value
+from logwell_otel.redaction.pairs import is_evident, names_a_value
 from logwell_otel.redaction.text import TextRedactor
 
 if TYPE_CHECKING:
@@ -29,16 +34,21 @@ _MAX_DEPTH = 32
 
 _LABEL = re.compile(r"[\w.-]+")
 
-_LABELS = ("name", "key", "Name", "Key", "header", "field", "option", "parameter")
-"""What a name's own name is, beside a `value`."""
+_LABELS = frozenset((*LABELS.split(), "loc", "type", "id"))
+_VALUES = frozenset(VALUES.split())
+
+_COMMAND = re.compile(rf"(?:^|/)(?:{COMMANDS})\Z")
+_WITHIN = 8
+"""Of so many arguments one may be a command: `["sudo", "-u", "postgres", "mysql", …]`."""
+
 
 _HARMLESS: frozenset[type] = frozenset(
     [
-        *(bool, float, type(None), uuid.UUID, decimal.Decimal),
+        *(bool, float, type(None), uuid.UUID, decimal.Decimal, msgspec.Raw),
         *(dt.datetime, dt.date, dt.time, dt.timedelta),
     ]
 )
-"""Types whose values hold nothing, whatever they are."""
+"""Types whose values hold nothing, whatever they are. JSON that is ready is the exporter's own."""
 
 
 class Redactor:
@@ -89,14 +99,34 @@ class Redactor:
         Returns:
             The entry that was given, with new values where something was found.
         """
-        texts = [entry.message]
-        seen_whole = self._collect(entry.metadata, texts, 0)
-        if seen_whole and self._text.holds_nothing(texts):
+        metadata = entry.metadata
+        known = self._text.known_texts
+        texts = [] if entry.message in known else [entry.message]
+        mine = len(texts)
+        # Nearly always all names are known, and asking once is faster than one by one.
+        whole = self._plain_names.issuperset(metadata) or self._has_plain_names(metadata)
+        whole = whole and self._collect_values(metadata.values(), texts, 0)
+        if whole and (not texts or self._text.holds_nothing(texts)):
             return entry
-        entry.message = self._text.redact(entry.message)
-        if not (seen_whole and self._text.holds_nothing(texts[1:])):
-            entry.metadata = Traversal(self._keys, self._text).mapping(entry.metadata)
+        rest_holds_nothing = whole and self._text.holds_nothing(texts[mine:])
+        if mine:
+            # Where it is not the rest, it is the message.
+            entry.message = self._text.redact(entry.message, sure=rest_holds_nothing)
+        if not rest_holds_nothing:
+            entry.metadata = Traversal(self._keys, self._text).mapping(metadata)
         return entry
+
+    @property
+    def takes_ready(self) -> bool:
+        """Whether entries may hold ready JSON: ids, and what was redacted once for many records.
+
+        A subclass may look at everything, and so do patterns that are not ours.
+        """
+        return (
+            type(self) is Redactor
+            and not self._text.looks_for_more
+            and all(self._keys.kind(name) is None for name in RESERVED)
+        )
 
     def redact_text(self, text: str) -> str:
         """Redact one text that is in no entry."""
@@ -109,11 +139,14 @@ class Redactor:
 
     def _collect(self, mapping: Mapping[Any, Any], texts: list[str], depth: int) -> bool:
         """Collect the texts to look at in a mapping; False when only a traversal can tell."""
-        # Nearly always all names are known, and asking once is faster than one by one.
-        names_are_plain = self._plain_names.issuperset(mapping) or all(
-            map(self._is_plain_name, mapping)
+        return self._has_plain_names(mapping) and self._collect_values(
+            mapping.values(), texts, depth
         )
-        return names_are_plain and self._collect_values(mapping.values(), texts, depth)
+
+    def _has_plain_names(self, mapping: Mapping[Any, Any]) -> bool:
+        return all(
+            self._is_plain_name(name) or self._is_plain_value(mapping, name) for name in mapping
+        )
 
     def _collect_values(self, values: Iterable[Any], texts: list[str], depth: int) -> bool:
         known = self._text.known_texts
@@ -134,20 +167,29 @@ class Redactor:
             return False
         cls = type(value)
         if cls is dict:
-            # A name and a value beside each other, as in a list of headers, take the traversal.
-            return not any(map(_ends_in_value, value)) and self._collect(value, texts, depth + 1)
+            return self._collect(value, texts, depth + 1)
         if cls is list or cls is tuple:
             # So do those in one list.
             return not self._may_hold_pair(value) and self._collect_values(value, texts, depth + 1)
         return False
 
     def _may_hold_pair(self, items: Sequence[Any]) -> bool:
-        if len(items) == 2 and type(items[0]) is str:
-            return self._keys.kind(items[0]) is not None
-        return any(type(item) is str and item[:1] == "-" for item in items)
+        return any(
+            type(item) is str and (item[:1] == "-" or self._keys.kind(item) is not None)
+            for item in items
+        )
+
+    def _is_plain_value(self, mapping: Mapping[Any, Any], name: Any) -> bool:
+        """Tell of a name like `value` whether it stands beside none of a secret."""
+        return (
+            _names_a_value(name)
+            and self._keys.kind(name) is None
+            and self._text.holds_nothing([name])
+            and label_beside(mapping, self._keys) is None
+        )
 
     def _is_plain_name(self, name: Any) -> bool:
-        if type(name) is not str or self._keys.kind(name) is not None:
+        if type(name) is not str or self._keys.kind(name) is not None or _names_a_value(name):
             return False
         if not self._text.holds_nothing([name]):
             return False
@@ -182,9 +224,11 @@ class Traversal:
         """Redact a mapping's names and values."""
         redacted: dict[Any, Any] = {}
         changed = type(mapping) is not dict
+        beside = label_beside(mapping, self._keys)
         for name, value in mapping.items():
             new_name = self._name(name)
-            new_value = self._named(self._label(mapping, name), value, depth)
+            label = name if beside is None else _label_of(mapping, name, beside)
+            new_value = self._named(label, value, depth)
             while new_name is not name and new_name in redacted:
                 new_name += "#"
             changed = changed or new_name is not name or new_value is not value
@@ -193,16 +237,6 @@ class Traversal:
 
     def _name(self, name: Any) -> Any:
         return self._text.redact(name) if isinstance(name, str) else name
-
-    @staticmethod
-    def _label(mapping: Mapping[Any, Any], name: Any) -> Any:
-        """Say under which name a value stands: `{"name": "Cookie", "value": …}` is a pair."""
-        if _ends_in_value(name):
-            prefix = name[: -len("value")]
-            for label in (mapping.get(prefix + word) for word in _LABELS):
-                if isinstance(label, (str, bytes)):
-                    return label
-        return name
 
     def _named(self, name: Any, value: Any, depth: int) -> Any:
         if isinstance(name, bytes):
@@ -268,12 +302,28 @@ class Traversal:
         among_pairs = self._in_list_of_pairs
         self._in_list_of_pairs = all(_is_two(item) for item in before)
         after = [self._value(item, depth, name) for item in before]
+        if (line := self._command_line(before)) is not None:
+            after = line
         for place, label in self._labels(before, among_pairs=among_pairs):
             after[place] = self._named(label, before[place], depth)
         self._in_list_of_pairs = among_pairs
         if all(new is old for new, old in zip(after, before, strict=True)):
             return items
         return tuple(after) if isinstance(items, tuple) else after
+
+    def _command_line(self, items: list[Any]) -> list[Any] | None:
+        """Redact a command and its arguments, as one line; None for what is none."""
+        if not any(isinstance(item, str) and _COMMAND.search(item) for item in items[:_WITHIN]):
+            return None
+        whole = "".join(map(str, items))
+        quote = next((quote for quote in "\"'" if quote not in whole), None)
+        if quote is None or not all(isinstance(item, str) for item in items):
+            return None
+        between = f"{quote} {quote}"
+        words = self._text.redact(quote + between.join(items) + quote)[1:-1].split(between)
+        if len(words) != len(items):
+            return None
+        return [old if new == old else new for old, new in zip(items, words, strict=True)]
 
     def _labels(self, items: list[Any], *, among_pairs: bool) -> Iterator[tuple[int, str]]:
         """Say which items stand behind their name: in a pair, or in a list of arguments."""
@@ -289,9 +339,11 @@ class Traversal:
             if label.startswith("-"):
                 if not (isinstance(value, str) and value.startswith("-")):
                     yield place + 1, label
-            elif len(items) == 2 and (
+            elif (
                 not isinstance(value, str)
                 or names_a_value(value, kind, self._keys, among_pairs=among_pairs)
+                if len(items) == 2
+                else isinstance(value, str) and is_evident(value, kind)
             ):
                 yield place + 1, label
 
@@ -300,8 +352,49 @@ def _is_two(item: Any) -> bool:
     return isinstance(item, (list, tuple)) and len(item) == 2
 
 
-def _ends_in_value(name: Any) -> bool:
-    return isinstance(name, str) and name[-5:] in ("value", "Value")
+def label_beside(mapping: Mapping[Any, Any], keys: SecretKeys) -> str | None:
+    """Return the name of a secret that is a value itself: `{"name": "Cookie", "value": …}`.
+
+    Args:
+        mapping: What such a name and its value may stand in.
+        keys: Which names name a secret.
+    """
+    if not any(map(_names_a_value, mapping)):
+        return None
+    for word, value in mapping.items():
+        if not _names_a_label(word):
+            continue
+        label = value
+        if word == "loc" and isinstance(label, (list, tuple)) and label:
+            label = label[-1]  # where in its input pydantic found something wrong
+        label = text_of_bytes(label) if isinstance(label, bytes) else label
+        kind = keys.kind(label) if isinstance(label, str) else None
+        if kind is not None and (word not in ("type", "id") or kind in TYPED):
+            return cast("str", label)
+    return None
+
+
+def _label_of(mapping: Mapping[Any, Any], name: Any, beside: str) -> Any:
+    """Say under which name a value stands where there is a secret's: that or its own."""
+    if not _names_a_value(name):
+        return name
+    prefix = name[: -len("value")] if name[-5:] in ("value", "Value") else ""
+    # Of several pairs in one, the one that begins with the same word.
+    for own in (mapping.get(prefix + word) for word in ("name", "key", "Name", "Key") if prefix):
+        if isinstance(own, (str, bytes)):
+            return own
+    return beside
+
+
+def _names_a_label(name: Any) -> bool:
+    if not isinstance(name, str):
+        return False
+    low = name.lower()
+    return low in _LABELS or low.endswith(("name", "key"))
+
+
+def _names_a_value(name: Any) -> bool:
+    return isinstance(name, str) and (name in _VALUES or name[-5:] in ("value", "Value"))
 
 
 def _str_or_nothing(value: Any) -> str:

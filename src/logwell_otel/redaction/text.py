@@ -6,11 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from logwell_otel.errors import LogwellError, LogwellErrorCode
-from logwell_otel.redaction.cards import names_an_id, redact_cards
+from logwell_otel.redaction.cards import may_hold_cards, names_an_id, redact_cards
+from logwell_otel.redaction.commands import redact_commands
 from logwell_otel.redaction.credentials import redact_credentials, redact_schemes
 from logwell_otel.redaction.emails import redact_emails
-from logwell_otel.redaction.names import marker
-from logwell_otel.redaction.pairs import redact_labelled, redact_pairs
+from logwell_otel.redaction.labelled import redact_labelled
+from logwell_otel.redaction.names import marker, shape_of
+from logwell_otel.redaction.pairs import redact_pairs
 from logwell_otel.redaction.personal import DETECTORS
 from logwell_otel.redaction.prefilter import Prefilter
 
@@ -54,30 +56,35 @@ class TextRedactor:
         self._extra += [_detector(kind) for kind in also]
         self.is_allowed = is_allowed
 
+    @property
+    def looks_for_more(self) -> bool:
+        """Whether there are patterns for which no prefilter is known."""
+        return bool(self._extra)
+
     def holds_nothing(self, texts: list[str]) -> bool:
         """Tell cheaply whether nothing can be found in any of the texts; True is certain."""
-        # For the user's own patterns no prefilter is known.
         return not self._extra and self._prefilter.holds_nothing(texts)
 
-    def redact(self, text: str, name: str = "") -> str:
+    def redact(self, text: str, name: str = "", *, sure: bool = False) -> str:
         """Return the text with what was found replaced.
 
         Args:
             text: What to look through.
             name: What it stands under: a number under a name of ids is no card number.
+            sure: Something may be found in it, as is known already.
         """
-        if not self._prefilter.holds_nothing([text]):
+        if sure or not self._prefilter.holds_nothing([text]):
             low = text.lower()
             # Shapes first: inside `password=…` or a URL they say more than the name does.
+            text = redact_commands(text, low, self.is_allowed)
             text = redact_credentials(text, low, self.is_allowed)
-            if self._prefilter.may_name_a_secret(text):
-                query = name.lower().endswith("query")
-                text = redact_pairs(text, self._keys, self.is_allowed, query=query)
-                if "value" in low or "content" in low or "name=" in low:
-                    text = redact_labelled(text, self._keys, self.is_allowed)
+            if places := self._prefilter.places_of_names(text):
+                query = name.lower().endswith(("query", "query_string", "querystring"))
+                text = redact_pairs(text, places, self._keys, self.is_allowed, query=query)
+                text = redact_labelled(text, low, self._keys, self.is_allowed)
             text = redact_schemes(text, low, self.is_allowed)
             text = redact_emails(text, self.is_allowed)
-            if not names_an_id(name):
+            if may_hold_cards(shape_of(text)) and not names_an_id(name):
                 text = redact_cards(text, self.is_allowed)
         for kind, pattern, is_one in self._extra:
             text = self._replace(pattern, kind, text, is_one)

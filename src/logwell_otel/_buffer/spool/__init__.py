@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from logwell_otel._buffer.spool.errors import SpoolDiskError, SpoolError
 from logwell_otel._buffer.spool.store import Spool
 
-__all__ = ["Spool", "SpoolDiskError", "SpoolError"]
+__all__ = ["Spool"]

@@ -7,70 +7,18 @@ An expiring lease can do neither, so a file system without locks is refused inst
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import secrets
-import sys
-import time
 from typing import TYPE_CHECKING, Final
 
-from logwell_otel._buffer.spool.errors import SpoolError
+from logwell_otel._storage import StorageError, identity, try_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{16}")
 _FLAGS: Final[int] = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-# A second together: making a database takes some milliseconds.
-_LOCK_TRIES: Final = 100
-_LOCK_PAUSE: Final = 0.01
-_UNSUPPORTED: Final = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(fd: int) -> None:
-        try:
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EDEADLK):
-                raise BlockingIOError from error
-            raise
-
-    @contextlib.contextmanager
-    def alone_in(directory: Path) -> Iterator[None]:  # noqa: ARG001 - as below
-        """Nothing to do: a file that is open cannot be deleted or renamed here."""
-        yield
-
-else:
-    import fcntl
-
-    def _lock(fd: int) -> None:
-        # Not fcntl.lockf: those locks are lost as soon as any descriptor of the file is
-        # closed in the process, by a stranger as well.
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    @contextlib.contextmanager
-    def alone_in(directory: Path) -> Iterator[None]:
-        """No other process makes a database in `directory`, or sets one aside, meanwhile.
-
-        Raises:
-            OSError: The disk says no, or another process has been at it for a second.
-        """
-        fd = os.open(directory, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        try:
-            for _ in range(_LOCK_TRIES):
-                with contextlib.suppress(BlockingIOError):
-                    _lock(fd)
-                    break
-                time.sleep(_LOCK_PAUSE)
-            else:
-                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-            yield
-        finally:
-            os.close(fd)
 
 
 class Owner:
@@ -80,7 +28,7 @@ class Owner:
         base: The database's path; the token's file lies beside it.
 
     Raises:
-        SpoolError: The file system has no locks.
+        StorageError: The file system has no locks.
         OSError: The disk says no.
     """
 
@@ -89,9 +37,9 @@ class Owner:
             self.token = secrets.token_hex(8)
             self._path = _path(base, self.token)
             self._fd = os.open(self._path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
-            self._key = _key(os.fstat(self._fd))
+            self._key = identity(os.fstat(self._fd))
             try:
-                locked = _try_lock(self._fd)
+                locked = try_lock(self._fd)
             except BaseException:
                 self.release()
                 raise
@@ -104,7 +52,7 @@ class Owner:
     def held(self) -> bool:
         """False if the file was deleted or replaced: others then take us for dead."""
         try:
-            return _key(self._path.lstat()) == self._key
+            return identity(self._path.lstat()) == self._key
         except FileNotFoundError:
             return False
         except OSError:
@@ -130,7 +78,7 @@ class Owner:
         """
         fd, self._fd = self._fd, -1
         with contextlib.suppress(OSError):  # closed already
-            if fd >= 0 and _key(os.fstat(fd)) == self._key:
+            if fd >= 0 and identity(os.fstat(fd)) == self._key:
                 os.close(fd)
 
 
@@ -152,11 +100,11 @@ def lives(base: Path, token: str, *, clear: bool = False) -> bool:
     except OSError:
         return True
     try:
-        if not _try_lock(fd):
+        if not try_lock(fd):
             return True
-        if clear and os.name == "posix" and _key(os.fstat(fd)) == _key(path.lstat()):
+        if clear and os.name == "posix" and identity(os.fstat(fd)) == identity(path.lstat()):
             path.unlink()  # while it is locked: see `Owner.release`
-    except (OSError, SpoolError):
+    except (OSError, StorageError):
         return True
     finally:
         os.close(fd)
@@ -171,22 +119,3 @@ def tokens(base: Path) -> list[str]:
 
 def _path(base: Path, token: str) -> Path:
     return base.with_name(f"{base.stem}.{token}.owner")
-
-
-def _key(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        _lock(fd)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in _UNSUPPORTED:
-            raise SpoolError(
-                "The spool directory's file system has no locks, by which processes tell whose "
-                "entries are whose: name a directory on a local disk."
-            ) from error
-        raise
-    return True

@@ -7,20 +7,15 @@ import os
 import secrets
 import threading
 from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import quote
 
+from logwell_otel import _storage as storage
 from logwell_otel._buffer.account import Change
+from logwell_otel._buffer.spool import names
 from logwell_otel._buffer.spool import owner as owners
-from logwell_otel._buffer.spool import paths
-from logwell_otel._buffer.spool.errors import SpoolDiskError, SpoolError
 from logwell_otel._clock import monotonic, wall_clock
 from logwell_otel._encoding.chunk import RECOVERED, Chunk, Rows
 from logwell_otel._process import PerProcess, keep_for_ever, rest_at_forks
-
-try:
-    import sqlite3
-except ImportError:  # a Python built without it
-    sqlite3 = None  # type: ignore[assignment]
+from logwell_otel._storage import DiskError, StorageError, sqlite3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -28,13 +23,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-OLDEST_SQLITE: Final = (3, 25, 0)
-"""The first with window functions; of 2018."""
-
 FORMAT: Final = 1
-BUSY_SECONDS: Final = 2.0
-"""Seconds that a write waits for other processes': one takes a fraction of a millisecond."""
-
 SCAN_SECONDS: Final = 10.0
 """The least time between two looks for dead processes."""
 
@@ -69,6 +58,12 @@ CREATE TABLE about (endpoint TEXT NOT NULL, service TEXT NOT NULL);
 PRAGMA user_version = {FORMAT};
 """
 
+_OLDEST: Final = (
+    "id IN (SELECT id FROM (SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS before "
+    "FROM {table} WHERE project = ? AND bytes > 0 AND id NOT IN ({spared})) WHERE before < ?)"
+)
+"""Rows that take so many bytes together, and the one with which it is enough."""
+
 
 class Spool:
     """The rows of this process in the database of one server and service.
@@ -80,9 +75,9 @@ class Spool:
     Args:
         directory: Where the database lies. May be shared by any number of processes,
             services and servers. Created with mode 0700.
-        endpoint: The server's URL.
+        endpoint: The server's URL, as the settings have it.
         service: The service name; None where `name_after` gives it before anything is stored.
-        project: Gives the project's name on disk now (`paths.project_name`). When it gives
+        project: Gives the project's name on disk now (`names.project_name`). When it gives
             another one, the key was rotated: what is ours becomes the new one's.
         max_bytes: Bytes of all rows of the project, whosever they are. Beyond it dead letters
             are deleted, and then the oldest dropped.
@@ -93,7 +88,7 @@ class Spool:
         connect: Opens a database; another one in tests.
 
     Raises:
-        SpoolError: The directory cannot be used; the message says what to do.
+        StorageError: The directory cannot be used; the message says what to do.
     """
 
     def __init__(
@@ -110,7 +105,7 @@ class Spool:
         monotonic: Callable[[], float] = monotonic,
         connect: Callable[..., sqlite3.Connection] | None = None,
     ) -> None:
-        check_sqlite()
+        storage.check_sqlite()
         self._endpoint = endpoint
         self._directory = directory
         self.max_bytes = max_bytes
@@ -118,23 +113,23 @@ class Spool:
         self._sync = sync
         self._clock = clock
         self._monotonic = monotonic
-        self._connect = connect or sqlite3.connect
+        self._connect = connect
         self._project_now = project
         self._connection: sqlite3.Connection | None = None
         self._owner: owners.Owner | None = None
         self._inode: tuple[int, int] | None = None
         self._inherited: tuple[int, int] | None = None
         self._locks = PerProcess(self._begin, at_fork=True)
-        paths.prepare_root(directory)
+        storage.private_directory(directory)
         self.name_after(service or "unknown_service")
         self._refuse_what_cannot_work(named=service is not None)
         rest_at_forks(self)
 
     def name_after(self, service: str) -> None:
         """Keep what is stored from now on in the database of `service`."""
-        self._about = paths.canonical_endpoint(self._endpoint), paths.canonical_service(service)
-        name = f"{paths.pool_name(self._endpoint, service)}.db"
-        self.path: Path = paths.real(self._directory) / name
+        self._about = self._endpoint, names.encodable(service)
+        name = f"{names.pool_name(self._endpoint, service)}.db"
+        self.path: Path = storage.real(self._directory) / name
 
     def _begin(self) -> threading.RLock:
         """This process begins with nothing; what a parent has stays the parent's."""
@@ -183,7 +178,7 @@ class Spool:
             A row for each.
 
         Raises:
-            SpoolDiskError: The disk said no; nothing was stored, and the rows are what they were.
+            DiskError: The disk said no; nothing was stored, and the rows are what they were.
         """
         return self._run(lambda db: self._insert(db, chunks, in_flight, instead_of))
 
@@ -198,7 +193,7 @@ class Spool:
             of: Gives the generation that stands for a row's.
 
         Raises:
-            SpoolDiskError: Nothing can be read just now.
+            DiskError: Nothing can be read just now.
         """
         return self._run(lambda db: self._select(db, in_flight, of), _READ)
 
@@ -206,7 +201,7 @@ class Spool:
         """Rows of ours are settled. Where the disk refuses, it is done later.
 
         Raises:
-            SpoolDiskError: It is done later. They are not taken again.
+            DiskError: It is done later. They are not taken again.
         """
         with self.lock:
             self._settled.update(rows.ids)
@@ -224,7 +219,7 @@ class Spool:
             rows: The rows that are settled by this; None for what was in memory only.
 
         Raises:
-            SpoolDiskError: Nothing is kept. The rows are not taken again.
+            DiskError: Nothing is kept. The rows are not taken again.
         """
         with self.lock:
             self._settled.update(rows.ids if rows is not None else ())
@@ -238,8 +233,8 @@ class Spool:
             for the disk waits for long.
 
         Raises:
-            SpoolDiskError: It is tried again with the next call.
-            SpoolError: The directory cannot be used any more; likewise.
+            DiskError: It is tried again with the next call.
+            StorageError: The directory cannot be used any more; likewise.
         """
         with self.lock:
             now = self._monotonic()
@@ -326,7 +321,7 @@ class Spool:
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (born, self._clock(), self._project, reason, letter.count, len(body), body),
         )
-        self._delete_dead(db, 0)
+        self._make_room(db, 0)
 
     def _remove(self, db: sqlite3.Connection, rows: Rows | None) -> float:
         """Delete rows of ours; gives when the oldest of them was stored, now without any."""
@@ -375,35 +370,27 @@ class Spool:
 
     # The cap.
 
-    def _make_room(self, db: sqlite3.Connection, need: int, in_flight: Collection[int]) -> None:
-        """Delete dead letters, and mark rows as evicted, the oldest first, as far as needed."""
-        if (excess := self._delete_dead(db, need)) <= 0:
-            return
-        victims: list[tuple[int]] = []
-        for row, size in db.execute(
-            "SELECT id, bytes FROM chunks WHERE project = ? AND NOT evicted ORDER BY id",
-            (self._project,),
-        ):
-            if excess > 0 and row not in in_flight:
-                victims.append((row,))
-                excess -= size
-        if excess > 0:
-            raise SpoolDiskError(f"{self.path} is full of entries that are being sent.")
-        # Each process counts what it lost; the row stays until it has.
-        evict = "UPDATE chunks SET evicted = bytes, bytes = 0, body = NULL WHERE id = ?"
-        db.executemany(evict, victims)
-        self._count_losses(db)
+    def _make_room(
+        self, db: sqlite3.Connection, need: int, in_flight: Collection[int] | None = None
+    ) -> None:
+        """Delete dead letters, and mark rows as evicted, the oldest first, as far as needed.
 
-    def _delete_dead(self, db: sqlite3.Connection, need: int) -> int:
-        """Delete the oldest dead letters to make room; gives how many bytes are still missing."""
-        if (excess := self._excess(db, need)) > 0:
-            db.execute(
-                "DELETE FROM dead WHERE id IN (SELECT id FROM (SELECT id, sum(bytes) OVER "
-                "(ORDER BY id) - bytes AS before FROM dead WHERE project = ?) WHERE before < ?)",
-                (self._project, excess),
-            )
-            excess = self._excess(db, need)
-        return excess
+        Without `in_flight` dead letters only.
+        """
+        tables = [("DELETE FROM dead", "dead", "")]
+        if in_flight is not None:
+            # Each process counts what it lost; the row stays until it has.
+            evict = "UPDATE chunks SET evicted = bytes, bytes = 0, body = NULL"
+            tables.append((evict, "chunks", ",".join(map(str, in_flight))))
+        for change, table, spared in tables:
+            if (excess := self._excess(db, need)) <= 0:
+                return
+            oldest = _OLDEST.format(table=table, spared=spared)
+            db.execute(f"{change} WHERE {oldest}", (self._project, excess))
+        if in_flight is not None:
+            if self._excess(db, need) > 0:
+                raise DiskError(f"{self.path} is full of entries that are being sent.")
+            self._count_losses(db)
 
     def _excess(self, db: sqlite3.Connection, need: int) -> int:
         """Bytes over the cap of the project, with `need` more; nothing or less: there is room."""
@@ -523,7 +510,7 @@ class Spool:
         """Run `work` in a transaction; all of it happens or nothing."""
         with self.lock:
             if self._closed:
-                raise SpoolDiskError("The spool is closed.")
+                raise DiskError("The spool is closed.")
             try:
                 try:
                     return self._transaction(work, begin)
@@ -534,7 +521,7 @@ class Spool:
                 return self._transaction(work, begin)
             except (sqlite3.Error, OSError) as error:
                 problem = getattr(error, "strerror", None) or error
-                raise SpoolDiskError(f"The spool {self.path} cannot be used: {problem}.") from error
+                raise DiskError(f"The spool {self.path} cannot be used: {problem}.") from error
 
     def _transaction(self, work: Callable[[sqlite3.Connection], _T], begin: str | None) -> _T:
         db = self._open()
@@ -583,36 +570,30 @@ class Spool:
     def _gone(self) -> bool:
         """Whether the file is another one than that which is open."""
         try:
-            return self._inode is not None and _inode(self.path.lstat()) != self._inode
+            return self._inode is not None and storage.identity(self.path.lstat()) != self._inode
         except FileNotFoundError:
             return True
         except OSError:
             return False
 
     def _connected(self) -> sqlite3.Connection:
-        paths.prepare_root(self._directory)
+        storage.private_directory(self._directory)
         if not os.path.lexists(self.path):
             self._create()
-        inode = _inode(paths.check_file(self.path))
+        inode = storage.identity(storage.check_private(self.path))
         if inode == self._inherited:
-            raise SpoolDiskError(
+            raise DiskError(
                 f"{self.path} was open when this process was forked without Python's hooks."
             )
         self._inode = inode
-        db = self._connect(
-            f"file:{quote(str(self.path))}?mode=rw",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        db = storage.open_database(self.path, self._connect)
         try:
             mode = db.execute("PRAGMA journal_mode").fetchone()[0]
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if mode != "wal" or version == 0:
                 raise sqlite3.DatabaseError("it is not the spool's")
             if version != FORMAT:
-                raise SpoolError(
+                raise StorageError(
                     f"{self.path} is of another version of logwell-otel (format {version}). "
                     "Name another spool directory."
                 )
@@ -624,33 +605,33 @@ class Spool:
 
     def _create(self) -> None:
         """Make the database under another name: nobody ever sees half of one."""
-        with owners.alone_in(self.path.parent):
+        with storage.alone_in(self.path.parent):
             if os.path.lexists(self.path):
                 return  # another process was faster
             made = self.path.with_suffix(".new")
-            _delete(made)  # of a process that was killed at it
+            storage.delete_database(made)  # of a process that was killed at it
             self._make(made)
             # Of a database that somebody deleted, the log is left, and SQLite would take it for
             # the new one's: rows of the old one would come back, in a file that is damaged.
-            _delete(self.path)
+            storage.delete_database(self.path)
             made.rename(self.path)
 
     def _make(self, path: Path) -> None:
         # SQLite gives its other files the mode of this one.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        db = self._connect(str(path), isolation_level=None)
+        db = storage.open_database(path, self._connect)
         try:
             # Twice SQLite's own: a fifth less CPU and half the calls for a chunk of 60 kB.
             db.execute("PRAGMA page_size = 8192")
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             if (mode := db.execute("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
-                raise self._no_log(f"it offers {mode!r}")
+                raise self._unfit(f"it offers {mode!r}")
             db.executescript(_SCHEMA)
             db.execute("INSERT INTO about VALUES (?, ?)", self._about)
             db.close()
         except BaseException:
             db.close()
-            _delete(path)
+            storage.delete_database(path)
             raise
 
     def _forget_file(self, reason: str, text: str) -> None:
@@ -662,9 +643,11 @@ class Spool:
 
     def _set_aside(self, damage: Exception) -> None:
         aside = self.path.with_name(f"{self.path.name}.damaged")
-        with owners.alone_in(self.path.parent):
+        with storage.alone_in(self.path.parent):
             if not self._gone():
-                for path, kept in zip(_files(self.path), _files(aside), strict=True):
+                for path, kept in zip(
+                    storage.files_of(self.path), storage.files_of(aside), strict=True
+                ):
                     if path.exists():
                         path.replace(kept)  # the latest is kept, for people to look at
         self._forget_file(
@@ -681,14 +664,11 @@ class Spool:
 
     def _refuse_what_cannot_work(self, *, named: bool) -> None:
         """Try at construction what is needed later: locks, and a database with its log."""
-        if (kind := paths.network_file_system(self.path.parent)) is not None:
-            raise SpoolError(
-                f"The spool directory {self.path.parent} is on a network file system ({kind}), on "
-                "which SQLite's write-ahead log does not work: name a directory on a local disk."
-            )
+        if (kind := storage.network_file_system(self.path.parent)) is not None:
+            raise self._unfit(f"{kind}, a network file system")
         probe = self.path.with_name(f"{secrets.token_hex(8)}.new")
         # Full or read-only: entries are held in memory, which is said then.
-        with contextlib.suppress(OSError, SpoolDiskError):
+        with contextlib.suppress(OSError, DiskError):
             try:
                 owners.Owner(self.path).release()
                 if named:
@@ -698,43 +678,14 @@ class Spool:
             except sqlite3.Error as error:
                 # What file systems answer that cannot share memory between processes.
                 if "SHM" in getattr(error, "sqlite_errorname", "") or "protocol" in str(error):
-                    raise self._no_log(str(error)) from error
+                    raise self._unfit(str(error)) from error
             finally:
-                _delete(probe)
+                storage.delete_database(probe)
         self._inode = None
 
-    def _no_log(self, what: str) -> SpoolError:
-        return SpoolError(
+    def _unfit(self, why: str) -> StorageError:
+        return StorageError(
             f"The spool directory {self.path.parent} is on a file system where SQLite cannot keep "
-            f"a write-ahead log ({what}), by which several processes share a file: name a "
+            f"a write-ahead log ({why}), by which several processes share a file: name a "
             "directory on a local disk."
         )
-
-
-def check_sqlite() -> None:
-    """Raises `SpoolError` if this Python's SQLite cannot be used."""
-    if sqlite3 is None:
-        raise SpoolError(
-            "this Python was built without the module sqlite3, in which the spool keeps entries: "
-            "use a Python that has it, or leave spool_dir out."
-        )
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        needed = ".".join(map(str, OLDEST_SQLITE))
-        raise SpoolError(
-            f"this Python has SQLite {sqlite3.sqlite_version}, and the spool needs {needed} or "
-            "later. Use a Python with a later one, or leave spool_dir out."
-        )
-
-
-def _files(database: Path) -> list[Path]:
-    """A database's file, and what SQLite calls its others."""
-    return [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")]
-
-
-def _delete(database: Path) -> None:
-    for path in _files(database):
-        path.unlink(missing_ok=True)
-
-
-def _inode(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino

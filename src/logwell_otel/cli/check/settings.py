@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from logwell_otel._buffer.spool import SpoolError, paths
 from logwell_otel._config.options import OPTIONS
 from logwell_otel._config.secrets import ApiKey
 from logwell_otel._config.settings import from_file, variable_of
 from logwell_otel._diagnostics import hide_keys
+from logwell_otel._storage import StorageError, private_directory, real
 from logwell_otel.cli.check.report import Finding, Setting, failed, passed, warning
 from logwell_otel.cli.pools import list_spools
 
@@ -127,9 +127,9 @@ def spool_directory(directory: Path) -> Finding:
     """
     if _exists(directory):
         try:
-            paths.prepare_root(directory)
+            private_directory(directory)
             held = sum(pool.entries for pool in list_spools(directory))
-        except SpoolError as error:
+        except StorageError as error:
             return failed(str(error), "Exporters do not start until this is changed.")
         found = f"{directory} can be used, {held} entries wait there"
     else:
@@ -186,7 +186,7 @@ def _emptied_at_restart(directory: Path) -> bool:
     Such a directory still survives the end of a process, which may be all that is wanted.
     """
     volatile = ["/tmp", "/dev/shm", "/run", tempfile.gettempdir()]  # noqa: S108 - looked for, not used
-    return any(paths.real(directory).is_relative_to(paths.real(path)) for path in volatile)
+    return any(real(directory).is_relative_to(real(path)) for path in volatile)
 
 
 def _exists(path: Path) -> bool:

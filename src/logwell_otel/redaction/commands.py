@@ -1,0 +1,178 @@
+"""Secrets in command lines, in SQL, and where else a syntax says which word is the secret."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from logwell_otel.redaction.names import is_placeholder, marker, word_set
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Between an option and its value: blanks, line continuations, quotes; in a list a comma too.
+_GAP = r"(?:[ \t=,\"']|\\(?:\r?\n)?){0,12}"
+_WORD = r"(?:(?<=[\"'])[^\n\"'\\]{1,256}|[^\s\"'\\,\])]{1,256})"
+
+
+def _command(names: str, options: str, value: str, *, gap: str = _GAP) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?<![\w-])(?:{names})(?:\.exe)?(?=[ \t\"'\\,])"
+        rf"(?:[^\n]|(?<=\\)\n|(?<=\\\r)\n){{0,300}}?(?<![\w-])(?:{options}){gap}(?P<value>{value})"
+    )
+
+
+COMMANDS = (
+    "curl|mysql[a-z]*|mariadb[a-z-]*|sshpass|redis-cli|mongo[a-z]*|ldap[a-z]+|docker|podman|sqlcmd"
+    "|zip|unzip|plink|pscp|openssl"
+)
+"""An expression for the commands whose options are known."""
+
+_USER = _command(
+    "curl",
+    "-u|-U|--user|--proxy-user",
+    rf"(?:(?<![\"'])[\w.@$-]{{1,128}}|[^\s\"']{{1,128}}\\?[\"']):\\?[\"']{_WORD}|{_WORD}",
+)
+_USER_OF_DSN = re.compile(
+    r"(?<![\w:/@.-])[\w.-]{1,64}:(?P<value>[^\s\"'@]{1,128})(?=@(?:tcp6?|unix)\()"
+)
+
+# (in the text in lower case, kind, pattern with the group `value`)
+_SYNTAX: tuple[tuple[str, str, re.Pattern[str]], ...] = (
+    ("curl", "cookie", _command("curl", "-b|--cookie", rf"(?=[^\s\"']{{1,128}}=){_WORD}")),
+    (
+        "mysql",
+        "password",
+        _command(
+            "mysql(?:dump|admin|import|show|check|pump)?",
+            "-p",
+            r"[^\s\"'\\,\])-][^\s\"',\])]*",
+            gap="",
+        ),
+    ),
+    (
+        "mariadb",
+        "password",
+        _command("mariadb(?:-dump|-admin|-import)?", "-p", r"[^\s\"'\\,\])-][^\s\"',\])]*", gap=""),
+    ),
+    ("sshpass", "password", _command("sshpass", "-p", _WORD)),
+    ("redis-cli", "password", _command("redis-cli", "-a", _WORD)),
+    ("mongo", "password", _command("mongo(?:sh|dump|restore|export|import)?", "-p", _WORD)),
+    ("ldap", "password", _command("ldap(?:search|modify|add|delete|passwd|whoami)", "-w", _WORD)),
+    (
+        "login",
+        "password",
+        _command(r"(?:docker|podman|helm registry|az|oc)[\"',]{0,2} [\"']?login", "-p", _WORD),
+    ),
+    ("sqlcmd", "password", _command("sqlcmd", "-P", _WORD)),
+    ("zip", "password", _command("(?:un)?zip", "-P", _WORD)),
+    ("plink", "password", _command("plink|pscp", "-pw", _WORD)),
+    ("openssl", "password", _command("openssl", "-pass(?:in|out)?", _WORD, gap=_GAP + "pass:")),
+    (
+        "net user",
+        "password",
+        re.compile(r"\bnet user [\w.-]{1,64} (?P<value>[^\s/*\"']+)", re.IGNORECASE),
+    ),
+    (
+        "aws configure",
+        "secret",
+        re.compile(r"\baws configure set aws_secret_access_key (?P<value>\S+)"),
+    ),
+    (
+        "sqlplus",
+        "password",
+        re.compile(r"\bsqlplus (?:-\S{1,8} ){0,4}[\w.-]{1,64}/(?P<value>[^\s@\"']{1,128})(?=@)"),
+    ),
+    (
+        "oracle:",
+        "password",
+        re.compile(r"oracle:\w{1,8}:[\w.-]{1,64}/(?P<value>[^\s@\"']{1,128})(?=@)"),
+    ),
+    ("@tcp", "password", _USER_OF_DSN),
+    ("@unix(", "password", _USER_OF_DSN),
+    (
+        "password",
+        "password",  # .netrc
+        re.compile(r"\blogin\s{1,8}\S{1,128}\s{1,8}password\s{1,8}(?P<value>[^\s\"',;]{1,256})"),
+    ),
+    (
+        "identified",
+        "password",
+        re.compile(
+            r"\b(?:create|alter|grant|replace|set)\b[^;]{0,400}?\bidentified\s{1,8}"
+            r"(?:with\s{1,8}[\"'`]?[\w-]{1,64}[\"'`]?\s{1,8})?(?:by|as)\s{1,8}(?:password\s{1,8})?"
+            r"(?:(?P<quote>\\*[\"'])|)(?P<value>(?(quote)[^\"'\\]{1,256}|[^\s\"'\\;,]{1,256}))",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "('",
+        "password",
+        re.compile(
+            r"\b(?:password|old_password|crypt)\(\s{0,4}\\*'(?P<value>[^'\\]{1,256})", re.IGNORECASE
+        ),
+    ),
+    (
+        "<cookie ",
+        "cookie",
+        re.compile(r"<Cookie [^\s=<>]{1,128}=(?P<value>[^<>]{1,4096}?)(?= for )"),
+    ),
+    (
+        "private-lines",
+        "private_key",  # PuTTY's
+        re.compile(
+            r"Private-Lines: \d{1,4}\s{1,4}(?P<value>(?:[A-Za-z0-9+/=]{1,80}\r?\n){0,200}"
+            r"[A-Za-z0-9+/=]{1,80})(?=\r?\n|\Z)"
+        ),
+    ),
+)
+
+_IN_MANUALS = word_set(
+    "password pass passwd pwd token secret apikey api_key key username user test xxx yyy"
+)
+"""What manuals have in the place of a password, `curl -u username:password`."""
+
+
+def redact_commands(text: str, low: str, allowed: Callable[[str], bool]) -> str:
+    """Replace secrets that a command's or a statement's syntax names, unless they may stay.
+
+    Args:
+        text: What to look through.
+        low: The same in lower case.
+        allowed: Says of a secret whether it may stay.
+    """
+
+    def replaced(found: re.Match[str], start: int, kind: str) -> str:
+        begin = start - found.start()
+        value = found[0][begin:]
+        return found[0] if _stays(value) or allowed(value) else found[0][:begin] + marker(kind)
+
+    def user(found: re.Match[str]) -> str:
+        name, colon, password = found["value"].partition(":")
+        if name and (_stays(found["value"]) or name.startswith("<")):
+            return found[0]
+        if password:
+            return replaced(found, found.start("value") + len(name) + 1, "password")
+        # An API's key as the user, without a password.
+        if _TOKEN.match(name) and (colon or len(name) > _LONG_NAME):
+            return replaced(found, found.start("value"), "token") + colon
+        return found[0]
+
+    if "curl" in low:
+        text = _USER.sub(user, text)
+    for needle, kind, pattern in _SYNTAX:
+        if needle in low:
+
+            def one(found: re.Match[str], kind: str = kind) -> str:
+                return replaced(found, found.start("value"), kind)
+
+            text = pattern.sub(one, text)
+    return text
+
+
+_TOKEN = re.compile(r"(?=\D{0,64}\d)(?=[^A-Za-z]{0,64}[A-Za-z])[\w.+/=-]{8,}|[\w.+/=-]{24,}")
+_LONG_NAME = 15
+
+
+def _stays(value: str) -> bool:
+    return value.startswith("[redacted:") or is_placeholder(value) or value.lower() in _IN_MANUALS
