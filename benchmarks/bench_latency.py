@@ -19,7 +19,7 @@ RATE = 1_000
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """Runs of a few seconds with each exporter in turn; twice as many with the no-op one."""
-    runs, seconds = (2, 0.6) if quick else (5, 2.0)
+    runs, seconds = (2, 0.6) if quick else (5, 1.5)
     yield from _rows(runs, seconds)
     yield from _rows(runs, seconds, computing=True)
     yield from _rows(runs, seconds, computing=True, failing=True)

@@ -100,17 +100,18 @@ def _module(rounds: int) -> Row:
 
 def _first_record(rounds: int) -> Row:
     taken = in_turn(FIRST_RECORD, ENTRY_POINTS, rounds)
+    figures = {
+        subject: Figure.of([cost - floor for cost, floor in zip(values, taken[NOOP], strict=True)])
+        for subject, values in taken.items()
+        if subject != NOOP
+    }
+    ratio = figures[LOGWELL_OTEL].median / figures[PROTOBUF].median
     return Row(
         "first record",
         "CPU time of a process until its first record is delivered: HTTP libraries included",
         "ms over the no-op exporter",
-        {
-            subject: Figure.of(
-                [cost - floor for cost, floor in zip(values, taken[NOOP], strict=True)]
-            )
-            for subject, values in taken.items()
-            if subject != NOOP
-        },
+        figures,
+        [Check("of OTLP protobuf's", ratio, 1.0)],
     )
 
 
