@@ -449,6 +449,14 @@ def test_the_user_that_the_server_names(recorder: Recorder) -> None:
     assert context_of(recorder)[-1][1]["user_id"] == "ann"
 
 
+def test_what_clients_choose_is_cut(recorder: Recorder) -> None:
+    user, method = "u" * 9000, "G" * 9000
+    app = wsgi(wsgi_app, recorder, context=("method", "user"))
+    WsgiCall(app, method=method, REMOTE_USER=user).finish()
+    cut = {"http.request.method": method[:2048], "user_id": user[:2048]}
+    assert context_of(recorder)[0] == ("inside", cut)
+
+
 class Anonymous:
     is_authenticated = False
     identity = "nobody"

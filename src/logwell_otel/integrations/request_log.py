@@ -163,14 +163,14 @@ class RequestLogger:
             made = self.safely(self._make_id)
             fits = isinstance(made, str) and _REQUEST_ID.fullmatch(made)
             request_id = made if made and fits else new_request_id()
-        given = {"request_id": request_id, "method": method}
+        given = {"request_id": request_id, "method": method[:_MAX_TEXT]}
         context = RequestContext(
             {key: given[name] for name, key in self._context.items() if given.get(name)}
         )
         return RequestLog(self, method, path, request_id, context)
 
     def look(
-        self, request: RequestLog, name: ContextName, place: Callable[..., object], *at: Any
+        self, request: RequestLog, name: ContextName, place: Callable[..., str | None], *at: Any
     ) -> None:
         """Have records carry what a place will hold, if they are to.
 
@@ -181,7 +181,7 @@ class RequestLogger:
             *at: Arguments for that.
         """
         if name in self._context:
-            request.context.look(self._context[name], partial(self.safely, place, *at))
+            request.context.look(self._context[name], partial(self.safely, _cut, place, *at))
 
     def safely(self, step: Callable[..., _T], *arguments: Any) -> _T | None:
         """Do a step of ours; if it raises, count that and return None."""
@@ -352,6 +352,11 @@ def client_address(peer: str | None, forwarded_for: str | None, trusted_proxies:
     if len(entries) < trusted_proxies:
         return peer
     return _address(entries[-trusted_proxies].strip()) or peer
+
+
+def _cut(place: Callable[..., str | None], *at: Any) -> str | None:
+    found = place(*at)
+    return None if found is None else found[:_MAX_TEXT]
 
 
 def user_id(user: Any, names: Iterable[str]) -> str | None:
