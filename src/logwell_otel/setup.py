@@ -49,6 +49,21 @@ R = TypeVar("R")
 _lock: Final = PerProcess(threading.Lock)
 _pipelines: Final[dict[tuple[str, int], Pipeline]] = {}
 
+_calls: Final[dict[logging.Logger, dict[str, Any]]] = {}
+"""With what `configure` was called last for a logger, of what is not about the server."""
+
+_NOT_OF_THE_SERVER: Final = (
+    "service",
+    "levels",
+    "root_level",
+    "source_location",
+    "redact",
+    "redact_keys",
+    "redact_allow",
+    "redact_also",
+    "before_send",
+)
+
 
 class Pipeline:
     """What `configure` returns. As a context manager it flushes at the end of the block.
@@ -210,13 +225,15 @@ def configure(
     # An error leaves through this frame, and what shows its locals would show the key.
     del endpoint, api_key, options
     config = Config.resolve(**settings.arguments).unless_in_tests()
+    target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
+    kept = {name: settings.argument(name) for name in _NOT_OF_THE_SERVER}
+    _calls[target] = {"level": level, **kept}
     if config.disabled:
         exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
         return Pipeline(exporter, LoggerProvider(), LogwellBatchLogRecordProcessor(exporter))
     if level is None:
         level = "INFO" if config.origins["level"] == "default" else config.level
     threshold = level_of(level)
-    target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
     with _lock.get():
         pipeline = _pipelines.get(config.identity)
         made = pipeline is None
@@ -234,6 +251,26 @@ def configure(
             deliver_on_sigterm(processor)
         at_exit(pipeline._put_back)  # noqa: SLF001 - our own class
     return pipeline
+
+
+def configure_again(endpoint: str, api_key: str) -> Callable[[], None]:
+    """Call `configure` for one more server, for each logger as it was called before.
+
+    For tests of a program that calls it when it is imported: before there is a server, and so
+    for another one, or disabled.
+
+    Returns:
+        Forgets the calls that come between.
+    """
+    before = dict(_calls)
+    for logger, options in before.items():
+        configure(endpoint, api_key, logger=logger, disabled=False, **options)
+
+    def forget() -> None:
+        _calls.clear()
+        _calls.update(before)
+
+    return forget
 
 
 def pipelines(endpoint: str) -> list[Pipeline]:
