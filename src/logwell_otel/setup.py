@@ -54,6 +54,23 @@ _lock: Final = PerProcess(threading.Lock)
 _pipelines: Final[dict[tuple[str, int], Pipeline]] = {}
 _places: Final[list[tuple[object, tuple[str, int], Place]]] = []
 
+_calls: Final[dict[logging.Logger, dict[str, Any]]] = {}
+"""With what `configure` was called last for a logger, of what is not about the server."""
+
+_NOT_OF_THE_SERVER: Final = (
+    "service",
+    "levels",
+    "root_level",
+    "source_location",
+    "request_id_from_trace",
+    "message_template",
+    "redact",
+    "redact_keys",
+    "redact_allow",
+    "redact_also",
+    "before_send",
+)
+
 
 class Pipeline:
     """What `configure` returns.
@@ -265,6 +282,9 @@ def configure(
     # An error leaves through this frame, and what shows its locals would show the key.
     del endpoint, api_key, options
     config = Config.resolve(**settings.arguments).unless_in_tests()
+    target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
+    kept = {name: settings.argument(name) for name in _NOT_OF_THE_SERVER}
+    _calls[target] = {"level": level, **kept}
     if config.disabled:
         return _disabled(config)
     said = level is not None or config.origins["level"] != "default"
@@ -272,7 +292,6 @@ def configure(
         level = config.level if said else "INFO"
     threshold = level_of(level)
     least = config.level if threshold == logging.NOTSET else level_of_number(threshold)
-    target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
     pipeline = set_up(config, settings, least, said=said)
     with _lock.get():
         pipeline.listen_to(target, threshold, config.levels)
@@ -318,6 +337,26 @@ def _disabled(config: Config) -> Pipeline:
     exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
     provider = LoggerProvider(Resource({}))
     return Pipeline(exporter, provider, LogwellBatchLogRecordProcessor(exporter))
+
+
+def configure_again(endpoint: str, api_key: str) -> Callable[[], None]:
+    """Call `configure` for one more server, for each logger as it was called before.
+
+    For tests of a program that calls it when it is imported: before there is a server, and so
+    for another one, or disabled.
+
+    Returns:
+        Forgets the calls that come between.
+    """
+    before = dict(_calls)
+    for logger, options in before.items():
+        configure(endpoint, api_key, logger=logger, disabled=False, **options)
+
+    def forget() -> None:
+        _calls.clear()
+        _calls.update(before)
+
+    return forget
 
 
 def pipelines(endpoint: str) -> list[Pipeline]:

@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any, Final
 from logwell_otel._clock import monotonic
 from logwell_otel._wire import LEVELS
 from logwell_otel.exporter import exporters
-from logwell_otel.setup import pipelines
+from logwell_otel.setup import configure_again, pipelines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Self
 
     from logwell_otel.devserver import DevServer, Entry
 
 _FLUSH_MILLIS: Final = 5_000
 _SHOWN: Final = 8
-_VARIABLES: Final = ("LOGWELL_ENDPOINT", "LOGWELL_API_KEY")
+_VARIABLES: Final = ("LOGWELL_ENDPOINT", "LOGWELL_API_KEY", "LOGWELL_DISABLED")
 
 
 class LogwellTestServer:
@@ -38,7 +40,8 @@ class LogwellTestServer:
             logwell.assert_logged("order placed", order=17)
 
     Between entering and leaving, `LOGWELL_ENDPOINT` and `LOGWELL_API_KEY` name it, for this
-    process and for those it starts.
+    process and for those it starts, and `LOGWELL_DISABLED` is off. What `configure()` set up
+    before, as when the program was imported, sends to it as well, with the same options.
 
     Args:
         timeout: Seconds to wait for entries of other processes. What exporters in this process
@@ -54,6 +57,7 @@ class LogwellTestServer:
         self._timeout = timeout
         self._server = DevServer(requests_per_minute=None)
         self._before: dict[str, str | None] = {}
+        self._forget_calls: Callable[[], None] | None = None
         self._skipped = 0
 
     @property
@@ -65,14 +69,17 @@ class LogwellTestServer:
         """Start it, and name it in the environment."""
         self._server.start()
         self._before = {name: os.environ.get(name) for name in _VARIABLES}
-        for name, value in zip(_VARIABLES, (self._server.url, self._server.key), strict=True):
-            os.environ[name] = value
+        given = (self._server.url, self._server.key, "false")
+        os.environ.update(zip(_VARIABLES, given, strict=True))
+        self._forget_calls = configure_again(self._server.url, self._server.key)
         return self
 
     def stop(self) -> None:
         """Shut down what `configure()` set up for it, stop it, put the environment back."""
         for pipeline in pipelines(self._server.url):
             pipeline.shutdown()
+        if self._forget_calls is not None:
+            self._forget_calls()
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -131,6 +138,7 @@ class LogwellTestServer:
         Raises:
             AssertionError: There is none; it shows those that come closest, and how they differ.
         """
+        __tracebackhide__ = True  # pytest shows the line of the test, and not ours
         wanted = _Wanted(message, level, service, attributes)
         until = monotonic() + self._timeout
         while True:
@@ -154,6 +162,7 @@ class LogwellTestServer:
         **attributes: Any,
     ) -> None:
         """Fail if any entry is as `assert_logged` would want it."""
+        __tracebackhide__ = True
         wanted = _Wanted(message, level, service, attributes)
         self._flush()
         for entry in self._server.entries(self._skipped):
@@ -222,7 +231,8 @@ class _Wanted:
         if not entries:
             return f"{lines[0]}\nnothing was logged at all"
         ranked = sorted(entries, key=self._distance)
-        lines.append(f"{len(entries)} entries were logged; those that come closest:")
+        number = "1 entry was" if len(entries) == 1 else f"{len(entries)} entries were"
+        lines.append(f"{number} logged; the closest:")
         for entry in ranked[:_SHOWN]:
             lines.append(f"  {_shown(entry)}")
             lines += [f"      {difference}" for difference in self.differences(entry)]

@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from logwell_otel.devserver import DevServer, FaultOutcome, FaultSettings
+from logwell_otel.testing import LogwellTestServer
 from support.nightly import nightly
 
 if TYPE_CHECKING:
@@ -342,19 +343,30 @@ def test_pause_and_clear(server: DevServer, open_page: Callable[..., Page]) -> N
 
 
 def test_copies(server: DevServer, open_page: Callable[..., Page]) -> None:
-    send(
-        server,
-        *SHOP,
-        entry('say "hi"\n\u202e', "error", a_b=[True, None, {"x": 1.5}], **{"x-y": "é"}),
-    )
+    odd = entry('say "hi"\n\u202e', "error", a_b=[True, None, {"x": 1.5}], **{"x-y": "é"})
+    names = {"class": "A", "n": 1e300, "level": "x", "a__b": 1, "big": 2**60, "d": {"e.f": [-1]}}
+    odder = {**entry("\\ '\t\x7f 😀", "warn"), "metadata": names}
+    send(server, *SHOP, odd, odder)
     page = open_page()
-    until(page, "last === 7")
+    until(page, "last === 8")
 
     def copied(key: str) -> str:
         page.evaluate("navigator.clipboard.writeText('')")
         page.keyboard.press(key)
         until(page, "navigator.clipboard.readText().then((text) => text !== '')")
         return page.evaluate("navigator.clipboard.readText()")  # type: ignore[no-any-return]
+
+    # Pasted into a test, each of them holds where the same was logged, and fails elsewhere.
+    with LogwellTestServer(timeout=0) as logwell:
+        texts = []
+        for number in range(8):
+            page.keyboard.press("j" if number else "g")
+            texts.append(copied("a"))
+            with pytest.raises(AssertionError, match="nothing was logged"):
+                exec(texts[-1], {"logwell": logwell})
+        send(logwell.server, *SHOP, odd, odder)
+        for text in texts:
+            exec(text, {"logwell": logwell})
 
     page.keyboard.press("k")
     assert copied("a") == (

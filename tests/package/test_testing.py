@@ -63,6 +63,78 @@ def test_the_fixture_is_there_without_a_word(tmp_path: Path) -> None:
     assert "1 failed, 2 passed" in run.stdout, run.stdout
     assert "not logged: message='order placed', order=17" in run.stdout
     assert "message 'order paced', not 'order placed'" in run.stdout
+    assert "_Wanted(" not in run.stdout  # the test's own line alone
+
+
+IMPORTED = """
+import logging
+import logwell_otel
+
+log = logging.getLogger("shop")
+logwell_otel.configure(service="shop", logger=log, redact=True, level="DEBUG")
+
+def place_order(number):
+    log.debug("order placed", extra={"order": number, "card": "4111 1111 1111 1111"})
+"""
+IMPORTING = """
+import logging
+import unittest
+import pytest
+import shop
+
+@pytest.mark.parametrize("number", [17, 18])
+def test_it_is_logged_to_the_server_of_this_test(logwell, number, caplog):
+    caplog.set_level("DEBUG")
+    assert logwell.entries() == []
+    shop.place_order(number)
+    entry = logwell.assert_logged("order placed", level="debug", service="shop", order=number)
+    assert "4111" not in str(entry.metadata)
+    assert len(logwell.entries()) == 1
+    # What the server's own thread logs stays out of the program's handlers.
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
+
+class InAClass(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def server(self, logwell):
+        self.logwell = logwell
+
+    def test_it(self):
+        shop.place_order(19)
+        self.logwell.assert_logged("order placed", order=19)
+        assert len(self.logwell.entries()) == 1
+
+def test_without_the_fixture():
+    shop.place_order(20)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "workers"),
+    [
+        ({"LOGWELL_ENDPOINT": "https://logs.example.com"}, "-pno:xdist"),  # disabled in a test run
+        ({"LOGWELL_ENDPOINT": "http://127.0.0.1:9"}, "-pno:xdist"),
+        ({"LOGWELL_DISABLED": "true"}, "-n2"),
+    ],
+    ids=str,
+)
+def test_a_program_that_is_set_up_when_it_is_imported(
+    settings: dict[str, str], workers: str, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.py").write_text(IMPORTED)
+    (tmp_path / "test_shop.py").write_text(IMPORTING)
+    environ = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", workers],
+        cwd=tmp_path,
+        env={**environ, "LOGWELL_API_KEY": "lw_" + "k" * 32, **settings},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "4 passed" in run.stdout, run.stdout
 
 
 @pytest.fixture
@@ -74,7 +146,7 @@ def logger() -> logging.Logger:
 
 
 def test_a_program_without_pytest(logger: logging.Logger) -> None:
-    before = {name: os.environ.get(name) for name in ("LOGWELL_ENDPOINT", "LOGWELL_API_KEY")}
+    before = {name: os.environ.get(name) for name in ("LOGWELL_ENDPOINT", "LOGWELL_DISABLED")}
     with LogwellTestServer(timeout=0.0) as logwell:
         configure(service="shop", logger=logger)
         logger.warning("slow", extra={"seconds": 2.5})
@@ -96,7 +168,7 @@ def test_a_program_without_pytest(logger: logging.Logger) -> None:
             {"message": "order placed"},
             (
                 "not logged: message='order placed'\n"
-                "2 entries were logged; those that come closest:\n"
+                "2 entries were logged; the closest:\n"
                 "  info  shop  'order paced'  order=17\n"
                 "      message 'order paced', not 'order placed'\n"
                 "  error  shop  'payment failed'\n"
@@ -107,7 +179,7 @@ def test_a_program_without_pytest(logger: logging.Logger) -> None:
             {"message": "order paced", "level": "warn", "order": 18, "user": 1},
             (
                 "not logged: message='order paced', level='warn', order=18, user=1\n"
-                "2 entries were logged; those that come closest:\n"
+                "2 entries were logged; the closest:\n"
                 "  info  shop  'order paced'  order=17\n"
                 "      level 'info', not 'warn'\n"
                 "      order 17, not 18\n"

@@ -49,6 +49,7 @@ _FREE_PORTS = range(20_000, 30_000)
 49,152). A port from that range can be lost to another program while the server is stopped,
 and a client that keeps trying it can even connect to itself."""
 
+_QUIET = ("asyncio", "uvicorn.access", "uvicorn.error")
 _TRIES = 50
 _BACKLOG = 512
 
@@ -303,7 +304,7 @@ class _Run:
 
     def _serve(self) -> None:
         quiet = _QuietHere()
-        loggers = [logging.getLogger(name) for name in ("asyncio", "uvicorn.error")]
+        loggers = [logging.getLogger(name) for name in _QUIET]
         for logger in loggers:
             logger.addFilter(quiet)
         try:

@@ -143,10 +143,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if self.since is not None and row.time < self.since:
             return False
-        if self.text:
-            document = f"{row.message} {json.dumps(row.metadata, ensure_ascii=False)}".lower()
-            if not all(word in document for word in self.text.lower().split()):
-                return False
+        if not all(word in row.words for word in self.text.lower().split()):
+            return False
         return self.matches(row)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -15,7 +17,7 @@ def moment_of(timestamp: str) -> datetime:
     return datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
 
 
-class LogRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class LogRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
     """One entry as the server has it.
 
     Attributes:
@@ -48,10 +50,15 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     incident_id: str | None = None
     fingerprint: str | None = None
 
-    @property
+    @cached_property
     def time(self) -> datetime:
         """`timestamp` as an aware `datetime` in UTC."""
         return moment_of(self.timestamp)
+
+    @cached_property
+    def words(self) -> str:
+        """Message and metadata in lower case, made once for all rules that look into it."""
+        return f"{self.message} {json.dumps(self.metadata, ensure_ascii=False)}".lower()
 
     @property
     def trace_id(self) -> str | None:

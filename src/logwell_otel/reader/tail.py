@@ -12,7 +12,7 @@ import msgspec
 
 from logwell_otel.errors import LogwellError
 from logwell_otel.reader.filters import iso
-from logwell_otel.reader.rows import LogPage, LogRow, moment_of
+from logwell_otel.reader.rows import LogPage, LogRow
 
 if TYPE_CHECKING:
     import random
@@ -141,7 +141,7 @@ class _Seen:
         for row in rows:
             if row.id in self._times:
                 continue
-            time_ = min(moment_of(row.timestamp), now)
+            time_ = min(row.time, now)
             self._times[row.id] = time_
             if self.newest is None or time_ > self.newest:
                 self.newest = time_
