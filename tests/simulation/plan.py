@@ -125,6 +125,11 @@ class Plan:
             self.troubles.append(Trouble("fails", begin, end, levels=ERRORS))
         elif kind == "outage":
             what = rng.choice(["down", "refused", "silent", "reset"])
+            if rng.random() < 0.2:
+                # A flush after every unit of work, as jobs do, in the middle of it.
+                self.batches, self.flushes, self.flush_seconds = [1], 1.0, [0.05]
+                self.pause = self.busy_until / 150 * self.callers
+                begin, end = 0.1 * self.busy_until, 0.9 * self.busy_until
             self.troubles.append(Trouble(what, begin, end))
         elif kind == "flaky":
             what = rng.choice(["fails", "reset", "gateway", "lost", "slow", "given up"])

@@ -138,3 +138,89 @@ def test_what_is_broken_is_found(name: str) -> None:
     done = python("-c", BREAK.format(change=change, seed=seed))
     assert done.returncode == 1, done.stderr
     assert finding in done.stdout.splitlines()[-1]
+
+
+# Faults that the exporter once had, put back.
+FAULTS = {
+    "only the server's own 500 makes a chunk step aside": (
+        """
+from logwell_otel._delivery import delivery
+from logwell_otel._delivery.response import Action
+def again(self, chunk, outcome):
+    self._breaker.failed()
+    self._return(chunk)
+delivery._HANDLERS[Action.RETRY] = again
+""",
+        7,
+        "with nothing in their way",
+    ),
+    "failures with one cause are taken for independent ones": (
+        """
+from logwell_otel._delivery import common_cause, isolation
+isolation.Quarantine._unwanted = lambda self, chunk, suspicion: isolation.Verdict.GIVEN_UP
+common_cause.CommonCauses.look = lambda self, alone, evidence: None
+""",
+        40,
+        "dropped for 'poison'",
+    ),
+    "a gateway's 403, 413 or 415 condemns entries": (
+        """
+from logwell_otel._delivery import delivery, response
+right = delivery.outcome_of
+def outcome_of(answer, **options):
+    outcome = right(answer, **options)
+    condemned = getattr(answer, "status", 0) in (403, 413, 415)
+    return outcome._replace(action=response.Action.INVALID) if condemned else outcome
+delivery.outcome_of = outcome_of
+""",
+        2,
+        "a flush says True",
+    ),
+    "what a gateway taught of sizes is never forgotten": (
+        """
+from logwell_otel._delivery import limits
+limits.LearnedLimit.exceeded_by = lambda self, size: size > self.value
+limits.LearnedLimit.forget = lambda self: None
+""",
+        45,
+        "long after all trouble",
+    ),
+    "one flush alone is told of a loss": (
+        """
+from logwell_otel._buffer import account
+ended = account.Flushes.ended
+def once(self, mark):
+    seen = self._waiting.get(mark, set())
+    stored = ended(self, mark)
+    for others in self._waiting.values():
+        others -= seen
+    return stored
+account.Flushes.ended = once
+""",
+        44,
+        "a flush says True",
+    ),
+    "what flushes have marked is never joined again": (
+        """
+from logwell_otel._buffer import account
+account.Flushes.of = lambda self, generation: generation
+""",
+        103,
+        "entries that were held",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_that_there_was_is_found(name: str) -> None:
+    change, seed, finding = FAULTS[name]
+    done = python("-c", BREAK.format(change=change, seed=seed))
+    assert done.returncode == 1, done.stderr
+    assert finding in done.stdout.splitlines()[-1]
+
+
+def test_the_worlds_of_those_faults_are_without_a_finding() -> None:
+    seeds = [seed for _, seed, _ in FAULTS.values()]
+    run = "from simulation.run import simulate; import sys; print([simulate(int(seed)).findings"
+    done = python("-c", f"{run} for seed in sys.argv[1:]])", *map(str, seeds))
+    assert done.stdout == f"{[[] for _ in seeds]}\n", done.stderr
