@@ -34,7 +34,7 @@ _PIECES = [
     "dp.pt.", "xoxo-123456-", "EAAA", "1234 ", "1234 12345 ", "pin", "verification code",
     "$1:", "x" * 14, "Authorization: Bearer $", '\\\\"', '"\\', "\\\\",
 ]  # fmt: skip
-_LENGTHS = [20_000, *nightly(100_000)]
+_LENGTHS = [10_000, *nightly(100_000)]
 
 
 def _seconds(text: str) -> float:
