@@ -10,6 +10,7 @@ import pytest
 from logwell_otel._delivery.limits import LearnedLimit
 from support.bench import Bench
 from support.clock import Clock
+from support.nightly import nightly
 from support.records import messages, record, records
 from support.server import answer
 
@@ -17,14 +18,13 @@ if TYPE_CHECKING:
     from logwell_otel._http import Answer
 
 PAGE = "<html>no</html>"
+STATUSES = (413, 403, 415, 400)
 GATEWAYS = [
-    answer(status, body)
-    for status in (413, 403, 415, 400)
-    for body in (
-        PAGE,
-        {"error": "Forbidden", "message": "no"},
-        {"error": "not_ours", "message": "no"},
-    )
+    *(answer(status, PAGE) for status in STATUSES),
+    *nightly(
+        *(answer(status, {"error": "Forbidden", "message": "no"}) for status in STATUSES),
+        *(answer(status, {"error": "not_ours", "message": "no"}) for status in STATUSES),
+    ),
 ]
 
 

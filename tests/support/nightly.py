@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def nightly(*cases: Any) -> Iterator[Any]:
-    """`cases` of a parametrised test, for `scripts/test --nightly`."""
+    """`cases` of a parametrised test, for `scripts/test --nightly`; a tuple has several values."""
     for case in cases:
-        values = case if isinstance(case, tuple) else (case,)
+        values = case if type(case) is tuple else (case,)
         yield pytest.param(*values, marks=pytest.mark.nightly)
