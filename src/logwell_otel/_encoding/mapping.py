@@ -77,6 +77,7 @@ class Mapper:
         levels: Least severe levels by logger, or `off`.
 
     Attributes:
+        redacts: Whether entries are made for a redactor.
         severity: Function from a `LogRecord` to its `Severity`.
         resource_scope: Function from a `ReadableLogRecord` to its `ResourceScope`.
     """
@@ -90,7 +91,7 @@ class Mapper:
         levels: Mapping[str, str] | None = None,
     ) -> None:
         self._source_location = source_location
-        self._raw_bytes = redact is not None
+        self.redacts = redact is not None
         self._timestamp = Timestamps().of
         self.severity = Severities().of
         self.resource_scope = ResourceScopes(service, levels, redact).of
@@ -119,7 +120,7 @@ class Mapper:
             metadata: dict[str, Any] = attributes.copy()  # type: ignore[assignment]
             dropped = attributes.dropped
         else:
-            metadata, dropped = _foreign_attributes(attributes, self._raw_bytes)
+            metadata, dropped = _foreign_attributes(attributes, self.redacts)
         service = source.service
         source_file = metadata.pop("code.file.path", ABSENT)
         line_number = metadata.pop("code.line.number", ABSENT)
@@ -157,7 +158,7 @@ class Mapper:
                     continue
             elif kind is bool or value is None:
                 continue
-            cut = _convert(metadata, ready, self._raw_bytes)
+            cut = _convert(metadata, ready, self.redacts)
             break
 
         message = log.body
@@ -177,7 +178,7 @@ class Mapper:
             if cut:
                 metadata[TRUNCATED] = True
             message = _add_record_fields(
-                metadata, log, severity, dropped, ready=ready, raw_bytes=self._raw_bytes
+                metadata, log, severity, dropped, ready=ready, raw_bytes=self.redacts
             )
             metadata |= source.shared
             if aside:
@@ -215,7 +216,7 @@ class Mapper:
         with suppress(Exception):
             entry.level = self.severity(log).level
         with suppress(Exception):
-            entry.message = _message(log, entry.metadata, raw_bytes=self._raw_bytes)
+            entry.message = _message(log, entry.metadata, raw_bytes=self.redacts)
         with suppress(Exception):
             _add_trace_context(entry.metadata, log)
         with suppress(Exception):
@@ -223,7 +224,7 @@ class Mapper:
             entry.service = source.service
             entry.metadata |= source.shared
         with suppress(Exception):
-            put_back(entry.metadata, plain_metadata(log.attributes, self._raw_bytes))
+            put_back(entry.metadata, plain_metadata(log.attributes, self.redacts))
         return entry
 
 

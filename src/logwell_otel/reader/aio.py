@@ -34,7 +34,11 @@ class AsyncLogwellReader:
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._reader = LogwellReader(*arguments, **options)
+        try:
+            self._reader = LogwellReader(*arguments, **options)
+        finally:
+            # An error leaves through this frame: what shows its locals would show the password.
+            del arguments, options
 
     async def projects(self) -> list[Project]:
         """See `LogwellReader.projects`."""
@@ -113,7 +117,8 @@ class AsyncLogwellReader:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<AsyncLogwellReader of {self._reader.endpoint}>"
+        reader = getattr(self, "_reader", None)  # none while it is half-built
+        return f"<AsyncLogwellReader of {getattr(reader, 'endpoint', None)}>"
 
 
 async def _on_thread(

@@ -115,14 +115,13 @@ class LogwellReader:
         _sleep: Callable[[float], None] = time.sleep,
         _rng: random.Random | None = None,
     ) -> None:
+        self._account = Account.resolve(username, password, password_file)
+        # An error leaves through this frame, and what shows its locals would show the password.
         settings = Resolver({"endpoint": endpoint, "project": project})
         settings_tls = Resolver({"certificate_file": certificate_file})
-        given = settings.text("endpoint")
-        if given is None:
-            raise settings.error("endpoint", "the URL of the Logwell server", "nothing")
-        self.endpoint: str = _base_url(settings, given)
+        del password, endpoint
+        self.endpoint: str = _base_url(settings)
         self._project = settings.text("project")
-        self._account = Account.resolve(username, password, password_file)
         self._sessions = SessionFile(session_file)
         username = None if self._account is None else self._account.username
         self._cookie = self._sessions.load(self.endpoint, username)
@@ -232,6 +231,7 @@ class LogwellReader:
             headers |= {"Content-Type": "application/json", "Origin": self._origin}
         answer = self._client.request(method, self.endpoint + path, headers, body, self._timeout)
         if isinstance(answer, NoAnswer):
+            del body, cookie, headers  # as in `__init__`
             raise self._no_answer(answer.reason)
         return answer
 
@@ -510,7 +510,8 @@ class LogwellReader:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<LogwellReader of {self.endpoint}>"
+        # Half-built, in the traceback of an error of its own construction, it has no endpoint.
+        return f"<LogwellReader of {getattr(self, 'endpoint', None)}>"
 
 
 class _Projects(msgspec.Struct):
@@ -570,10 +571,14 @@ def _rows_of(stream: EventStream) -> Iterator[list[LogRow]]:
             yield msgspec.convert(data, list[LogRow])
 
 
-def _base_url(settings: Resolver, given: str) -> str:
+def _base_url(settings: Resolver) -> str:
+    given = settings.text("endpoint")
+    if given is None:
+        raise settings.error("endpoint", "the URL of the Logwell server", "nothing")
     problem = None
     try:
         return base_url(given)
     except ValueError as error:
         problem = str(error)
+    del given  # it may hold a password
     raise settings.error("endpoint", "the base URL of the Logwell server", problem)
