@@ -116,7 +116,12 @@ def on_the_way() -> dict[str, Work]:
         "before_send": Stages(before_send=look_at),
         "all three": Stages(partial(decide, keeps_all()), Redactor(), look_at),
     }
-    return {name: Encoder(Mapper(), stages=each).encode for name, each in stages.items()}
+    return {
+        name: Encoder(
+            Mapper(redact=each.redact if each and each.redacts else None), stages=each
+        ).encode
+        for name, each in stages.items()
+    }
 
 
 def each(work: Callable[[str], object]) -> Work:

@@ -7,7 +7,7 @@ import functools
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource

@@ -10,6 +10,7 @@ import pytest
 from logwell_otel import LogwellError, LogwellLogExporter, configure
 from logwell_otel._config.options import Config
 from logwell_otel.devserver import DevServer
+from logwell_otel.reader import AsyncLogwellReader, LogwellReader
 from logwell_otel.sampling import PolicyServer
 from support.config import KEY
 
@@ -95,6 +96,28 @@ def test_a_policy_server_shows_none(wrong: dict[str, Any]) -> None:
     assert SECRET not in locals_shown(raised(lambda: PolicyServer(**arguments)))
 
 
+@pytest.mark.parametrize("make", [LogwellReader, AsyncLogwellReader])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"endpoint": "nowhere"},
+        {"endpoint": URL, "certificate_file": "/does/not/exist"},
+        {"endpoint": URL, "no_such_option": 1},
+        {"endpoint": f"https://u:{SECRET}@logs.example.com"},
+    ],
+    ids=repr,
+)
+def test_a_reader_shows_none(make: Any, wrong: dict[str, Any]) -> None:
+    arguments = {"username": "bob", "password": SECRET, **wrong}
+    assert SECRET not in locals_shown(raised(lambda: make(**arguments)))
+
+
+def test_a_sign_in_that_nobody_answers_shows_none() -> None:
+    reader = LogwellReader("http://127.0.0.1:1", "bob", SECRET)
+    assert SECRET not in locals_shown(raised(reader.login))
+
+
 def test_the_stand_in_shows_none() -> None:
     for wrong in ({"api_key": SECRET}, {"api_key": KEY, "requests_per_minute": 0}):
         shown = locals_shown(raised(lambda wrong=wrong: DevServer(**wrong)))  # type: ignore[misc]
@@ -102,6 +125,8 @@ def test_the_stand_in_shows_none() -> None:
         assert KEY not in shown
 
 
-@pytest.mark.parametrize("kind", [LogwellLogExporter, PolicyServer, DevServer])
+@pytest.mark.parametrize(
+    "kind", [LogwellLogExporter, PolicyServer, DevServer, LogwellReader, AsyncLogwellReader]
+)
 def test_what_is_half_built_has_a_repr(kind: type[object]) -> None:
     assert repr(kind.__new__(kind)).startswith(f"<{kind.__name__}")

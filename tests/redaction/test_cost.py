@@ -37,6 +37,8 @@ _PIECES = [
     "login a ",
     "login a password ", "create user a ", "identified by 'a", "identified with a ", "password('a",
     "<Cookie a=", "Private-Lines: 1\nabc\n", "abc=\n", "a:b@tcp", "oracle:thin:a/b", "net user a ",
+    "insert into t (password) values ('", "insert into t (password) values (a,", "insert into t (",
+    "insert into t (password) values ('a'), ", "insert into t (password) values (?) [parameters: (",
     "&quot;", "password&quot;:&quot;", "%22password%22%3A%22", "\\u0022", "password->",
     "password -> ",
     "password is ", "password is 'a", "the api key ", "password: |\n  a\n", 'password": {"a', "{",

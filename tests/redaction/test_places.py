@@ -11,6 +11,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import TraceFlags
 
+from logwell_otel._encoding.encoder import Encoder
+from logwell_otel._encoding.mapping import Mapper
+from logwell_otel._encoding.stages import Stages
 from logwell_otel.redaction import Redactor
 from support.bench import Bench
 from support.records import record
@@ -360,3 +363,11 @@ def test_before_send_sees_plain_values() -> None:
     assert seen[0].message == "cGxhaW4="
     assert seen[0].metadata["a"] == "eA=="
     assert seen[0].metadata["b"] == {"c": ["eQ=="]}
+
+
+def test_a_mapper_that_does_not_know_of_the_redactor_hides_nothing_from_it() -> None:
+    batch = [record({"a": {"password": "hunter2"}}, attributes={"b": {"token": "x1"}})]
+    encoder = Encoder(Mapper(), stages=Stages(redactor=Redactor()))
+    (chunk,) = encoder.encode(batch).chunks
+    assert b"hunter2" not in chunk.body()
+    assert b"x1" not in chunk.body()

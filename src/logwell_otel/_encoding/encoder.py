@@ -77,6 +77,10 @@ class Encoder:
         self._mapper = mapper
         self._stages = stages
         self._minimum_rank = minimum_rank
+        # A redactor sees all of an entry only if the mapper makes it for one.
+        self._ready = stages is None or (
+            stages.take_ready and (mapper.redacts or not stages.redacts)
+        )
         self._json = msgspec.json.Encoder()
 
     def encode(self, batch: Sequence[ReadableLogRecord], *, room: int = 0) -> Encoded:
@@ -119,7 +123,7 @@ class Encoder:
     ) -> tuple[list[ReadableLogRecord], list[LogEntry]]:
         """Return the next `size` records that are kept, fewer at the end, and their entries."""
         mapper, minimum_rank, stages = self._mapper, self._minimum_rank, self._stages
-        ready = stages is None or stages.take_ready
+        ready = self._ready
         kept: list[ReadableLogRecord] = []
         entries: list[LogEntry] = []
         # Most records are like the one before them, and looking costs less than a call.
@@ -202,7 +206,7 @@ class Encoder:
             # Again, since what is ready JSON in it can neither be looked into nor cut.
             entry = self._plain(record)
             encoded = self._encode(entry)
-        elif self._stages.take_ready:
+        elif self._ready:
             sanitize.unpack(entry)
         try:
             if encoded is None or has_nul(encoded):

@@ -95,6 +95,7 @@ class Mapper:
         levels: Least severe levels by logger, or `off`.
 
     Attributes:
+        redacts: Whether entries are made for a redactor.
         severity: Function from a `LogRecord` to its `Severity`.
         resource_scope: Function from a `ReadableLogRecord` to its `ResourceScope`.
     """
@@ -110,7 +111,7 @@ class Mapper:
     ) -> None:
         self._source_location = source_location
         self._request_id_from_trace = request_id_from_trace
-        self._raw_bytes = redact is not None
+        self.redacts = redact is not None
         self._timestamps = Timestamps()
         # Names of attributes that came together, none of which is special: a lookup takes
         # half the time of looking at each name.
@@ -146,7 +147,7 @@ class Mapper:
             metadata = attributes.copy()  # type: ignore[union-attr]
             dropped = attributes.dropped  # type: ignore[union-attr]
         else:
-            metadata, dropped = _foreign_attributes(attributes, self._raw_bytes)
+            metadata, dropped = _foreign_attributes(attributes, self.redacts)
         service = source.service
         source_file = metadata.pop("code.file.path", ABSENT)
         line_number = metadata.pop("code.line.number", ABSENT)
@@ -187,7 +188,7 @@ class Mapper:
                     continue
             elif kind is bool or value is None:
                 continue
-            cut = _convert(metadata, ready, self._raw_bytes)
+            cut = _convert(metadata, ready, self.redacts)
             break
 
         message = log.body
@@ -207,7 +208,7 @@ class Mapper:
             if cut:
                 metadata[TRUNCATED] = True
             message = _add_record_fields(
-                metadata, log, severity, dropped, ready=ready, raw_bytes=self._raw_bytes
+                metadata, log, severity, dropped, ready=ready, raw_bytes=self.redacts
             )
             metadata |= source.shared
             if aside:
@@ -262,7 +263,7 @@ class Mapper:
         with suppress(Exception):
             entry.level = self.severity(log).level
         with suppress(Exception):
-            entry.message = _message(log, entry.metadata, raw_bytes=self._raw_bytes)
+            entry.message = _message(log, entry.metadata, raw_bytes=self.redacts)
         with suppress(Exception):
             _add_trace_context(entry.metadata, log)
         with suppress(Exception):
@@ -270,7 +271,7 @@ class Mapper:
             entry.service = source.service
             entry.metadata |= source.shared
         with suppress(Exception):
-            put_back(entry.metadata, plain_metadata(log.attributes, self._raw_bytes))
+            put_back(entry.metadata, plain_metadata(log.attributes, self.redacts))
         return entry
 
 

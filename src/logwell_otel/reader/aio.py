@@ -10,7 +10,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from logwell_otel.reader.client import LogwellReader
+from logwell_otel.reader.client import LogwellReader, settings_of
 from logwell_otel.reader.filters import Filter
 from logwell_otel.reader.session import Account
 
@@ -46,9 +46,10 @@ class AsyncLogwellReader:
     ) -> None:
         self._reader = LogwellReader.__new__(LogwellReader)
         account = Account.resolve(username, password, options.get("password_file"))
-        # An error leaves through this frame, and what shows its locals would show it.
-        del password
-        self._reader._begin(endpoint, account, **options)  # noqa: SLF001 - our own
+        settings = settings_of(endpoint, options)
+        # An error leaves through this frame, and what shows its locals would show them.
+        del password, endpoint
+        self._reader._begin(settings, account, **options)  # noqa: SLF001 - our own
 
     @property
     def endpoint(self) -> str:
@@ -112,7 +113,9 @@ class AsyncLogwellReader:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<Async{repr(self._reader)[1:]}"
+        # Half-built, in the traceback of an error of its own construction, it has no reader.
+        reader = getattr(self, "_reader", None)
+        return f"<AsyncLogwellReader of {getattr(reader, 'endpoint', None)}>"
 
 
 async def _rows(

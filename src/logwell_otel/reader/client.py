@@ -111,31 +111,27 @@ class LogwellReader:
         **options: Unpack[ReaderOptions],
     ) -> None:
         account = Account.resolve(username, password, options.get("password_file"))
-        # An error leaves through this frame, and what shows its locals would show it.
-        del password
-        self._begin(endpoint, account, _sleep, _rng, **options)
+        settings = settings_of(endpoint, options)
+        # An error leaves through this frame, and what shows its locals would show them.
+        del password, endpoint
+        self._begin(settings, account, _sleep, _rng, **options)
 
     def _begin(
         self,
-        endpoint: str | None,
+        settings: Resolver,
         account: Account | None,
         sleep: Callable[[float], None] = time.sleep,
         rng: random.Random | None = None,
         *,
-        project: str | None = None,
-        password_file: object = None,  # noqa: ARG002 - the account has been read
         session_file: str | os.PathLike[str] | None = None,
         keep_session: bool = False,
-        certificate_file: str | os.PathLike[str] | None = None,
         timeout: float = 30.0,
+        # The settings and the account are made of these.
+        project: object = None,  # noqa: ARG002
+        password_file: object = None,  # noqa: ARG002
+        certificate_file: object = None,  # noqa: ARG002
     ) -> None:
-        settings = Resolver(
-            {"endpoint": endpoint, "project": project, "certificate_file": certificate_file}
-        )
-        given = settings.text("endpoint")
-        if given is None:
-            raise settings.error("endpoint", "the URL of the Logwell server", "nothing")
-        self.endpoint = _base_url(settings, given)
+        self.endpoint = _base_url(settings)
         self._project = settings.text("project")
         self._account = account
         self._sessions = SessionFile(session_file)
@@ -265,6 +261,7 @@ class LogwellReader:
             headers |= {"Content-Type": "application/json", "Origin": self._origin}
         answer = self._client.request(method, self.endpoint + path, headers, body, self._timeout)
         if isinstance(answer, NoAnswer):
+            del body, cookie, headers  # as in `__init__`
             raise self._no_answer(answer.reason)
         return answer
 
@@ -518,7 +515,19 @@ class LogwellReader:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<LogwellReader of {self.endpoint}>"
+        # Half-built, in the traceback of an error of its own construction, it has no endpoint.
+        return f"<LogwellReader of {getattr(self, 'endpoint', None)}>"
+
+
+def settings_of(endpoint: str | None, options: ReaderOptions) -> Resolver:
+    """What a reader's arguments and variables say, without what is in them being shown."""
+    return Resolver(
+        {
+            "endpoint": endpoint,
+            "project": options.get("project"),
+            "certificate_file": options.get("certificate_file"),
+        }
+    )
 
 
 class _Projects(msgspec.Struct):
@@ -534,10 +543,14 @@ class _Source:
         self.open_stream = reader._open_stream  # noqa: SLF001
 
 
-def _base_url(settings: Resolver, given: str) -> str:
+def _base_url(settings: Resolver) -> str:
+    given = settings.text("endpoint")
+    if given is None:
+        raise settings.error("endpoint", "the URL of the Logwell server", "nothing")
     problem = None
     try:
         return base_url(given)
     except ValueError as error:
         problem = str(error)
+    del given  # it may hold a password
     raise settings.error("endpoint", "the base URL of the Logwell server", problem)

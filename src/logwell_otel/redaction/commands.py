@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from logwell_otel.redaction.names import is_placeholder, marker, word_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
+
+    from logwell_otel.redaction.names import SecretKeys
 
 # Between an option and its value: blanks, line continuations, quotes; in a list a comma too.
 _GAP = r"(?:[ \t=,\"']|\\(?:\r?\n)?){0,12}"
@@ -127,6 +129,24 @@ _SYNTAX: tuple[tuple[str, str, re.Pattern[str]], ...] = (
     ),
 )
 
+# INSERT INTO users (name, password) VALUES ('bob', 'x'), or VALUES (?, ?) and what SQLAlchemy
+# says of the parameters.
+_INSERT = re.compile(
+    r"\binsert\s{1,8}(?:ignore\s{1,8})?into\s{1,8}[\w.\"`\[\]]{1,128}\s{0,8}"
+    r"\((?P<columns>[^()]{1,2000})\)\s{0,8}values\s{0,8}",
+    re.IGNORECASE,
+)
+_PARAMETERS = re.compile(r"\[parameters: {0,2}\[?(?=\()")
+_ROW = re.compile(r"[\s,]{0,8}\(")
+_ITEM = re.compile(
+    r"\s{0,8}[bBeEnN]?(?:'(?P<single>(?:[^'\\]|\\.|''){0,4096})'"
+    r"|\"(?P<double>(?:[^\"\\]|\\.){0,4096})\"|(?P<bare>[^,()'\"]{0,256}(?:\([^()]{0,256}\))?))"
+    r"\s{0,8}(?P<end>[,)])",
+    re.DOTALL,
+)
+_MAX_ROWS = 100
+_MAX_STATEMENT = 4000
+
 _IN_MANUALS = word_set(
     "password pass passwd pwd token secret apikey api_key key username user test xxx yyy"
 )
@@ -168,6 +188,54 @@ def redact_commands(text: str, low: str, allowed: Callable[[str], bool]) -> str:
 
             text = pattern.sub(one, text)
     return text
+
+
+def redact_inserted(text: str, low: str, keys: SecretKeys, allowed: Callable[[str], bool]) -> str:
+    """Replace what an INSERT puts into columns that secrets' names name, unless it may stay.
+
+    Args:
+        text: What to look through.
+        low: The same in lower case.
+        keys: Which names name a secret.
+        allowed: Says of a value whether it may stay.
+    """
+    if "insert" not in low:
+        return text
+    spans: list[tuple[int, int, str]] = []
+    for insert in _INSERT.finditer(text):
+        names = [name.strip(' \t\r\n"`[]') for name in insert["columns"].split(",")]
+        kinds = {place: kind for place, name in enumerate(names) if (kind := keys.kind(name))}
+        if kinds:
+            end = insert.end()
+            parameters = _PARAMETERS.search(text, end, end + _MAX_STATEMENT)
+            for start in (end, *([parameters.end()] if parameters else ())):
+                spans += _inserted(text, start, kinds)
+    parts = []
+    done = 0
+    for start, end, kind in spans:
+        value = text[start:end]
+        if start >= done and not (_stays(value) or allowed(value)):
+            parts += [text[done:start], marker(kind)]
+            done = end
+    return "".join([*parts, text[done:]]) if parts else text
+
+
+def _inserted(text: str, position: int, kinds: Mapping[int, str]) -> Iterator[tuple[int, int, str]]:
+    """Say where the values of these columns stand in the rows from a position on."""
+    for _ in range(_MAX_ROWS):
+        row = _ROW.match(text, position)
+        if row is None:
+            return
+        position, place = row.end(), 0
+        while item := _ITEM.match(text, position):
+            group = "single" if item["single"] is not None else "double"
+            if item[group] and place in kinds:
+                yield *item.span(group), kinds[place]
+            position, place = item.end(), place + 1
+            if item["end"] == ")":
+                break
+        else:
+            return
 
 
 _TOKEN = re.compile(r"(?=\D{0,64}\d)(?=[^A-Za-z]{0,64}[A-Za-z])[\w.+/=-]{8,}|[\w.+/=-]{24,}")

@@ -45,10 +45,11 @@ _SHORT_NAMES = (
 )
 """Expressions: inside other words these would say nothing (`shipping: 5`, `status_code=200`)."""
 
-_QUOTE = r"(?:\\*[\"']|\\+u0000|&[#a-z]{1,5}0{0,2};|%00)?"
+_QUOTE = r"(?:\\*[\"'`]|\\+u0000|&[#a-z]{1,5}0{0,2};|%00)?"
 _LEAD = (
     rf"[\w.-]{{0,40}}(?![\w.-])(?: (?:id|number|card|code)(?![\w.-]))?{_QUOTE}(?:\]|%0d)?"
     r"[ \t]{0,8}(?:[=:>\"',?]|%0[ad]|->|→|</|-[ \t]{1,8}[\"']"
+    r"|\)[ \t]{0,8}values"
     r"|(?<=[ \t])(?:is|was):?[ \t](?:[\"'`]|[^\s\"'\\,;]{0,64}0))"
 )
 _ALSO_NAMED = (
