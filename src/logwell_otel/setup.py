@@ -265,6 +265,8 @@ def configure(
     # An error leaves through this frame, and what shows its locals would show the key.
     del endpoint, api_key, options
     config = Config.resolve(**settings.arguments).unless_in_tests()
+    if config.disabled:  # no other setting is looked at
+        return set_up(config, settings, config.level, said=False)
     said = level is not None or config.origins["level"] != "default"
     if level is None:
         level = config.level if said else "INFO"
@@ -272,9 +274,8 @@ def configure(
     least = config.level if threshold == logging.NOTSET else level_of_number(threshold)
     target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
     pipeline = set_up(config, settings, least, said=said)
-    if not config.disabled:
-        with _lock.get():
-            pipeline.listen_to(target, threshold, config.levels)
+    with _lock.get():
+        pipeline.listen_to(target, threshold, config.levels)
     return pipeline
 
 
