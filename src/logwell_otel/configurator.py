@@ -101,7 +101,7 @@ def batch_processor(exporter: LogRecordExporter, **settings: Any) -> LogRecordPr
     """The batch processor for `exporter`."""
     if isinstance(exporter, LogwellLogExporter):
         processor = LogwellBatchLogRecordProcessor(exporter, **settings)
-        if exporter.delivers_on_sigterm:
+        if exporter._delivers_on_sigterm:  # noqa: SLF001 - our own class
             deliver_on_sigterm(processor)
         return processor
     return BatchLogRecordProcessor(exporter, **settings)

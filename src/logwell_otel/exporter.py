@@ -29,7 +29,7 @@ from logwell_otel._wire import LEVELS, LogEntry
 from logwell_otel.errors import LogwellError, config_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from typing_extensions import Self, Unpack
 
@@ -248,26 +248,6 @@ class LogwellLogExporter(LogRecordExporter):
         self._encoder._minimum_rank = self._minimum_rank  # noqa: SLF001 - our own class
 
     @property
-    def levels(self) -> Mapping[str, str]:
-        """Least severe levels by logger, `off` for none at all."""
-        return self._config.levels
-
-    @property
-    def root_level(self) -> str | None:
-        """Level that start-up opens the root logger up to, None for none."""
-        return self._config.root_level
-
-    @property
-    def delivers_on_sigterm(self) -> bool:
-        """True if start-up is to have SIGTERM deliver first."""
-        return self._config.deliver_on_sigterm and not self._config.disabled
-
-    @property
-    def followed(self) -> bool:
-        """True if a processor of ours stands in front of it."""
-        return bool(self._queues)
-
-    @property
     def closed(self) -> bool:
         """True from `shutdown` on."""
         return self._closed
@@ -283,6 +263,16 @@ class LogwellLogExporter(LogRecordExporter):
             room=min((queue.room for queue in queues), default=None),
         )
         return replace(health, reasons=(_DISABLED,)) if self._config.disabled else health
+
+    @property
+    def _delivers_on_sigterm(self) -> bool:
+        """Whether start-up is to have SIGTERM deliver first."""
+        return self._config.deliver_on_sigterm and not self._config.disabled
+
+    @property
+    def _followed(self) -> bool:
+        """Whether a processor of ours stands in front of it."""
+        return bool(self._queues)
 
     def _follow(self, queue: Queue) -> None:
         """Have `health()` tell of a processor's queue as well."""

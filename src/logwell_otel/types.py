@@ -1,6 +1,6 @@
 """Types for the annotations of programs: what settings take, and what callbacks are given.
 
-    from logwell_otel.types import BeforeSend, LogEntry
+    from logwell_otel.types import BeforeSend
 
 With them `configure(sevice="shop")` is an error in an editor. What each setting means stands in
 `LogwellLogExporter` and in docs/configuration.md.
@@ -29,7 +29,6 @@ __all__ = [
     "ErrorCallback",
     "ExporterOptions",
     "FlushCallback",
-    "LogEntry",
     "OnQueueFull",
     "PipelineOptions",
     "Redacts",

@@ -50,7 +50,7 @@ def deliver_all_on_sigterm() -> None:
     if not isinstance(provider, LoggerProvider):
         return
     for exporter in exporters():
-        if exporter.delivers_on_sigterm and not exporter.followed:
+        if exporter._delivers_on_sigterm and not exporter._followed:  # noqa: SLF001 - our own class
             made = BehindOpenTelemetrys(provider, exporter)
             _behind_opentelemetrys.append(made)
             deliver_on_sigterm(made)
@@ -96,9 +96,10 @@ def take_over() -> None:
 
     levels: dict[str, str] = {}
     for exporter in exporters():
-        levels.update(exporter.levels)
-        if exporter.root_level is not None:
-            open_up(logging.getLogger(), level_of(exporter.root_level))
+        config = exporter._config  # noqa: SLF001 - our own class
+        levels.update(config.levels)
+        if config.root_level is not None:
+            open_up(logging.getLogger(), level_of(config.root_level))
     provider = get_logger_provider()
     if isinstance(provider, LoggerProvider):
         provider.add_log_record_processor(RequestExceptions())

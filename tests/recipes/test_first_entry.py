@@ -186,29 +186,32 @@ def test_the_first_program_needs_nothing_but_the_package(
     assert (entry["serviceName"], entry["userId"]) == ("shop", "u-42")
 
 
-@pytest.mark.parametrize(
-    ("text", "needs"),
-    [
-        ("logwell_otel.LogwellHandler", "pip install logwell-otel"),
-        ("LogwellProcessor()", "pip install logwell-otel structlog"),
-        ("LogwellSink()", "pip install logwell-otel loguru"),
-    ],
-)
-def test_what_people_log_by(
-    stand_in: Server, open_terminal: Callable[[str], Terminal], text: str, needs: str
-) -> None:
+PROGRAMS = {
+    "logwell_otel.LogwellHandler": "pip install logwell-otel",
+    "LogwellProcessor()": "pip install logwell-otel structlog",
+    "LogwellSink()": "pip install logwell-otel loguru",
+}
+
+
+def test_what_people_log_by(stand_in: Server, open_terminal: Callable[[str], Terminal]) -> None:
     """Each is copied from the page, and stores what the page says below them."""
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    (level, service, message, attribute) = re.search(  # type: ignore[union-attr]
+    said = re.search(
         r"Each stores an `(\w+)` entry of the service `(\w+)` with the message `(.+?)` and "
         r"`(.+?)` in its metadata",
         page,
-    ).groups()
-    assert needs in page
+    )
+    assert said is not None
+    level, service, message, attribute = said.groups()
     _, export = commands("pip install logwell-otel\n")
-    terminal = open_terminal("first")
-    (terminal.directory / "app.py").write_text(block("python", text))
-    terminal.run(terminal.install(needs), stand_in.known_to(export), "python app.py")
-    (entry,) = stand_in.logs()
-    assert (entry["level"], entry["serviceName"], entry["message"]) == (level, service, message)
-    assert json.loads(f"{{{attribute}}}").items() <= entry["metadata"].items()
+    for number, (text, needs) in enumerate(PROGRAMS.items(), 1):
+        assert needs in page
+        terminal = open_terminal(f"program {number}")
+        (terminal.directory / "app.py").write_text(block("python", text))
+        terminal.run(terminal.install(needs), stand_in.known_to(export), "python app.py")
+        entries = stand_in.logs()
+        assert len(entries) == number, text
+        for entry in entries:
+            found = (entry["level"], entry["serviceName"], entry["message"])
+            assert found == (level, service, message), text
+            assert json.loads(f"{{{attribute}}}").items() <= entry["metadata"].items(), text

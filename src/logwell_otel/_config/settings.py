@@ -65,7 +65,7 @@ class Resolver:
         self, arguments: Mapping[str, Any], environ: Mapping[str, str] | None = None
     ) -> None:
         self.arguments = arguments
-        self.environ = os.environ if environ is None else environ
+        self.environ: Mapping[str, str] = os.environ if environ is None else environ
         self.origins: dict[str, str] = {}
 
     def raw(self, name: str) -> Any:
