@@ -3,16 +3,13 @@
 The logs signal lives in modules that begin with an underscore until OpenTelemetry
 declares it stable. `tests/test_otel_names.py` fails when one of these names moves.
 
-And its records made without what their constructors do beyond filling them: looking at each
-attribute once more takes longer than the whole of a logging call without it.
+And what has to be known of OpenTelemetry's records to make them without their constructors.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from copy import copy as shallow
-from time import time_ns
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger_provider
 from opentelemetry.attributes import BoundedAttributes
@@ -20,7 +17,6 @@ from opentelemetry.attributes import BoundedAttributes
 # The key that instrumentations look at before they make a span; `suppress_instrumentation()`
 # of opentelemetry-instrumentation sets the same one but would be one more dependency.
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY as SUPPRESS_INSTRUMENTATION
-from opentelemetry.context import get_current
 from opentelemetry.sdk._logs import (
     Logger,
     LoggerProvider,
@@ -33,7 +29,6 @@ from opentelemetry.sdk._logs.export import (
     LogRecordExporter,
     LogRecordExportResult,
 )
-from opentelemetry.trace import INVALID_SPAN_CONTEXT, get_current_span
 from opentelemetry.version import __version__
 
 if TYPE_CHECKING:
@@ -41,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from opentelemetry._logs import Logger as AnyLogger
-    from opentelemetry.context import Context
 
 AUTO_INSTRUMENTATION = "opentelemetry.instrumentation.auto_instrumentation._load"
 """The logger that says which configurators were loaded."""
@@ -105,11 +99,9 @@ def _names(kind: Any) -> frozenset[str]:
 
 
 # Another version may have a field more, which its constructors then fill.
-_RECORD_AS_KNOWN: Final = frozenset(vars(LogRecord())) == _RECORD
-_AS_KNOWN: Final = _RECORD_AS_KNOWN and _names(ReadWriteLogRecord) == _WRAPPED
-_READABLE_AS_KNOWN: Final = _names(ReadableLogRecord) == _WRAPPED
-_new: Final[Any] = object.__new__
-_set: Final = object.__setattr__
+RECORD_AS_KNOWN: Final = frozenset(vars(LogRecord())) == _RECORD
+_AS_KNOWN: Final = RECORD_AS_KNOWN and _names(ReadWriteLogRecord) == _WRAPPED
+READABLE_AS_KNOWN: Final = _names(ReadableLogRecord) == _WRAPPED
 
 
 class CleanAttributes(BoundedAttributes):
@@ -165,74 +157,10 @@ def goal_of(logger: AnyLogger) -> Goal:
     return Goal(logger, limits, 1_000_000 if most is None else most)
 
 
-def emit_clean(
-    goal: Goal,
-    *,
-    timestamp: int | None,
-    number: SeverityNumber | None,
-    text: str | None,
-    body: Any,
-    attributes: dict[str, Any],
-    event: str | None,
-) -> None:
-    """Emit a record of attributes that are clean, and at most `goal.most`.
-
-    What `Logger.emit(LogRecord(…))` does, without looking at the attributes once more.
-    """
-    context = get_current()
-    span = get_current_span(context).get_span_context() if context else INVALID_SPAN_CONTEXT
-    limits, logger = goal.limits, goal.logger
-    clean = _new(CleanAttributes)
-    clean.clean, clean.most = attributes, limits.max_log_record_attributes
-    log = _new(LogRecord)
-    log.timestamp, log.observed_timestamp = timestamp, time_ns()
-    log.context = context
-    log.trace_id, log.span_id, log.trace_flags = span.trace_id, span.span_id, span.trace_flags
-    log.severity_text, log.severity_number = text, number
-    log.body, log.attributes, log.event_name, log.exception = body, clean, event, None
-    record = _new(ReadWriteLogRecord)
-    record.log_record, record.limits = log, limits
-    record.resource, record.instrumentation_scope = logger.resource, logger.instrumentation_scope  # type: ignore[attr-defined]
-    logger.emit(record)
-
-
-def copied(log: LogRecord, context: Context) -> LogRecord:
-    """Copy a record, with another context."""
-    kind = type(log)
-    try:
-        copy = _new(kind)
-        if kind is LogRecord and _RECORD_AS_KNOWN:
-            # Field by field: `__dict__` would make a dictionary of each of the two.
-            copy.timestamp, copy.observed_timestamp = log.timestamp, log.observed_timestamp
-            copy.trace_id, copy.span_id = log.trace_id, log.span_id
-            copy.trace_flags, copy.event_name = log.trace_flags, log.event_name
-            copy.severity_text, copy.severity_number = log.severity_text, log.severity_number
-            copy.body, copy.attributes, copy.exception = log.body, log.attributes, log.exception
-        else:
-            copy.__dict__ = log.__dict__.copy()
-    except Exception:  # noqa: BLE001 - a record of another class; this takes three times as long
-        copy = shallow(log)
-    copy.context = context
-    return cast("LogRecord", copy)
-
-
-def readable(log: LogRecord, resource: Any, scope: Any, limits: Any) -> ReadableLogRecord:
-    """Make what exporters take; its own constructor takes three times as long."""
-    if not _READABLE_AS_KNOWN:
-        return ReadableLogRecord(log, resource, scope, limits)
-    record: ReadableLogRecord = _new(ReadableLogRecord)
-    fields = {
-        "log_record": log,
-        "resource": resource,
-        "instrumentation_scope": scope,
-        "limits": limits,
-    }
-    _set(record, "__dict__", fields)  # past what keeps it from being changed
-    return record
-
-
 __all__ = [
     "AUTO_INSTRUMENTATION",
+    "READABLE_AS_KNOWN",
+    "RECORD_AS_KNOWN",
     "SUPPRESS_INSTRUMENTATION",
     "BatchLogRecordProcessor",
     "CleanAttributes",
@@ -242,15 +170,13 @@ __all__ = [
     "LogRecordExporter",
     "LogRecordProcessor",
     "LoggerProvider",
+    "ReadWriteLogRecord",
     "ReadableLogRecord",
     "SeverityNumber",
     "bounded_attributes",
-    "copied",
-    "emit_clean",
     "get_logger_provider",
     "goal_of",
     "is_proxy",
     "provider_of",
-    "readable",
     "resolved",
 ]

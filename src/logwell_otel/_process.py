@@ -655,7 +655,7 @@ class Worker:
 _MOST_KEPT_BACK: Final = 1000
 
 
-class _Calls(threading.local):
+class _KeptBack(threading.local):
     """A thread's calls that were kept back; None outside of one."""
 
     kept: list[Any] | None = None
@@ -679,7 +679,7 @@ class Uninterrupted(Generic[T]):
     def __init__(self, work: Callable[[T], object], drop: Callable[[T], object]) -> None:
         self._work = work
         self._drop = drop
-        self._thread = _Calls()
+        self._thread = _KeptBack()
 
     @property
     def busy(self) -> bool:

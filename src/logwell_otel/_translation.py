@@ -16,6 +16,7 @@ import sys
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from opentelemetry._logs import (
@@ -25,7 +26,9 @@ from opentelemetry._logs import (
     get_logger,
     get_logger_provider,
 )
+from opentelemetry.context import get_current
 from opentelemetry.semconv.attributes import code_attributes
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, get_current_span
 
 from logwell_otel._duplicates import comes_out_of_a_queue, duplicates
 from logwell_otel._encoding.events import template_of, templates, unfolded
@@ -42,7 +45,14 @@ from logwell_otel._encoding.values import (
     showable,
     shown,
 )
-from logwell_otel._otel import Goal, emit_clean, goal_of, provider_of, resolved
+from logwell_otel._otel import (
+    CleanAttributes,
+    Goal,
+    ReadWriteLogRecord,
+    goal_of,
+    provider_of,
+    resolved,
+)
 from logwell_otel._process import Uninterrupted, is_exiting, is_interruption, losses
 from logwell_otel._server_errors import is_a_servers
 from logwell_otel._wire import TEMPLATE_ATTRIBUTE
@@ -127,6 +137,8 @@ _THRESHOLDS: Final = {
 
 # %d, %5.2f, %(name)s: what a text in the place of a number cannot be formatted by.
 _NUMBER_FORMAT: Final = re.compile(r"%(\([^)]*\))?[-#0 +]*\d*(?:\.\d+)?[hlL]?[diuoxXeEfFgG]")
+
+_new: Final[Any] = object.__new__
 
 # One for all handlers: what one of them logs by accident, the others must not pick up.
 _emitting: ContextVar[bool] = ContextVar("logwell_otel_handler_emitting", default=False)
@@ -500,6 +512,37 @@ def level_of(level: int | str) -> int:
     if isinstance(number, int):
         return number
     raise config_error(f"level: expected the name or number of a logging level, got {level!r}.")
+
+
+def emit_clean(
+    goal: Goal,
+    *,
+    timestamp: int | None,
+    number: SeverityNumber | None,
+    text: str | None,
+    body: Any,
+    attributes: dict[str, Any],
+    event: str | None,
+) -> None:
+    """Emit a record of attributes that are clean, and at most `goal.most`.
+
+    What `Logger.emit(LogRecord(…))` does, without looking at the attributes once more.
+    """
+    context = get_current()
+    span = get_current_span(context).get_span_context() if context else INVALID_SPAN_CONTEXT
+    limits, logger = goal.limits, goal.logger
+    clean = _new(CleanAttributes)
+    clean.clean, clean.most = attributes, limits.max_log_record_attributes
+    log = _new(LogRecord)
+    log.timestamp, log.observed_timestamp = timestamp, time_ns()
+    log.context = context
+    log.trace_id, log.span_id, log.trace_flags = span.trace_id, span.span_id, span.trace_flags
+    log.severity_text, log.severity_number = text, number
+    log.body, log.attributes, log.event_name, log.exception = body, clean, event, None
+    record = _new(ReadWriteLogRecord)
+    record.log_record, record.limits = log, limits
+    record.resource, record.instrumentation_scope = logger.resource, logger.instrumentation_scope  # type: ignore[attr-defined]
+    logger.emit(record)
 
 
 def severity_number(level: int | None) -> SeverityNumber | None:

@@ -6,13 +6,14 @@ handler or a finalizer may log at any moment, and nobody who logs waits for who 
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import threading
 import time
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from opentelemetry.context import Context, attach, detach, set_value
 
@@ -26,11 +27,13 @@ from logwell_otel._encoding.exceptions import (
 )
 from logwell_otel._encoding.fields import severity_of
 from logwell_otel._otel import (
+    READABLE_AS_KNOWN,
+    RECORD_AS_KNOWN,
     SUPPRESS_INSTRUMENTATION,
     CleanAttributes,
+    LogRecord,
     LogRecordProcessor,
-    copied,
-    readable,
+    ReadableLogRecord,
 )
 from logwell_otel._process import (
     PerProcess,
@@ -49,7 +52,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadWriteLogRecord
 
     from logwell_otel._delivery.engine import Engine
-    from logwell_otel._otel import LogRecord, ReadableLogRecord
     from logwell_otel.exporter import LogwellLogExporter
     from logwell_otel.types import OnQueueFull
 
@@ -73,6 +75,8 @@ _GRACE: Final = 1.0
 """Seconds beyond the delay after which the logging call looks after the thread."""
 
 _NO_CONTEXT: Final = Context()
+_new: Final[Any] = object.__new__
+_set: Final = object.__setattr__
 _NEVER: Final = sys.maxsize
 
 
@@ -207,7 +211,7 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
                 size,
                 # A copy, since later processors may change the record. Not its context, which may
                 # hold a request and all its spans as long as the queue holds the record.
-                copied(log, _NO_CONTEXT),
+                _without_context(log),
                 log_record.resource,
                 log_record.instrumentation_scope,
                 log_record.limits,
@@ -321,7 +325,7 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
                 flushes.append(log)
                 continue
             taken += size
-            batch.append(readable(log, resource, scope, limits))
+            batch.append(_readable(log, resource, scope, limits))
         self._queued_bytes -= taken
         try:
             if batch:
@@ -489,6 +493,41 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
 
     def __repr__(self) -> str:
         return f"<LogwellBatchLogRecordProcessor {len(self._queue)} queued, {self._exporter!r}>"
+
+
+def _without_context(log: LogRecord) -> LogRecord:
+    """Copy a record, without its context."""
+    kind = type(log)
+    try:
+        made = _new(kind)
+        if kind is LogRecord and RECORD_AS_KNOWN:
+            # Field by field: `__dict__` would make a dictionary of each of the two.
+            made.timestamp, made.observed_timestamp = log.timestamp, log.observed_timestamp
+            made.trace_id, made.span_id = log.trace_id, log.span_id
+            made.trace_flags, made.event_name = log.trace_flags, log.event_name
+            made.severity_text, made.severity_number = log.severity_text, log.severity_number
+            made.body, made.attributes, made.exception = log.body, log.attributes, log.exception
+        else:
+            made.__dict__ = log.__dict__.copy()
+    except Exception:  # noqa: BLE001 - a record of another class; this takes three times as long
+        made = copy.copy(log)
+    made.context = _NO_CONTEXT
+    return cast("LogRecord", made)
+
+
+def _readable(log: LogRecord, resource: Any, scope: Any, limits: Any) -> ReadableLogRecord:
+    """Make what exporters take, without the constructor of a frozen dataclass."""
+    if not READABLE_AS_KNOWN:
+        return ReadableLogRecord(log, resource, scope, limits)
+    record: ReadableLogRecord = _new(ReadableLogRecord)
+    fields = {
+        "log_record": log,
+        "resource": resource,
+        "instrumentation_scope": scope,
+        "limits": limits,
+    }
+    _set(record, "__dict__", fields)  # past what keeps it from being changed
+    return record
 
 
 def _text_in(log: LogRecord) -> int:

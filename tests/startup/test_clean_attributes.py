@@ -17,9 +17,11 @@ from opentelemetry.context import attach, detach
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.trace import TracerProvider
 
-from logwell_otel._otel import CleanAttributes, Goal, copied, emit_clean, goal_of, readable
+from logwell_otel._otel import CleanAttributes, Goal, goal_of
+from logwell_otel._translation import emit_clean
 from logwell_otel.context import ContextLogRecordProcessor, log_context
 from logwell_otel.handler import LogwellHandler
+from logwell_otel.processor import _readable, _without_context
 from support.records import Recorder, provider_with
 
 if TYPE_CHECKING:
@@ -250,18 +252,18 @@ def test_a_copy_has_everything_but_the_context(kind: str) -> None:
     if kind == "a class of its own":
         record = Own(body="x")
         vars(record)["colour"] = "red"
-    context = set_baggage("a", "b")
-    other = copied(record, context)
+    record.context = context = set_baggage("a", "b")
+    other = _without_context(record)
     assert type(other) is type(record)
-    assert other.context is context
-    assert record.context is not context
+    assert other.context == {}
+    assert record.context is context
     assert {**vars(other), "context": None} == {**vars(record), "context": None}
 
 
 def test_what_exporters_are_given_is_what_the_constructor_makes() -> None:
     ours, _ = emitted()
     scope, limits = ours.instrumentation_scope, ours.limits
-    made = readable(ours.log_record, ours.resource, scope, limits)
+    made = _readable(ours.log_record, ours.resource, scope, limits)
     assert ours.resource is not None
     assert made == ReadableLogRecord(ours.log_record, ours.resource, scope, limits)
     assert made.dropped_attributes == 0
