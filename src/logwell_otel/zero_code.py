@@ -88,11 +88,15 @@ def take_over() -> None:
 
     By the settings of the exporters that there are: `levels` and `root_level`.
     """
-    from logwell_otel._install import replace_opentelemetrys  # noqa: PLC0415 - only then
+    from logwell_otel._install import (  # noqa: PLC0415 - only then
+        open_levels,
+        open_up,
+        replace_opentelemetrys,
+    )
     from logwell_otel._otel import LoggerProvider, get_logger_provider  # noqa: PLC0415
     from logwell_otel._server_errors import RequestExceptions  # noqa: PLC0415
     from logwell_otel.exporter import exporters  # noqa: PLC0415
-    from logwell_otel.handler import level_of, open_levels, open_up  # noqa: PLC0415
+    from logwell_otel.handler import level_of  # noqa: PLC0415
 
     levels: dict[str, str] = {}
     for exporter in exporters():

@@ -120,7 +120,7 @@ def observe(how: How) -> Start:
             for handler in [*root.handlers, *installed_handlers()]
             if (module := opentelemetry_module(type(handler))) is not None
         ],
-        root_level=root.getEffectiveLevel(),
+        root_level=int(root.getEffectiveLevel()),
         exporters={
             signal: os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "") for signal in _SIGNALS
         },
