@@ -13,7 +13,11 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from logwell_otel._duplicates import duplicates
+from logwell_otel._duplicates import (
+    STRUCTLOGS_INSTRUMENTATION,
+    duplicates,
+    is_sent_by_structlog,
+)
 from logwell_otel._otel import provider_of, resolved
 from logwell_otel._server_errors import ServerErrors, repeats_a_request_log
 from logwell_otel._writer import LOGGER_NAME, is_opentelemetry
@@ -158,6 +162,8 @@ class InstalledHandler(LogwellHandler):
         if silent and reached and record.name != LOGGER_NAME:
             self._print(record)
         if record.exc_info and repeats_a_request_log(record):
+            return True
+        if STRUCTLOGS_INSTRUMENTATION in sys.modules and is_sent_by_structlog(self.provider):
             return True
         return handed_over or (
             queued
