@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from logwell_otel._otel import provider_of
+
 if TYPE_CHECKING:
     import logging
+    from types import FrameType
 
 _MOST_TWINS: Final = 20_000
 """Records on their way through a queue that are remembered at most, some 5 MB."""
@@ -94,6 +98,31 @@ _SAME_IN_A_COPY: Final = (
 )
 
 duplicates: Final = Duplicates()
+
+
+STRUCTLOGS_INSTRUMENTATION: Final = "opentelemetry.instrumentation.structlog"
+_NEAREST_FRAMES: Final = 16
+
+
+def is_sent_by_structlog(provider: object) -> bool:
+    """Whether OpenTelemetry's structlog instrumentation has sent what is being logged.
+
+    It stands in structlog's chain of processors, and where structlog hands on to the standard
+    library's logging, the event comes by here next, as the text that was made of it.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as `logging` itself does
+    for _ in range(_NEAREST_FRAMES):
+        if frame is None:
+            break
+        if frame.f_globals.get("__name__") == "structlog._base":
+            chain = getattr(frame.f_locals.get("self"), "_processors", ())
+            return any(
+                type(processor).__module__ == STRUCTLOGS_INSTRUMENTATION
+                and provider_of(processor) is provider
+                for processor in chain
+            )
+        frame = frame.f_back
+    return False
 
 
 def comes_out_of_a_queue(record: logging.LogRecord) -> bool:

@@ -10,16 +10,23 @@ from __future__ import annotations
 
 import copy
 import logging
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from logwell_otel._duplicates import comes_out_of_a_queue, duplicates
+from logwell_otel._duplicates import (
+    STRUCTLOGS_INSTRUMENTATION,
+    comes_out_of_a_queue,
+    duplicates,
+    is_sent_by_structlog,
+)
 from logwell_otel._otel import provider_of, resolved
 from logwell_otel._server_errors import ServerErrors, repeats_a_request_log
-from logwell_otel._translation import TranslatingHandler, make_safe, open_levels, open_up
+from logwell_otel._translation import TranslatingHandler, make_safe, number_of_level
 from logwell_otel._writer import LOGGER_NAME, is_opentelemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
 
     from opentelemetry._logs import LoggerProvider
 
@@ -130,6 +137,8 @@ class DeduplicatingHandler(TranslatingHandler):
             duplicates.possible = True
         if type(record.exc_info) is tuple and repeats_a_request_log(record):
             return True
+        if STRUCTLOGS_INSTRUMENTATION in sys.modules and is_sent_by_structlog(self.provider):
+            return True
         return handed_over or (
             queued
             and duplicates.possible
@@ -195,6 +204,8 @@ class InstalledHandler(DeduplicatingHandler):
         last = getattr(logging, "lastResort", None)  # programs set it to None
         if last is None or record.levelno < last.level or record.name == LOGGER_NAME:
             return
+        if is_opened_for(_logger_of(record), record.levelno):
+            return
         shown = copy.copy(record)
         # With what could not be formatted repaired: no traceback of logging's on the console.
         shown.msg, shown.args = self._message(record), None
@@ -243,3 +254,84 @@ def _logger_of(record: logging.LogRecord) -> logging.Logger:
     name = record.name
     known = logging.Logger.manager.loggerDict.get(name) if type(name) is str else None
     return known if isinstance(known, logging.Logger) else logging.getLogger()
+
+
+def open_levels(levels: Mapping[str, str]) -> None:
+    """Have each of these loggers let pass what has at least its level."""
+    for name, level in levels.items():
+        open_up(logging.getLogger(name), number_of_level(level))
+
+
+class OpenedLevel(int):
+    """The level of a logger that is opened up for us alone, until somebody sets another one.
+
+    Without opening the root logger nothing below WARNING would ever be sent; but a console
+    that has shown warnings would then show every request of every library as well. So this
+    level is told apart from one that the application sets, which counts for everybody.
+
+    Attributes:
+        logger: Whose level it is. One that it is copied to gets an ordinary level.
+        before: What the application had set.
+    """
+
+    logger: logging.Logger
+    before: int
+
+
+def open_up(logger: logging.Logger, threshold: int) -> None:
+    """Have a logger let pass what has at least that level; `NOTSET` leaves it as it is."""
+    if threshold == logging.NOTSET or logger.getEffectiveLevel() <= threshold:
+        return
+    opened, known = OpenedLevel(threshold), logger.level
+    opened.logger = logger
+    opened.before = known.before if type(known) is OpenedLevel else known
+    if not _originals:
+        # The one place that every record comes by on its way to handlers, whoever adds those
+        # and when: basicConfig() does it in the middle of the first `logging.info()`.
+        _originals.append(logging.Logger.callHandlers)
+        logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign]
+    logger.setLevel(opened)
+
+
+def is_opened_for(logger: logging.Logger | None, level: int) -> bool:
+    """Whether a record of that level passes a logger only since that was opened up."""
+    opened = False
+    while logger is not None:
+        lets_pass = logger.level
+        if type(lets_pass) is OpenedLevel and lets_pass.logger is logger:
+            opened, lets_pass = True, lets_pass.before
+        if lets_pass:
+            return opened and level < lets_pass
+        logger = logger.parent
+    return False
+
+
+# One, or none: others replace it as well, before or after, and call what they have found.
+_originals: Final[list[Callable[[logging.Logger, logging.LogRecord], None]]] = []
+# What a logging call goes through, and a record that is handed to `Logger.handle` does not:
+# levels are none of that one's business.
+_HANDLE: Final = logging.Logger.handle.__code__
+_LOG: Final = logging.Logger._log.__code__  # noqa: SLF001 - there is no other way to tell
+
+
+def _call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
+    """`Logger.callHandlers`, by those that hand over to OpenTelemetry where only they opened it."""
+    try:
+        alone = is_opened_for(self, record.levelno) and _is_logged(sys._getframe(1))  # noqa: SLF001 - as `logging` itself does
+    except Exception:  # noqa: BLE001 - a record with nonsense for a level
+        alone = False
+    if not alone:
+        _originals[0](self, record)
+        return
+    current: logging.Logger | None = self
+    while current is not None:
+        for handler in current.handlers:
+            if record.levelno >= handler.level and is_opentelemetry(type(handler)):
+                handler.handle(record)
+        current = current.parent if current.propagate else None
+
+
+def _is_logged(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code is not _HANDLE:
+        frame = frame.f_back  # others that stand before `callHandlers`
+    return frame is not None and frame.f_back is not None and frame.f_back.f_code is _LOG

@@ -195,6 +195,28 @@ if hasattr(os, "register_at_fork"):  # Not on Windows, which has no fork.
     )
 
 
+_hooks_ran_in = os.getpid()
+
+
+def watch_forks() -> None:
+    """Have `is_being_forked` wait for the hooks that are registered by now, whoever did that."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_hooks_ran)
+
+
+def is_being_forked() -> bool:
+    """True in a child whose hooks have not run yet: what it holds is its parent's.
+
+    For signal handlers, which may run between two hooks.
+    """
+    return _hooks_ran_in != os.getpid()
+
+
+def _hooks_ran() -> None:
+    global _hooks_ran_in  # noqa: PLW0603 - of this process
+    _hooks_ran_in = os.getpid()
+
+
 # Exits. Children of multiprocessing leave by `os._exit`: atexit does not run there. Their
 # own finalizers do, when a child ends by returning, by an exception or by `Pool.close()`.
 # Nothing runs when it is killed, as `Pool.terminate()` does.
@@ -453,6 +475,13 @@ class Wakeup:
 
 _ABOUT_TO_START_SECONDS: Final = 0.5
 
+_ours = threading.local()
+
+
+def is_on_worker() -> bool:
+    """True on the thread of any `Worker`. That may be a greenlet, which signals interrupt too."""
+    return getattr(_ours, "runs", False)
+
 
 class Worker:
     """A thread that calls `step` until it is stopped, then `finish`. Belongs to one process.
@@ -624,6 +653,7 @@ class Worker:
         return True
 
     def _run(self) -> None:
+        _ours.runs = True
         try:
             self._work()
         finally:

@@ -1,12 +1,12 @@
-"""SIGTERM, which ends a Python program without its exit callbacks: deliver first, then end by it.
+"""SIGTERM and SIGHUP, which end a program without its exit callbacks: deliver first, then end.
 
 Nothing changes where somebody handles the signal. Its default action alone, the end of the
 process, gets something put in front, and the process still ends by the signal: supervisors
 see the same status. The default action comes back in many programs: gunicorn's workers set
 it before they set handlers of their own, uvicorn restores it when it has shut down and then
 raises the signal again, asyncio restores it with each handler that is removed. So
-`signal.signal` is wrapped: whoever sets `SIG_DFL` for SIGTERM gets this, and whoever asks
-is told `SIG_DFL`.
+`signal.signal` is wrapped: whoever sets `SIG_DFL` for one of the two gets this, and whoever
+asks is told `SIG_DFL`. SIGHUP is what a program gets whose terminal is closed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from _thread import allocate_lock, start_new_thread
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from logwell_otel._process import PerProcess, is_exiting
+from logwell_otel._process import PerProcess, is_being_forked, is_exiting, is_on_worker, watch_forks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,38 +49,42 @@ class _State:
 
     Attributes:
         shutting_down: Shutdowns under way.
-        signalled: SIGTERM has come.
-        waiting: It is to end the process when the shutdowns are through.
+        signalled: One of the signals has come.
+        waiting: The one that is to end the process when the shutdowns are through, or 0.
     """
 
     def __init__(self) -> None:
-        self.shutting_down = 0
-        self.signalled = self.waiting = False
+        self.shutting_down = self.waiting = 0
+        self.signalled = False
 
 
 _state: Final = PerProcess(_State)
+_SIGNALS: Final = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 def deliver_on_sigterm(what: Delivers) -> None:
-    """Have `what` shut down before SIGTERM ends this process or a forked child of it.
+    """Have `what` shut down before a signal ends this process or a forked child of it.
 
     Args:
         what: Not kept alive.
     """
     _delivers[:] = [known for known in _delivers if known() is not None]
     _delivers.append(weakref.ref(what))
+    watch_forks()
     if signal.signal is not _signal:
         signal.signal, signal.getsignal = _signal, _getsignal
-    if _get(signal.SIGTERM) in _DEFAULT:
-        # Only the main thread may set handlers: elsewhere the next who sets the default does it.
-        # Python itself is asked which one this is: eventlet's `current_thread` does not know.
-        with suppress(ValueError):
-            _set(signal.SIGTERM, _deliver_and_end)
+    for signalnum in _SIGNALS:
+        if _get(signalnum) in _DEFAULT:
+            # Only the main thread may set handlers: elsewhere the next who sets the default does
+            # it. Python itself is asked which one this is: eventlet's `current_thread` does not
+            # know.
+            with suppress(ValueError):
+                _set(signalnum, _deliver_and_end)
 
 
 @contextmanager
 def shutting_down() -> Iterator[None]:
-    """SIGTERM that comes meanwhile ends the process when this is over; a second one at once."""
+    """A signal that comes meanwhile ends the process when this is over; a second one at once."""
     state = _state.get()
     state.shutting_down += 1
     try:
@@ -88,12 +92,12 @@ def shutting_down() -> Iterator[None]:
     finally:
         state.shutting_down -= 1
         if state.waiting and not state.shutting_down:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), state.waiting)
 
 
 def _signal(signalnum: Any, handler: Any) -> Any:
-    """`signal.signal`, with delivery in front of SIGTERM's default action."""
-    if signalnum == signal.SIGTERM and handler in _DEFAULT:
+    """`signal.signal`, with delivery in front of the default action."""
+    if signalnum in _SIGNALS and handler in _DEFAULT:
         handler = _deliver_and_end
     return _shown(_set(signalnum, handler))
 
@@ -110,32 +114,32 @@ def _shown(handler: Any) -> Any:
 _DEFAULT: Final = (signal.SIG_DFL,)
 
 
-def _deliver_and_end(_signalnum: int, _frame: FrameType | None) -> None:
+def _deliver_and_end(signalnum: int, _frame: FrameType | None) -> None:
     state = _state.get()
-    if not state.signalled:
+    if not state.signalled and not is_being_forked():
         state.signalled = True
         if is_exiting():
             return  # the exit delivers, and is bounded; a second signal ends it
         if state.shutting_down:
-            state.waiting = True  # for what may be interrupted here
+            state.waiting = signalnum  # for what may be interrupted here
             return
-        if not _deliver(last=os.getpid() != 1):
+        if not _deliver(signalnum, last=os.getpid() != 1):
             return
-    _end()
+    _end(signalnum)
 
 
-def _end() -> None:
-    """Do what SIGTERM does by default."""
+def _end(signalnum: int) -> None:
+    """Do what the signal does by default."""
     state = _state.get()
     # Linux ignores that for process 1 of a container, which has always lived on until it is
     # killed, and does so here.
-    _set(signal.SIGTERM, signal.SIG_DFL)
-    signal.raise_signal(signal.SIGTERM)
-    state.signalled = state.waiting = False
-    _set(signal.SIGTERM, _deliver_and_end)
+    _set(signalnum, signal.SIG_DFL)
+    signal.raise_signal(signalnum)
+    state.signalled, state.waiting = False, 0
+    _set(signalnum, _deliver_and_end)
 
 
-def _deliver(*, last: bool) -> bool:
+def _deliver(signalnum: int, *, last: bool) -> bool:
     """Deliver on a thread of its own: what is interrupted here may hold a lock that it takes.
 
     Returns:
@@ -143,7 +147,8 @@ def _deliver(*, last: bool) -> bool:
     """
     done = allocate_lock()
     done.acquire()
-    waiting = True
+    # A greenlet that delivers cannot wait for itself: it is interrupted here, and goes on.
+    waiting = not is_on_worker()
 
     def work() -> None:
         try:
@@ -158,13 +163,16 @@ def _deliver(*, last: bool) -> bool:
         finally:
             done.release()
             if not waiting:
-                _end()
+                _end(signalnum)
 
-    # No thread, or somebody waits no longer.
-    with suppress(RuntimeError, KeyboardInterrupt):
+    try:
         start_new_thread(work, ())
+    except RuntimeError:  # there can be none
+        return True
+    with suppress(KeyboardInterrupt):  # somebody waits no longer
         try:
-            done.acquire(timeout=LONGEST_DELIVERY + 1)
+            if waiting:
+                done.acquire(timeout=LONGEST_DELIVERY + 1)
         except AssertionError:
             # What gevent and eventlet raise in their event loop, which runs signal handlers
             # where all greenlets wait. It has to go on, and the thread is one of those.

@@ -465,16 +465,9 @@ class HandlerCounts:
     errors_unreported: int = 0
 
 
-def open_levels(levels: Mapping[str, str]) -> None:
-    """Have each of these loggers let pass what has at least its level."""
-    for name, level in levels.items():
-        open_up(logging.getLogger(name), max(_THRESHOLDS[level], logging.DEBUG))
-
-
-def open_up(logger: logging.Logger, threshold: int) -> None:
-    """Have a logger let pass what has at least that level; `NOTSET` leaves it as it is."""
-    if threshold != logging.NOTSET and logger.getEffectiveLevel() > threshold:
-        logger.setLevel(threshold)
+def number_of_level(level: str) -> int:
+    """Return the number from which on a logger lets records of one of our levels pass."""
+    return max(_THRESHOLDS[level], logging.DEBUG)
 
 
 def make_safe(

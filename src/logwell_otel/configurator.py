@@ -18,6 +18,7 @@ from opentelemetry.sdk._configuration import _initialize_components, _OTelSDKCon
 
 from logwell_otel._diagnostics import warn
 from logwell_otel._otel import AUTO_INSTRUMENTATION, BatchLogRecordProcessor
+from logwell_otel._process import at_exit_of_children
 from logwell_otel._sigterm import deliver_on_sigterm
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import LogwellError, config_error
@@ -101,6 +102,7 @@ def batch_processor(exporter: LogRecordExporter, **settings: Any) -> LogRecordPr
     """The batch processor for `exporter`."""
     if isinstance(exporter, LogwellLogExporter):
         processor = LogwellBatchLogRecordProcessor(exporter, **settings)
+        at_exit_of_children(processor.shutdown)
         if exporter._delivers_on_sigterm:  # noqa: SLF001 - our own class
             deliver_on_sigterm(processor)
         return processor

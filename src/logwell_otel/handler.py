@@ -41,8 +41,8 @@ def _loggings_lock_released() -> Iterator[None]:
 with _loggings_lock_released():
     from logwell_otel._config.options import Config
     from logwell_otel._config.settings import Resolver
-    from logwell_otel._install import DeduplicatingHandler
-    from logwell_otel._translation import HandlerCounts, open_levels
+    from logwell_otel._install import DeduplicatingHandler, open_levels
+    from logwell_otel._translation import HandlerCounts
     from logwell_otel.errors import WithoutFrames, config_error
     from logwell_otel.setup import set_up
 

@@ -19,11 +19,11 @@ from logwell_otel._config.options import Config
 from logwell_otel._config.settings import Resolver, level_of_number
 from logwell_otel._delivery.worker import flush_while_it_gets_on
 from logwell_otel._diagnostics import warn
-from logwell_otel._install import InstalledHandler, install_handler
+from logwell_otel._install import InstalledHandler, install_handler, open_up
 from logwell_otel._otel import LoggerProvider, LogRecordProcessor, is_proxy
 from logwell_otel._process import PerProcess, at_exit, at_exit_of_children
 from logwell_otel._sigterm import deliver_on_sigterm
-from logwell_otel._translation import level_of, open_up
+from logwell_otel._translation import level_of
 from logwell_otel._wire import LEVELS
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import WithoutFrames, config_error

@@ -1,4 +1,4 @@
-"""Our logging handler in the place of OpenTelemetry's, and SIGTERM behind its own processor.
+"""Our logging handler in the place of OpenTelemetry's, and the end behind its own processor.
 
 Under `opentelemetry-instrument` it is OpenTelemetry that puts a handler on the root logger,
 one that raises into the application (see `_translation`), knows no log context, and goes with
@@ -35,14 +35,15 @@ def after_instrumentation() -> None:
             f"OpenTelemetry's logging handler could not be replaced ({described(error)}): a "
             "record with an attribute that cannot be had may raise in a logging call."
         )
-    deliver_all_on_sigterm()
+    deliver_all_at_the_end()
 
 
-def deliver_all_on_sigterm() -> None:
-    """Have SIGTERM deliver what is held behind OpenTelemetry's own batch processor."""
+def deliver_all_at_the_end() -> None:
+    """Have signals and the end of children deliver what OpenTelemetry's own processor holds."""
     from opentelemetry._logs import get_logger_provider  # noqa: PLC0415 - only with an exporter
 
     from logwell_otel._otel import LoggerProvider  # noqa: PLC0415
+    from logwell_otel._process import at_exit_of_children  # noqa: PLC0415
     from logwell_otel._sigterm import deliver_on_sigterm  # noqa: PLC0415
     from logwell_otel.exporter import exporters  # noqa: PLC0415
 
@@ -50,9 +51,12 @@ def deliver_all_on_sigterm() -> None:
     if not isinstance(provider, LoggerProvider):
         return
     for exporter in exporters():
-        if exporter._delivers_on_sigterm and not exporter._followed:  # noqa: SLF001 - our own class
-            made = BehindOpenTelemetrys(provider, exporter)
-            _behind_opentelemetrys.append(made)
+        if exporter._followed:  # noqa: SLF001 - our own class
+            continue  # by a processor of ours, which sees to it
+        made = BehindOpenTelemetrys(provider, exporter)
+        _behind_opentelemetrys.append(made)
+        at_exit_of_children(made.shutdown)
+        if exporter._delivers_on_sigterm:  # noqa: SLF001 - our own class
             deliver_on_sigterm(made)
 
 
@@ -74,7 +78,7 @@ class BehindOpenTelemetrys:
             timeout_millis
         )
 
-    def shutdown(self, timeout_millis: float) -> None:
+    def shutdown(self, timeout_millis: float = 30_000) -> None:
         """Deliver what was logged before, and account for the rest."""
         from logwell_otel._clock import monotonic  # noqa: PLC0415 - only with an exporter
 
@@ -88,10 +92,14 @@ def take_over() -> None:
 
     By the settings of the exporters that there are: `levels` and `root_level`.
     """
-    from logwell_otel._install import replace_opentelemetrys  # noqa: PLC0415 - only then
+    from logwell_otel._install import (  # noqa: PLC0415 - only then
+        open_levels,
+        open_up,
+        replace_opentelemetrys,
+    )
     from logwell_otel._otel import LoggerProvider, get_logger_provider  # noqa: PLC0415
     from logwell_otel._server_errors import RequestExceptions  # noqa: PLC0415
-    from logwell_otel._translation import level_of, open_levels, open_up  # noqa: PLC0415
+    from logwell_otel._translation import level_of  # noqa: PLC0415
     from logwell_otel.exporter import exporters  # noqa: PLC0415
 
     levels: dict[str, str] = {}

@@ -104,8 +104,8 @@ def test_eventlet_that_patches_after_configure_is_said(receiver: DevServer, tmp_
 
 
 KILLED = """
-import os, subprocess, time
-subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -TERM {os.getpid()}"])
+import os, time
+os.posix_spawnp("sh", ["sh", "-c", f"sleep 0.2; kill -TERM {os.getpid()}"], os.environ)
 """
 ASLEEP = "time.sleep(60)"
 AT_WORK = "while True: pass"
@@ -116,6 +116,30 @@ AT_WORK = "while True: pass"
 def test_sigterm(receiver: DevServer, tmp_path: Path, patch: str, meanwhile: str) -> None:
     """Where all greenlets wait, the signal arrives in the event loop, which cannot wait."""
     done = end(receiver, tmp_path, patch, CONFIGURE, LOG, KILLED, meanwhile, status=-15)
+    assert arrived(receiver) == [*range(1_000)]
+    assert done.stderr == ""
+
+
+WHILE_IT_CONNECTS = """
+import os, signal, sys, time
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "httpcore":
+            signal.raise_signal(signal.SIGTERM)
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("patch", [GEVENT, EVENTLET])
+def test_sigterm_on_the_greenlet_that_delivers(
+    receiver: DevServer, tmp_path: Path, patch: str
+) -> None:
+    """That one must not wait for itself."""
+    done = end(
+        receiver, tmp_path, patch, CONFIGURE, WHILE_IT_CONNECTS, LOG, "time.sleep(60)", status=-15
+    )
     assert arrived(receiver) == [*range(1_000)]
     assert done.stderr == ""
 

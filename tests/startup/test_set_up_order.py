@@ -155,6 +155,54 @@ logging.getLogger("shop").error("failed")
     assert messages(receiver) == sorted(expected)
 
 
+STRUCTLOG = """
+import structlog
+structlog.configure(
+    processors=[structlog.stdlib.add_log_level, structlog.processors.JSONRenderer()],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+)
+early = structlog.get_logger("early").bind(order=1)
+"""
+STRUCTLOGS = """
+from opentelemetry.instrumentation.structlog import StructlogInstrumentor
+StructlogInstrumentor().instrument()
+"""
+EVENTS = """
+import structlog
+log = structlog.get_logger("shop")
+for number in range(3):
+    log.warning("placed", order=number)
+logging.getLogger("shop").warning("by logging")
+try:
+    1 / 0
+except ZeroDivisionError:
+    log.exception("failed")
+"""
+CONFIGURE = "import logwell_otel\npipeline = logwell_otel.configure()"
+ORDERS = {
+    "structlog, the instrumentation, configure()": [STRUCTLOG, STRUCTLOGS, CONFIGURE],
+    "structlog, configure(), the instrumentation": [STRUCTLOG, CONFIGURE, STRUCTLOGS],
+    "the instrumentation, structlog, configure()": [STRUCTLOGS, STRUCTLOG, CONFIGURE],
+    "the instrumentation, configure(), structlog": [STRUCTLOGS, CONFIGURE, STRUCTLOG],
+    "configure(), structlog, the instrumentation": [CONFIGURE, STRUCTLOG, STRUCTLOGS],
+    "configure(), the instrumentation, structlog": [CONFIGURE, STRUCTLOGS, STRUCTLOG],
+}
+
+
+@pytest.mark.parametrize("steps", ORDERS.values(), ids=ORDERS)
+def test_opentelemetrys_instrumentation_of_structlog(
+    receiver: DevServer, tmp_path: Path, steps: list[str]
+) -> None:
+    pytest.importorskip("opentelemetry.instrumentation.structlog")
+    run(f"python {shlex.quote(str(program(tmp_path, chr(10).join([*steps, EVENTS]))))}", receiver)
+    assert messages(receiver) == ["by logging", "failed", "placed", "placed", "placed"]
+    placed = [entry for entry in receiver.entries() if entry.message == "placed"]
+    assert [entry.metadata["order"] for entry in placed] == [0, 1, 2]
+    (failed,) = [entry for entry in receiver.entries() if entry.message == "failed"]
+    assert failed.metadata["exception.type"] == "ZeroDivisionError"
+
+
 PRINTED = {
     "a warning of a logger": "logging.getLogger('shop').warning('sold %s', 'out')",
     "a warning of the root logger": "logging.warning('sold out')",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.process import NEVER_BY_TIME, environment
+from support.process import NEVER_BY_TIME, environment, instrumented
 from support.server import free_port
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from logwell_otel.devserver import DevServer
 
 pytestmark = pytest.mark.process
@@ -54,6 +57,20 @@ def test_by_default(receiver: DevServer) -> None:
     done = end(receiver, CONFIGURED + RAISED)
     assert messages(receiver) == ALL
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="not on Windows")
+def test_the_terminal_is_closed(receiver: DevServer) -> None:
+    hangup = "signal.raise_signal(signal.SIGHUP)"
+    end(receiver, CONFIGURED + hangup, status=-signal.SIGHUP)
+    assert messages(receiver) == ALL
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="not on Windows")
+def test_nohup_stays_what_it_is(receiver: DevServer) -> None:
+    ignored = "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    end(receiver, ignored + CONFIGURED + "signal.raise_signal(signal.SIGHUP)", status=0)
+    assert messages(receiver) == ALL
 
 
 @pytest.mark.parametrize(
@@ -159,6 +176,67 @@ assert os.WTERMSIG(os.waitpid(child, 0)[1]) == 15
 """
     end(receiver, CONFIGURED + program + RAISED)
     assert sorted(messages(receiver)) == [*ALL, "child"]
+
+
+SIGNALLED_WHILE_IT_IS_MADE = """
+os.register_at_fork(after_in_child=lambda: signal.raise_signal(signal.SIGTERM))
+"""
+FORK = """
+if (child := os.fork()) == 0:
+    os._exit(1)
+assert os.WTERMSIG(os.waitpid(child, 0)[1]) == 15
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_that_gets_it_while_it_is_made_sends_nothing_of_its_parents(
+    receiver: DevServer,
+) -> None:
+    """As the workers of a `Pool` that is left at once."""
+    end(receiver, SIGNALLED_WHILE_IT_IS_MADE + CONFIGURED + FORK, status=0)
+    assert messages(receiver) == ALL
+
+
+CHILD = """
+import multiprocessing
+
+def work(number):
+    logging.warning("child %d", number)
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("METHOD")
+    children = [multiprocessing.Process(target=work, args=(number,)) for number in range(2)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+"""
+
+
+@pytest.mark.parametrize("configurator", ["configurator", "logwell"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_of_multiprocessing_without_code(
+    receiver: DevServer, tmp_path: Path, method: str, configurator: str
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(f"import logging, os\n{CHILD.replace('METHOD', method)}")
+    without_code(receiver, program, configurator)
+    assert sorted(messages(receiver)) == ["child 0", "child 1"]
+
+
+def without_code(receiver: DevServer, program: Path, configurator: str, **variables: str) -> None:
+    done = instrumented(
+        program,
+        OTEL_LOGS_EXPORTER="logwell",
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_METRICS_EXPORTER="none",
+        OTEL_PYTHON_CONFIGURATOR=configurator,
+        LOGWELL_ENDPOINT=receiver.url,
+        LOGWELL_API_KEY=receiver.key,
+        **NEVER_BY_TIME,
+        **variables,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_during_the_exit_the_exit_goes_on(receiver: DevServer) -> None:

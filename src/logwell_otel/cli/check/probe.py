@@ -120,7 +120,7 @@ def observe(how: How) -> Start:
             for handler in [*root.handlers, *installed_handlers()]
             if is_opentelemetry(type(handler))
         ],
-        root_level=root.getEffectiveLevel(),
+        root_level=int(root.getEffectiveLevel()),
         exporters={
             signal: os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "") for signal in _SIGNALS
         },
