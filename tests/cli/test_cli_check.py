@@ -57,7 +57,7 @@ Settings
   endpoint  {url}  LOGWELL_ENDPOINT
   api_key   lw_***last              LOGWELL_API_KEY
   service   shop                    argument
-  33 more as they are by default: --verbose shows them
+  35 more as they are by default: --verbose shows them
 
   ok       Settings             complete and well-formed
 
