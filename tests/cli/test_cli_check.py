@@ -57,7 +57,7 @@ Settings
   endpoint  {url}  LOGWELL_ENDPOINT
   api_key   lw_***last              LOGWELL_API_KEY
   service   shop                    argument
-  32 more as they are by default: --verbose shows them
+  34 more as they are by default: --verbose shows them
 
   ok       Settings             complete and well-formed
 

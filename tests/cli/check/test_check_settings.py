@@ -67,6 +67,8 @@ def test_every_setting_with_its_origin() -> None:
         "levels": (None, "default"),
         "root_level": (None, "default"),
         "source_location": ("false", "argument"),
+        "request_id_from_trace": ("false", "default"),
+        "message_template": ("false", "default"),
         "max_queue_bytes": ("33554432", "default"),
         "requests_per_minute": ("600", "default"),
         "requests_per_hour": ("1000000", "argument"),
