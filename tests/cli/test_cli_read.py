@@ -279,6 +279,27 @@ def test_login_keeps_a_session_and_logout_ends_it(
     assert main(["search"]) == 2
 
 
+@pytest.mark.usefixtures("server")
+def test_where_no_session_can_be_kept_a_search_goes_on_and_login_fails(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    """As in a container, whose user has a home that cannot be written to, or none."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LOGWELL_SESSION_FILE", str(tmp_path / "file" / "session.json"))
+    assert main(["search"]) == 1
+    assert "The session cannot be kept in" in caplog.text + capsys.readouterr().err
+    monkeypatch.delenv("LOGWELL_SESSION_FILE")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("HOME", "relative")  # which is none
+    assert main(["search"]) == 1
+    capsys.readouterr()
+    assert main(["login"]) == 2
+    assert "this user has no home directory: name a file in" in capsys.readouterr().err
+
+
 def test_commands_in_a_row_sign_in_once(
     server: DevServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,12 @@ ROUTES = [
     ("GET", "/page/entries?trace=1"),
     ("PUT", "/page/faults"),
     ("DELETE", "/page/faults"),
+    ("POST", "/api/auth/sign-in/username"),
+    ("POST", "/api/auth/sign-out"),
+    ("GET", "/api/auth/get-session"),
+    ("GET", "/api/projects"),
+    ("GET", "/api/projects/devserver-project-001/logs"),
+    ("POST", "/api/projects/devserver-project-001/logs/stream"),
     ("GET", "/no/such/path"),
 ]
 STREAM = ("GET", "/page/stream")  # which does not end by itself

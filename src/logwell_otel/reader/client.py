@@ -19,6 +19,7 @@ from logwell_otel._config.settings import Resolver
 from logwell_otel._diagnostics import Secrets
 from logwell_otel._http import Answer, HttpClient, NoAnswer
 from logwell_otel._network import TlsFiles, TlsSettings
+from logwell_otel._writer import warn
 from logwell_otel.errors import LogwellError, LogwellErrorCode, WithoutFrames, config_error
 from logwell_otel.reader.filters import Filter
 from logwell_otel.reader.rows import (
@@ -168,7 +169,7 @@ class LogwellReader:
         if self._account is None:
             raise config_error("username (LOGWELL_USERNAME): expected who signs in, got nothing.")
         with self._my_turn(), WithoutFrames():
-            self._sign_in(self._account)
+            self._sign_in(self._account, must_keep=True)
 
     def logout(self) -> None:
         """End the session at the server, and forget it, whatever the server says."""
@@ -180,7 +181,7 @@ class LogwellReader:
             self._cookie = None
             self._sessions.forget(self.endpoint)
 
-    def _sign_in(self, account: Account) -> str:
+    def _sign_in(self, account: Account, *, must_keep: bool = False) -> str:
         # Without a cookie: with one, the server asks for its own configured origin.
         answer = self._ask("POST", "/api/auth/sign-in/username", account.body(), None)
         cookie = cookie_of(answer.headers.get("set-cookie", "")) if answer.status == 200 else None
@@ -188,7 +189,13 @@ class LogwellReader:
             raise sign_in_problem(answer.status, answer.headers, account.username)
         self._cookie = cookie
         if self._keep_session:
-            self._sessions.save(self.endpoint, account.username, cookie)
+            try:
+                self._sessions.save(self.endpoint, account.username, cookie)
+            except LogwellError as error:
+                if must_keep:
+                    raise
+                # A container's user often has no home that can be written to.
+                warn(f"{error.message} The next command signs in again.")
         return cookie
 
     # Requests. Errors leave without frames: their locals have the password, or the cookie.

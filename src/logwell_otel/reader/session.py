@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -93,7 +94,8 @@ class SessionFile:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self.path: Path = Path(path) if path else _default_path(os.environ)
+        self.path: Path | None = Path(path) if path else _default_path(os.environ)
+        """None for a user without a home directory: nothing is kept."""
 
     def load(self, endpoint: str, username: str | None = None) -> str | None:
         """The cookie kept for a server, None where there is none.
@@ -105,6 +107,8 @@ class SessionFile:
         Raises:
             LogwellError: `INVALID_CONFIG` when others can read the file.
         """
+        if self.path is None:
+            return None
         try:
             mode = self.path.stat().st_mode
         except OSError:
@@ -136,11 +140,13 @@ class SessionFile:
             return False
         if sessions:
             self._write(sessions)
-        else:
+        elif self.path is not None:
             self.path.unlink(missing_ok=True)
         return True
 
     def _read(self) -> dict[str, Any]:
+        if self.path is None:
+            return {}
         try:
             sessions = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -148,6 +154,11 @@ class SessionFile:
         return sessions if isinstance(sessions, dict) else {}
 
     def _write(self, sessions: dict[str, Any]) -> None:
+        if self.path is None:
+            raise config_error(
+                "The session cannot be kept, since this user has no home directory: name a file in "
+                "LOGWELL_SESSION_FILE."
+            )
         problem = None
         new = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         try:
@@ -159,28 +170,22 @@ class SessionFile:
         except OSError as error:
             problem = error.strerror or str(error)
         if problem is not None:
-            new.unlink(missing_ok=True)
+            with suppress(OSError):  # it is not there, or nothing can be done in that directory
+                new.unlink()
             raise config_error(f"The session cannot be kept in {self.path}: {problem}.")
 
     def __repr__(self) -> str:
         return f"<SessionFile {self.path}>"
 
 
-def _default_path(environ: Mapping[str, str]) -> Path:
+def _default_path(environ: Mapping[str, str]) -> Path | None:
     base = environ.get("XDG_CONFIG_HOME")
     named = environ.get("LOGWELL_SESSION_FILE")
     if named:
-        found = in_home(named)
-    elif base and Path(base).is_absolute():
-        found = Path(base, "logwell", "session.json")
-    else:
-        found = in_home("~/.config/logwell/session.json")
-    if found is None:
-        raise config_error(
-            "The session has no place to be kept in, since this user has no home directory: name "
-            "a file in LOGWELL_SESSION_FILE."
-        )
-    return found
+        return in_home(named)
+    if base and Path(base).is_absolute():
+        return Path(base, "logwell", "session.json")
+    return in_home("~/.config/logwell/session.json")
 
 
 def cookie_of(set_cookie: str) -> str | None:
