@@ -84,6 +84,21 @@ def test_what_belongs_to_different_flushes_does_not_travel_together(world: World
     assert numbers(spool.take()) == [0]
 
 
+def test_what_was_claimed_does_not_part_what_lies_among_it(world: World) -> None:
+    """Two processes in an outage: when one died, each of its small rows was a request."""
+    spool, dead = world.open(), world.open()
+    for number in range(0, 60, 2):
+        spool.store([chunk(number)])
+        dead.store([chunk(number + 1)])
+    world.kill(dead)
+    assert world.look(spool) == {"recovered": 30}
+    own = spool.take()
+    assert own is not None
+    assert own.rows is not None
+    assert numbers(own) == list(range(0, 60, 2))
+    assert numbers(spool.take(own.rows.ids)) == list(range(1, 60, 2))
+
+
 def test_what_is_in_flight_is_not_taken_again(world: World) -> None:
     spool = world.open()
     first, second = spool.store([chunk(0, 100), chunk(100, 100)])

@@ -182,7 +182,7 @@ ROWS = [
         )
     ),
     Row(
-        "500",
+        "500 as JSON",
         answer(500, {"message": "Internal server error", "id": "x"}),
         Action.SUSPECT,
         "SERVER_ERROR",

@@ -317,11 +317,14 @@ class Network:
 
     def _lost_by(self, trouble: Trouble, process: Process, stored: list[Record]) -> None:
         """What loses every answer justifies one copy of an entry, or two where it does not lose
-        those to questions: then single entries find out whether it still does."""
+        those to questions: then single entries find out whether it still does. A server that is
+        slow while something swallows single lines is taken for that, and searched in halves."""
+        swallows = any(one.kind == "silent" and one.word for one in self.troubles)
+        each = trouble.share < 1 or (trouble.kind == "slow" and swallows)
         for record in stored:
             key = process.name, str(trouble)
             record.lost[key] += 1
-            if trouble.share < 1 or record.lost[key] <= 1 + trouble.storing:
+            if each or record.lost[key] <= 1 + trouble.storing:
                 record.copies += 1
 
     def _died_after(self, stored: list[Record]) -> None:

@@ -134,6 +134,9 @@ class Promises:
         if plan.per_minute < FEW_REQUESTS:
             # A process that met the limit early has a small share of it for many minutes: half
             # of an even one, or less.
+            # So few are many minutes, too, where each may hold but a few entries.
+            size = sum(record.size + 200 for record in world.records.values())
+            requests += sum(2 * size / one.over for one in self._for_ever if one.over)
             wait += requests * (60.0 / plan.per_minute) * 2 * len(world.apps)
         return wait
 

@@ -334,13 +334,13 @@ class Spool:
         return min(born, default=self._monotonic() + self._offset)
 
     def _waiting(
-        self, db: sqlite3.Connection, what: str, in_flight: Collection[int] = ()
+        self, db: sqlite3.Connection, what: str, in_flight: Collection[int] = (), where: str = "1"
     ) -> sqlite3.Cursor:
         """Columns of rows of ours that are neither settled nor in flight, the oldest first."""
         others = ",".join(map(str, self._settled.union(in_flight)))
         return db.execute(
             f"SELECT {what} FROM chunks WHERE project = ? AND owner = ? AND NOT evicted "  # noqa: S608
-            f"AND id NOT IN ({others}) ORDER BY id",
+            f"AND id NOT IN ({others}) AND {where} ORDER BY id",
             (self._project, self._token()),
         )
 
@@ -349,9 +349,11 @@ class Spool:
     ) -> Chunk | None:
         chunk: Chunk | None = None
         ids: list[int] = []
-        for row, generation, count, body in self._waiting(
-            db, "id, generation, count, body", in_flight
-        ):
+        # What was claimed lies among what is ours, and no flush lets the two travel together.
+        kind = (self._waiting(db, f"generation = {RECOVERED}", in_flight).fetchone() or (0,))[0]
+        where = f"generation {'=' if kind else '<>'} {RECOVERED}"
+        what = "id, generation, count, body"
+        for row, generation, count, body in self._waiting(db, what, in_flight, where):
             part = Chunk(body, count)
             part.generation = of(generation)
             if chunk is None:
