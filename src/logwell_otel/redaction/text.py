@@ -55,15 +55,16 @@ class TextRedactor:
         self._extra = [_compile(kind, pattern) for kind, pattern in extra_patterns.items()]
         self._extra += [_detector(kind) for kind in also]
         self.is_allowed = is_allowed
+        # Asked for every entry: without a call in between.
+        self.holds_nothing: Callable[[list[str]], bool] = (
+            _cannot_tell if self._extra else self._prefilter.holds_nothing
+        )
+        """Tells cheaply whether nothing can be found in any of the texts; True is certain."""
 
     @property
     def looks_for_more(self) -> bool:
         """Whether there are patterns for which no prefilter is known."""
         return bool(self._extra)
-
-    def holds_nothing(self, texts: list[str]) -> bool:
-        """Tell cheaply whether nothing can be found in any of the texts; True is certain."""
-        return not self._extra and self._prefilter.holds_nothing(texts)
 
     def redact(self, text: str, name: str = "", *, sure: bool = False) -> str:
         """Return the text with what was found replaced.
@@ -100,6 +101,11 @@ class TextRedactor:
             return found[0] if stays else marker(kind)
 
         return pattern.sub(replacement, text)
+
+
+def _cannot_tell(_: list[str]) -> bool:
+    """For patterns of one's own no prefilter is known."""
+    return False
 
 
 def _detector(kind: str) -> _Extra:
