@@ -135,8 +135,6 @@ class DeduplicatingHandler(TranslatingHandler):
             self._nobody_prints(record)
         if reached > 1:  # on several loggers in a row, which each call it
             duplicates.possible = True
-        if type(record.exc_info) is tuple and repeats_a_request_log(record):
-            return True
         if STRUCTLOGS_INSTRUMENTATION in sys.modules and is_sent_by_structlog(self.provider):
             return True
         return handed_over or (
@@ -199,6 +197,11 @@ class InstalledHandler(DeduplicatingHandler):
     def installed(self) -> bool:
         """Whether records of its logger reach it."""
         return any(self in logger.handlers for logger in _upwards(self.listens_to))
+
+    def _look_before(self, record: logging.LogRecord) -> bool:
+        """Whether somebody has handed it over, or the request's own record has all of it."""
+        handed_over = super()._look_before(record)
+        return handed_over or (type(record.exc_info) is tuple and repeats_a_request_log(record))
 
     def _nobody_prints(self, record: logging.LogRecord) -> None:
         last = getattr(logging, "lastResort", None)  # programs set it to None
