@@ -8,7 +8,16 @@ import pytest
 pytest.importorskip("celery")
 
 
-from support.process import EXAMPLES, NEVER_BY_TIME, location, location_of, run, running, wait_until
+from support.process import (
+    EXAMPLES,
+    NEVER_BY_TIME,
+    location,
+    location_of,
+    only_logging,
+    run,
+    running,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,3 +82,59 @@ def test_a_prefork_worker_whose_processes_are_replaced(receiver: DevServer, tmp_
     # Celery's own records are there as well, from both sides.
     assert sum(" succeeded in " in entry.message for entry in entries) == 20
     assert sum(" received" in entry.message for entry in entries) == 20
+
+
+WITHOUT_CODE = """
+import logging
+from celery import Celery
+
+app = Celery("shop")
+app.conf.broker_url = "filesystem://"
+app.conf.broker_transport_options = {
+    "data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control",
+    "polling_interval": 0.01,
+}
+
+@app.task(name="send_invoice")
+def send_invoice(number):
+    logging.getLogger("shop.invoices").info("invoice %d sent", number)
+    if number == 7:
+        raise ValueError("no address")
+
+if __name__ == "__main__":
+    for number in range(20):
+        send_invoice.delay(number)
+"""
+
+
+@pytest.mark.parametrize("pool", ["prefork --max-tasks-per-child 5", "prefork", "threads", "solo"])
+def test_without_code(receiver: DevServer, tmp_path: Path, pool: str) -> None:
+    pytest.importorskip("opentelemetry.instrumentation.logging.handler")
+    (tmp_path / "app.py").write_text(WITHOUT_CODE)
+    for folder in ("queue", "control"):
+        (tmp_path / folder).mkdir()
+    run("python app.py", receiver, cwd=tmp_path)
+    with running(
+        f"opentelemetry-instrument celery -A app worker --loglevel INFO --pool {pool} "
+        "--concurrency 2 --without-gossip --without-mingle --without-heartbeat",
+        receiver,
+        tmp_path / "out",
+        {
+            **NEVER_BY_TIME,
+            **only_logging(),
+            "OTEL_LOGS_EXPORTER": "logwell",
+            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_SERVICE_NAME": "shop",
+        },
+        cwd=tmp_path,
+    ) as worker:
+        wait_until(lambda: worker.said().count(" succeeded in ") == 19, worker.said)
+        wait_until(lambda: " raised unexpected: " in worker.said(), worker.said)
+        assert worker.stop() == 0
+    entries = receiver.entries()
+    assert Counter(e.message for e in entries if e.message.startswith("invoice ")) == {
+        f"invoice {number} sent": 1 for number in range(20)
+    }
+    (failed,) = [entry for entry in entries if entry.level == "error"]
+    assert failed.metadata["exception.type"] == "ValueError"
