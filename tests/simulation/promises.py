@@ -127,7 +127,7 @@ class Promises:
     @property
     def _wait_seconds(self) -> float:
         world, plan = self._world, self._world.plan
-        requests = SEARCH_REQUESTS * sum(map(self.hopeless, world.records.values()))
+        requests: float = SEARCH_REQUESTS * sum(map(self.hopeless, world.records.values()))
         wait = WAIT_SECONDS
         if any(one.kind == "silent" for one in self._for_ever):
             wait += requests * plan.timeout
