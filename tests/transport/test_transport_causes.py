@@ -184,16 +184,16 @@ def test_nothing_stands_in_the_way_of_the_tests() -> None:
 @pytest.mark.parametrize(
     ("encoding", "body", "understood"),
     [
-        ("gzip", gzip.compress(COUNTS), COUNTS),
-        ("x-gzip", gzip.compress(COUNTS), COUNTS),
+        ("gzip", gzip.compress(COUNTS, mtime=0), COUNTS),
+        ("x-gzip", gzip.compress(COUNTS, mtime=0), COUNTS),
         ("deflate", zlib.compress(COUNTS), COUNTS),
-        (" GZip ", gzip.compress(COUNTS), COUNTS),
+        (" GZip ", gzip.compress(COUNTS, mtime=0), COUNTS),
         ("identity", COUNTS, COUNTS),
         ("br", COUNTS, b""),
-        ("gzip, gzip", gzip.compress(COUNTS), b""),
+        ("gzip, gzip", gzip.compress(COUNTS, mtime=0), b""),
         ("gzip", b"no gzip", b""),
-        ("gzip", gzip.compress(COUNTS)[:-9], COUNTS),
-        ("gzip", gzip.compress(b"x" * 50_000_000), b"x" * 256 * 1024),
+        ("gzip", gzip.compress(COUNTS, mtime=0)[:-9], COUNTS),
+        ("gzip", gzip.compress(b"x" * 50_000_000, mtime=0), b"x" * 256 * 1024),
     ],
 )
 def test_a_compressed_answer_is_decoded_and_bounded(
