@@ -69,6 +69,14 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.addaudithook(_refuse)
 
 
+@pytest.fixture(autouse=True)
+def _calls_are_forgotten() -> Iterator[None]:
+    """A test's `configure()` is not called again by the test server of another."""
+    yield
+    if (setup := sys.modules.get("logwell_otel.setup")) is not None:
+        setup._calls.clear()  # noqa: SLF001 - our own
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Half as many again as there are cores: tests of processes and time-outs wait."""

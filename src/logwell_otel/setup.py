@@ -283,9 +283,9 @@ def configure(
     del endpoint, api_key, options
     config = Config.resolve(**settings.arguments).unless_in_tests()
     target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
-    kept = {name: settings.argument(name) for name in _NOT_OF_THE_SERVER}
-    _calls[target] = {"level": level, **kept}
+    call = {"level": level, **{name: settings.argument(name) for name in _NOT_OF_THE_SERVER}}
     if config.disabled:
+        _calls[target] = call
         return _disabled(config)
     said = level is not None or config.origins["level"] != "default"
     if level is None:
@@ -295,6 +295,7 @@ def configure(
     pipeline = set_up(config, settings, least, said=said)
     with _lock.get():
         pipeline.listen_to(target, threshold, config.levels)
+    _calls[target] = call
     return pipeline
 
 

@@ -55,7 +55,7 @@ def hook(name: str, check: Callable[[str], None]) -> dict[str, Any]:
             return entry
 
         return {name: before_send}
-    return {"redact": Redacts(check)} if name == "redact" else {"sampler": Samples(check)}
+    return {"redact": Redacts(check)} if name == "redact" else {"sampling": Samples(check)}
 
 
 def raises_for(message: str, error: BaseException) -> Callable[[str], None]:

@@ -175,11 +175,9 @@ def test_three_commands_and_no_code(
 def test_the_first_program_needs_nothing_but_the_package(
     stand_in: Server, open_terminal: Callable[[str], Terminal]
 ) -> None:
-    if "\nlogging = [" in (ROOT / "pyproject.toml").read_text(encoding="utf-8"):
-        pytest.skip("the logging handler still needs the extra `logging`")
     install, export = commands("pip install logwell-otel\n")
     terminal = open_terminal("first")
-    (terminal.directory / "app.py").write_text(block("python", "logwell_otel.configure("))
+    (terminal.directory / "app.py").write_text(block("python", "order %d placed"))
     terminal.run(terminal.install(install), stand_in.known_to(export), "python app.py")
     (entry,) = stand_in.logs()
     assert (entry["level"], entry["message"]) == ("info", "order 17 placed")
@@ -206,7 +204,7 @@ def test_what_people_log_by(stand_in: Server, open_terminal: Callable[[str], Ter
     _, export = commands("pip install logwell-otel\n")
     for number, (text, needs) in enumerate(PROGRAMS.items(), 1):
         assert needs in page
-        terminal = open_terminal(f"program {number}")
+        terminal = open_terminal(f"program-{number}")
         (terminal.directory / "app.py").write_text(block("python", text))
         terminal.run(terminal.install(needs), stand_in.known_to(export), "python app.py")
         entries = stand_in.logs()

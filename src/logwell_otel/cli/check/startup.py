@@ -72,12 +72,13 @@ _CAUSES: Final = (
         "Run pip install opentelemetry-configuration.",
     ),
     (
-        r"max_export_batch_size must be less than or equal to max_queue_size",
+        r"(?:\w+ \(\w+\): )?max_export_batch_size must be less than or equal to max_queue_size",
         f"a batch is larger than the queue that it is taken from, {_STOPS}",
         "Make OTEL_BLRP_MAX_QUEUE_SIZE larger than OTEL_BLRP_MAX_EXPORT_BATCH_SIZE, or unset both.",
     ),
     (
-        r"(max_queue_size|max_export_batch_size|schedule_delay_millis) must be .*positive",
+        r"(?:\w+ \(\w+\): )?(max_queue_size|max_export_batch_size|schedule_delay_millis)"
+        r" must be .*positive",
         f"{{}} is not above 0, {_STOPS}",
         "Correct the OTEL_BLRP_* or OTEL_BSP_* variable of that name, or unset it.",
     ),
