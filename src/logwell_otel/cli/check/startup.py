@@ -77,8 +77,10 @@ _CAUSES: Final = (
         "Make OTEL_BLRP_MAX_QUEUE_SIZE larger than OTEL_BLRP_MAX_EXPORT_BATCH_SIZE, or unset both.",
     ),
     (
-        r"(?:\w+ \(\w+\): )?(max_queue_size|max_export_batch_size|schedule_delay_millis)"
-        r" must be .*positive",
+        (
+            r"(?:\w+ \(\w+\): )?(max_queue_size|max_export_batch_size|schedule_delay_millis)"
+            r" must be .*positive"
+        ),
         f"{{}} is not above 0, {_STOPS}",
         "Correct the OTEL_BLRP_* or OTEL_BSP_* variable of that name, or unset it.",
     ),
