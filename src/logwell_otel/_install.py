@@ -320,7 +320,12 @@ _LOG: Final = logging.Logger._log.__code__  # noqa: SLF001 - there is no other w
 def _call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
     """`Logger.callHandlers`, by those that hand over to OpenTelemetry where only they opened it."""
     try:
-        alone = is_opened_for(self, record.levelno) and _is_logged(sys._getframe(1))  # noqa: SLF001 - as `logging` itself does
+        # Where nobody else listens there is nothing to keep back, and nothing to find out.
+        alone = (
+            _others_listen(self)
+            and is_opened_for(self, record.levelno)
+            and _is_logged(sys._getframe(1))  # noqa: SLF001 - as `logging` itself does
+        )
     except Exception:  # noqa: BLE001 - a record with nonsense for a level
         alone = False
     if not alone:
@@ -332,6 +337,17 @@ def _call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
             if record.levelno >= handler.level and is_opentelemetry(type(handler)):
                 handler.handle(record)
         current = current.parent if current.propagate else None
+
+
+def _others_listen(logger: logging.Logger | None) -> bool:
+    if _originals[0].__module__ != "logging":
+        return True  # one that stood here before us, as Sentry's does
+    while logger is not None:
+        for handler in logger.handlers:
+            if not is_opentelemetry(type(handler)):
+                return True
+        logger = logger.parent if logger.propagate else None
+    return False
 
 
 def _is_logged(frame: FrameType | None) -> bool:
