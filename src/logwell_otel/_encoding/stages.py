@@ -55,7 +55,7 @@ class Stages:
         self._end_sampler = end_sampler
         self._fields: dict[object, object] = {}
         self._harmless: set[object] = {None}
-        self.take_ready = before_send is None and (
+        self.take_ready: bool = before_send is None and (
             redactor is None or getattr(redactor, "takes_ready", False) is True
         )
         """Whether entries may hold ready JSON: what is the exporter's own, and not looked at."""
