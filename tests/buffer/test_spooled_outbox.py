@@ -476,3 +476,33 @@ def test_what_the_spool_dropped_under_a_request_is_left_to_it_again(tmp_path: Pa
         following = world.open()
         assert world.look(following) == {"recovered": 1}
         assert drain(following) == [0]
+
+
+def test_what_is_in_flight_while_another_process_fills_the_spool_is_not_gone(
+    tmp_path: Path,
+) -> None:
+    """Its row is, and so is all that waited: once it was counted as lost, and as accepted."""
+    with World(tmp_path) as world:
+        ours, others = (
+            Outbox(
+                30_000,
+                world.open(max_bytes=60_000),
+                notices=Notices(None, None, clock=lambda: world.mono, say=lambda _: None),
+                clock=lambda: world.mono,
+            )
+            for _ in range(2)
+        )
+        ours.put([chunk(0, 5, 3_000)])
+        in_flight = ours.take()
+        assert in_flight is not None
+        ours.put([chunk(5, 2, 3_000)])
+        ours.spill()
+        for number in range(5):
+            others.put([chunk(7 + 5 * number, 5, 3_000)])
+            others.spill()
+        assert ours.take() is None
+        ours.settle(in_flight, accepted=in_flight.count)
+        held = ours.holdings()
+        assert (held.counters.handed_over, held.counters.accepted) == (7, 5)
+        assert held.counters.dropped == {"spool_overflow": 2}
+        assert (held.entries, held.bytes_in_memory, held.bytes_on_disk) == (0, 0, 0)

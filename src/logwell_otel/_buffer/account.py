@@ -353,11 +353,11 @@ class Memory:
             return {row for chunk in self._in_flight if chunk.rows for row in chunk.rows.ids}
 
     @property
-    def waiting_on_disk(self) -> bool:
-        """True if there are entries on disk that are not in flight."""
+    def waiting_on_disk(self) -> int:
+        """Entries on disk that are not in flight."""
         with self.changed:
             in_flight = sum(chunk.count for chunk in self._in_flight if chunk.rows is not None)
-            return self.on_disk.entries > in_flight
+            return self.on_disk.entries - in_flight
 
     def begin_store(self, max_bytes: int) -> tuple[list[Chunk], list[Chunk]]:
         """What is to be written next, and which of it waited: it is in flight meanwhile."""

@@ -68,7 +68,7 @@ class Overflow:
     @property
     def waiting(self) -> bool:
         """True if there is something to take."""
-        return self._memory.waiting_on_disk
+        return self._memory.waiting_on_disk > 0
 
     @property
     def refuses(self) -> bool:
@@ -152,9 +152,10 @@ class Overflow:
         """Nothing was found although there should be something: somebody deleted rows."""
         self._spool.look()
         self.apply()
-        there = self._spool.entries()
+        # What is in flight is looked for by nobody: its row may be gone, and it be accepted.
+        there = self._spool.entries(self._memory.rows_in_flight())
         with self._memory.changed:
-            self._memory.drop_on_disk("spool_gone", self._memory.on_disk.entries - there)
+            self._memory.drop_on_disk("spool_gone", self._memory.waiting_on_disk - there)
 
     def replace(self, chunk: Chunk, pieces: Sequence[Chunk]) -> list[Rows]:
         """Have `pieces` on disk in the place of `chunk`; nothing if the disk refuses."""

@@ -251,9 +251,11 @@ class Spool:
             self._run(self._tidy, None)
             return False
 
-    def entries(self) -> int:
-        """Entries in rows of ours: a count of the disk, for whoever doubts his own."""
-        return self._run(lambda db: sum(int(row[0]) for row in self._waiting(db, "count")), _READ)
+    def entries(self, in_flight: Collection[int] = ()) -> int:
+        """Entries in rows of ours that are not in flight: for whoever doubts his own count."""
+        return self._run(
+            lambda db: sum(int(row[0]) for row in self._waiting(db, "count", in_flight)), _READ
+        )
 
     def changes(self) -> list[Change]:
         """What happened since the last call; forgets it."""
