@@ -331,17 +331,16 @@ def _call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
     if not alone:
         _originals[0](self, record)
         return
-    current: logging.Logger | None = self
-    while current is not None:
-        for handler in current.handlers:
+    for logger in _upwards(self):
+        for handler in logger.handlers:
             if record.levelno >= handler.level and is_opentelemetry(type(handler)):
                 handler.handle(record)
-        current = current.parent if current.propagate else None
 
 
 def _others_listen(logger: logging.Logger | None) -> bool:
     if _originals[0].__module__ != "logging":
         return True  # one that stood here before us, as Sentry's does
+    # `_upwards` written out: every logging call comes by here, and a generator costs it more.
     while logger is not None:
         for handler in logger.handlers:
             if not is_opentelemetry(type(handler)):

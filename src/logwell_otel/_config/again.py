@@ -77,10 +77,10 @@ def is_same(one: Any, other: Any, depth: int = 0) -> bool:
         return all(is_same(one[key], other[key], deeper) for key in one)
     if isinstance(one, Credential):
         return bool(one.reveal() == other.reveal())
-    made_of: Any = getattr(one, "_made_of", None)
-    if made_of is not None:
-        return is_same(made_of, getattr(other, "_made_of", None), deeper)
     try:
+        made_of: Any = getattr(one, "_made_of", None)
+        if made_of is not None:
+            return is_same(made_of, getattr(other, "_made_of", None), deeper)
         return bool(one == other)
     except Exception:  # noqa: BLE001 - an object of the program's: it is not known to be the same
         return False
