@@ -72,18 +72,21 @@ PROCESSORS = {
 }
 
 
-def finished(program: str, path: Path, receiver: DevServer) -> str:
+def finished(
+    program: str, path: Path, environ: dict[str, str], *, seconds: float = 100
+) -> subprocess.CompletedProcess[str]:
+    """Run a program, which ends well within that time."""
     path.write_text(program)
     done = subprocess.run(
         [sys.executable, str(path)],
-        env=environment(receiver, {}),
+        env=environ,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=seconds,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done
 
 
 @pytest.mark.process
@@ -95,7 +98,7 @@ def test_a_signal_handler_that_logs_neither_deadlocks_nor_loses_uncounted(
     with DevServer(requests_per_minute=None) as receiver:
         program = STORM.replace("PROCESSOR", PROCESSORS[processor])
         logged, handed_over, accepted, dropped = json.loads(
-            finished(program, tmp_path / "main.py", receiver)
+            finished(program, tmp_path / "main.py", environment(receiver, {})).stdout
         )
         assert {*dropped} <= {"recursive"}
         assert handed_over == logged
@@ -336,19 +339,10 @@ exporter.export(records(30))
 @pytest.mark.process
 @pytest.mark.socket
 def test_what_nobody_shut_down_is_said_at_the_very_end(tmp_path: Path) -> None:
-    path = tmp_path / "main.py"
-    tests = str(Path(__file__).parents[1])
-    path.write_text(NEVER_SHUT_DOWN.replace("TESTS", repr(tests)))
+    program = NEVER_SHUT_DOWN.replace("TESTS", repr(str(Path(__file__).parents[1])))
     with DevServer() as receiver:
         receiver.faults.hang()
-        done = subprocess.run(
-            [sys.executable, str(path)],
-            env=environment(receiver, {}),
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        )
+        done = finished(program, tmp_path / "main.py", environment(receiver, {}), seconds=30)
     assert "30 entries were dropped at shutdown" in done.stderr
 
 
@@ -369,18 +363,9 @@ def test_the_exit_of_a_short_script_waits_five_seconds_for_what_never_answers(
     tmp_path: Path,
 ) -> None:
     """Python 3.12 starts no thread for it any more: the exit itself sends."""
-    path = tmp_path / "main.py"
-    path.write_text(SHORT)
     with DevServer() as receiver:
         receiver.faults.hang()
-        done = subprocess.run(
-            [sys.executable, str(path)],
-            env=environment(receiver, {}),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
+        done = finished(SHORT, tmp_path / "main.py", environment(receiver, {}), seconds=60)
         assert time.monotonic() - float(done.stdout) < 7
     assert "50 entries were dropped at shutdown" in done.stderr
 
@@ -399,16 +384,8 @@ print(time.monotonic(), flush=True)
 @pytest.mark.process
 def test_the_exit_of_a_short_script_does_not_wait_for_a_name_server(tmp_path: Path) -> None:
     """Looking up a name has no time-out, and at its exit Python 3.12.1 starts no thread."""
-    path = tmp_path / "main.py"
-    path.write_text(NAME_SERVER_IS_SILENT)
-    done = subprocess.run(
-        [sys.executable, str(path)],
-        env={**os.environ, "LOGWELL_API_KEY": KEY, "LOGWELL_SERVICE": "shop"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    environ = {**os.environ, "LOGWELL_API_KEY": KEY, "LOGWELL_SERVICE": "shop"}
+    done = finished(NAME_SERVER_IS_SILENT, tmp_path / "main.py", environ, seconds=60)
     assert time.monotonic() - float(done.stdout) < 7
     assert "1 entry was dropped at shutdown" in done.stderr
 
