@@ -658,6 +658,10 @@ class Worker:
             self._work()
         finally:
             self._lives.release()
+        if is_patched_late() and not isinstance(self._thread, _SystemThread):
+            # `threading` would look for it under the number of a greenlet and print a
+            # traceback, which aborts a process whose interpreter is ending just then.
+            Wakeup().wait()
 
     def _work(self) -> None:
         while not self._stopping:

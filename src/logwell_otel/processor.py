@@ -37,6 +37,7 @@ from logwell_otel._otel import (
 )
 from logwell_otel._process import (
     PerProcess,
+    Wakeup,
     Worker,
     after_fork_in_child,
     at_last,
@@ -314,7 +315,7 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
         self._wake_at = _NEVER  # until the next step
         queue = self._queue
         batch: list[ReadableLogRecord] = []
-        flushes: list[threading.Event] = []
+        flushes: list[Wakeup] = []
         taken = 0
         for _ in range(min(self._batch_size, len(queue))):
             try:
@@ -396,7 +397,7 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
         if not (self._queue or worker.running):
             return True
         # What stands before it in the queue is what this flush waits for.
-        done = threading.Event()
+        done = Wakeup()
         self._queue.append((float("-inf"), None, done, None, None, None))
         self._flush_wanted = True
         self._wake()

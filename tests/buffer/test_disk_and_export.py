@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.socket
 
-SOON = 3.0  # waiting for the disk would take for ever
+SOON = 8.0  # waiting for the disk would take for ever
 GIVEN_UP = 30.0
 
 

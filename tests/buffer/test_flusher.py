@@ -76,7 +76,7 @@ def test_it_ends_at_once_when_it_is_stopped_while_it_goes_to_sleep(
     while stopping.ident is None:
         time.sleep(0.001)
     stopping.join()
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 4  # 5 otherwise
 
 
 def test_a_look_that_raises_is_followed_by_others(box: Box, flusher: Flusher) -> None:

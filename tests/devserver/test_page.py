@@ -239,5 +239,5 @@ def test_an_open_page_does_not_hold_the_server_up(receiver: DevServer, streams: 
     before = time.monotonic()
     receiver.stop()
     ended.join(5)
-    assert time.monotonic() - before < 3  # requests in progress get 5 s
+    assert time.monotonic() - before < 4.5  # requests in progress get 5 s
     assert not ended.is_alive()

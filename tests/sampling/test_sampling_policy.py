@@ -97,7 +97,7 @@ def test_a_server_sets_rates_and_gets_redacted_examples_at_the_end(
     bench.exporter.export(records(100))
     began = time.monotonic()
     bench.exporter.shutdown()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert bench.server.stored[0] == "mail to ann@example.com", "redaction is off"
     (report,) = stand_in.reports
     assert (report["service_name"], report["total_logs"]) == ("shop", 101)

@@ -50,14 +50,19 @@ def test_patched_first(receiver: DevServer, tmp_path: Path, patch: str, flush: s
 def test_gevent_patches_after_configure(
     receiver: DevServer, tmp_path: Path, early: str, flush: str
 ) -> None:
-    end(receiver, tmp_path, CONFIGURE, early, GEVENT, LOG, flush)
+    done = end(receiver, tmp_path, CONFIGURE, early, GEVENT, LOG, flush)
     assert arrived(receiver) == [*range(1_000)]
+    assert done.stderr == ""
 
 
-@pytest.mark.parametrize("configurator", ["", "logwell"])
 def test_gevent_patches_a_program_that_is_started_without_code(
-    receiver: DevServer, tmp_path: Path, configurator: str
+    receiver: DevServer, tmp_path: Path
 ) -> None:
+    """With our batch processor. OpenTelemetry's waits with a lock that gevent has replaced.
+
+    Its exit hangs for ever now and then: two threads import gevent's event loop, each holding
+    what the other waits for.
+    """
     pytest.importorskip("gevent")
     program = tmp_path / "program.py"
     program.write_text(f"{GEVENT}\nimport logging\nlogging.getLogger().setLevel('INFO')\n{LOG}")
@@ -66,7 +71,7 @@ def test_gevent_patches_a_program_that_is_started_without_code(
         OTEL_LOGS_EXPORTER="logwell",
         OTEL_TRACES_EXPORTER="none",
         OTEL_METRICS_EXPORTER="none",
-        OTEL_PYTHON_CONFIGURATOR=configurator or "configurator",
+        OTEL_PYTHON_CONFIGURATOR="logwell",
         LOGWELL_ENDPOINT=receiver.url,
         LOGWELL_API_KEY=receiver.key,
     )

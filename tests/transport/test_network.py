@@ -75,7 +75,9 @@ def test_a_name_whose_first_addresses_swallow_packets_is_reached(
         transport = transport_to("http://logs.example.com")
         began = time.monotonic()
         assert transport.post(BODY, LONG) == OK
-        assert time.monotonic() - began < dead * NEXT_ADDRESS_AFTER + 3
+        assert (
+            time.monotonic() - began < dead * NEXT_ADDRESS_AFTER + 7
+        )  # its connection may take 10
         transport.close()
     assert server.connections == 1
 
