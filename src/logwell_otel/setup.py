@@ -31,7 +31,7 @@ from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter, expo
 from logwell_otel.processor import LogwellBatchLogRecordProcessor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from opentelemetry.sdk._logs import ReadWriteLogRecord
     from typing_extensions import Unpack
@@ -105,17 +105,10 @@ class Pipeline:
         """The handlers added to the standard library's loggers; none where some were there."""
         return [*self._handlers]
 
-    def listen_to(
-        self, logger: logging.Logger, threshold: int, levels: Mapping[str, str] | None = None
-    ) -> None:
-        """Have records of `logger` from level `threshold` on go through this pipeline.
-
-        Args:
-            logger: The logger.
-            threshold: Number of a level.
-            levels: Further levels by the names of loggers.
-        """
+    def listen_to(self, logger: logging.Logger, threshold: int) -> None:
+        """Have records of `logger` from level number `threshold` on go through this pipeline."""
         self._put_back()
+        levels = self.exporter._config.levels  # noqa: SLF001 - our own class
         handler = install_handler(logger, self.provider, threshold, levels)
         if handler is not None:
             self._handlers.append(handler)
@@ -214,8 +207,8 @@ class Pipeline:
             made = "An earlier configure() or LogwellHandler"
             advice = "Give them to the first call, or end what it made before: pipeline.shutdown()."
         text = (
-            f"{made} has set up what sends to this server with this key, with another "
-            f"{', '.join(names)} than is given now. {advice}"
+            f"{made} has set up what sends to this server with this key. What is given now "
+            f"differs from it in {', '.join(names)}. {advice}"
         )
         if keeps_back(names):
             raise config_error(f"{text} Nothing was changed.")
@@ -294,7 +287,7 @@ def configure(
     least = config.level if threshold == logging.NOTSET else level_of_number(threshold)
     pipeline = set_up(config, settings, least, said=said)
     with _lock.get():
-        pipeline.listen_to(target, threshold, config.levels)
+        pipeline.listen_to(target, threshold)
     _calls[target] = call
     return pipeline
 

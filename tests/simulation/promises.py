@@ -73,9 +73,12 @@ class Promises:
         if stored and missing:
             self._world.find(f"{app.name}: a flush says True, but {ranges(missing)} are not stored")
         early = now - began < seconds
-        if not stored and early:
+        if not stored:
             for record in missing:
-                app.reported.setdefault(record.number, now)
+                # At the last moment nobody sees which of both it was: late, or a loss.
+                if early or app.set_aside.get(record.number, -1.0) >= began:
+                    app.reported.setdefault(record.number, now)
+        if not stored and early:
             # What was set aside is reported once, even where it was stored after all.
             partial = any(trouble.partial for trouble in self._world.plan.troubles)
             if not (missing or partial or app.told_to_end or app.process.no_threads):

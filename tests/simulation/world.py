@@ -10,6 +10,7 @@ import math
 import os
 import pickle
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -98,6 +99,7 @@ class App:
         self.calls: list[Call] = []
         self.health: Health | None = None
         self.reported: dict[int, float] = {}
+        self.set_aside: dict[int, float] = {}
         self.ended: tuple[str, float] | None = None
         self.clean = False
         self.told_to_end = False
@@ -129,12 +131,17 @@ class App:
             world.note(f"{self.name} handles SIGTERM")
         world.end(self, "exited")
 
+    def _hear(self, text: str) -> None:
+        self.world.note(f"{self.name} says: {text}")
+        if (found := re.match(r"One entry is set aside: .* '(r\d+) ", text)) is not None:
+            self.set_aside[int(found[1][1:])] = self.world.machine.now
+
     def _live(self) -> None:
         world = self.world
         dependencies = Dependencies(
             transport=lambda _: Wire(world.network, self.process),
             rng=Chance(self.rng.random()),
-            say=lambda text: world.note(f"{self.name} says: {text}"),
+            say=self._hear,
         )
         self.exporter = LogwellLogExporter._from_config(  # noqa: SLF001 - with dependencies
             Config.resolve(endpoint=ENDPOINT, api_key=KEY, **self.options), dependencies
@@ -237,7 +244,7 @@ class App:
         """This is a child of a fork: what its parent did is not its own."""
         self.name = self.process.name = name
         self.handed, self.returned, self.calls = [], [], []
-        self.reported, self.health, self.forks = {}, None, 0
+        self.reported, self.set_aside, self.health, self.forks = {}, {}, None, 0
         self.process.armed.clear()
         self.process.signals.clear()
         self.began = self.world.machine.now

@@ -112,8 +112,8 @@ def test_what_would_be_kept_back_is_an_error(
     done = program(tmp_path, receiver, text, status=1)
     assert done.stderr.splitlines()[-1] == (
         "logwell_otel.errors.LogwellError: An earlier configure() or LogwellHandler has set up "
-        f"what sends to this server with this key, with another {named} than is given now. Give "
-        "them to the first call, or end what it made before: pipeline.shutdown(). Nothing was "
+        f"what sends to this server with this key. What is given now differs from it in {named}. "
+        "Give them to the first call, or end what it made before: pipeline.shutdown(). Nothing was "
         "changed."
     )
 
@@ -130,14 +130,30 @@ def test_anything_else_is_said(receiver: DevServer, tmp_path: Path) -> None:
     done = program(tmp_path, receiver, text, LOGWELL_SERVICE="")
     assert done.stderr == (
         "logwell_otel: An earlier configure() or LogwellHandler has set up what sends to this "
-        "server with this key, with another service, on_error than is given now. Give them to "
-        "the first call, or end what it made before: pipeline.shutdown(). Until then what was "
-        "given first counts.\n"
+        "server with this key. What is given now differs from it in service, on_error. "
+        "Give them to the first call, or end what it made before: pipeline.shutdown(). Until then "
+        "what was given first counts.\n"
     )
     assert [(entry.message, entry.service) for entry in receiver.entries()] == [
         ("once", "shop"),
         ("twice", "another"),
     ]
+
+
+def test_levels_of_the_first_call_count(receiver: DevServer, tmp_path: Path) -> None:
+    """The second call neither opens a logger up nor lets more through."""
+    done = program(
+        tmp_path,
+        receiver,
+        """
+        configure(levels={"shop": "debug"})
+        configure(levels={"shop": "info", "pay": "debug"})
+        log.debug("in the cart")
+        assert not logging.getLogger("pay").isEnabledFor(logging.DEBUG)
+        """,
+    )
+    assert "What is given now differs from it in levels." in done.stderr
+    assert messages(receiver) == ["in the cart"]
 
 
 def made(text: str) -> Any:

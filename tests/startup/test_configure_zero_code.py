@@ -96,9 +96,9 @@ def test_arguments_that_come_too_late_are_named(receiver: DevServer, tmp_path: P
     assert result.returncode == 0, result.stderr
     assert (
         "logwell_otel: OTEL_LOGS_EXPORTER or the configuration file has set up what sends to this "
-        "server with this key, with another service, timeout than is given now. Set them there "
-        "or by their LOGWELL_* variables, or leave logwell out of OTEL_LOGS_EXPORTER. Until then "
-        "what was given first counts.\n"
+        "server with this key. What is given now differs from it in service, timeout. "
+        "Set them there or by their LOGWELL_* variables, or leave logwell out of "
+        "OTEL_LOGS_EXPORTER. Until then what was given first counts.\n"
     ) in result.stderr
     assert [(entry.message, entry.service) for entry in receiver.entries()] == [("once", "shop")]
 
@@ -108,7 +108,7 @@ def test_what_must_be_kept_back_is_an_error(
     receiver: DevServer, tmp_path: Path, argument: str
 ) -> None:
     result = run(receiver, tmp_path, f"import logwell_otel\nlogwell_otel.configure({argument})")
-    assert f"with another {argument.partition('=')[0]} than is given now" in result.stderr
+    assert f"What is given now differs from it in {argument.partition('=')[0]}." in result.stderr
     assert result.stderr.endswith("leave logwell out of OTEL_LOGS_EXPORTER. Nothing was changed.\n")
     assert result.returncode == 1
 
