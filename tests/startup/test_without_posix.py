@@ -53,7 +53,8 @@ def test_deliver(receiver: DevServer, tmp_path: Path) -> None:
 
 
 def test_spool(receiver: DevServer, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(WITHOUT + PROGRAM.replace("assert", "not"))
+    program = PROGRAM.replace("assert pipeline.force_flush(", "assert not pipeline.force_flush(50")
+    (tmp_path / "program.py").write_text(WITHOUT + program)
     refused = {"LOGWELL_ENDPOINT": "http://127.0.0.1:9", "LOGWELL_TIMEOUT": "1"}
     done = run("python program.py spool", receiver, refused, cwd=tmp_path)
     assert "2 entries left in the spool at shutdown" in done.stderr
