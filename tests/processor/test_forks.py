@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+import subprocess
+import sys
 import threading
-import time
+from pathlib import Path
 
 import pytest
 
@@ -62,28 +63,44 @@ def test_a_fork_while_the_thread_exports_and_others_flush() -> None:
     assert exporter.bodies == ["parent"]
 
 
+FORKS_IN_C = """
+import ctypes, sys, threading, time
+
+sys.path.insert(0, TESTS)
+from logwell_otel import LogwellBatchLogRecordProcessor
+from support.process import Child, say
+from support.processor import Emitting, Keeping
+
+exporter = Keeping()
+pipeline = Emitting(LogwellBatchLogRecordProcessor(exporter, schedule_delay_millis=1_000))
+pipeline.log("parent")
+if not WAITING:
+    assert pipeline.processor.hand_over(30_000)
+    exporter.batches.clear()
+# A thread that is awake may hold a lock of the interpreter's own, which then stays locked.
+time.sleep(0.2)
+
+def work(fd):
+    for _ in range(1_000):
+        pipeline.log("child")
+        threading.Event().wait(0.01)
+        if "child" in exporter.bodies:
+            break
+    say(fd, "child" in exporter.bodies)
+
+assert Child(work, ctypes.PyDLL(None).fork).join() == ["True"]
+pipeline.processor.shutdown()
+assert [body for body in exporter.bodies if body != "parent"] == []
+"""
+
+
 @pytest.mark.skipif(not os.path.exists("/proc"), reason="ctypes finds fork() on Linux")  # noqa: PTH110
 @pytest.mark.parametrize("waiting", [False, True])
 def test_c_code_that_forks_without_running_hooks(waiting: bool) -> None:
-    """As uWSGI does. The thread is missed with the first record, or when it should have come."""
-    exporter = Keeping()
-    pipeline = Emitting(LogwellBatchLogRecordProcessor(exporter, schedule_delay_millis=1_000))
-    pipeline.log("parent")
-    if not waiting:
-        assert pipeline.processor.hand_over(30_000)
-        exporter.batches.clear()
-    # A thread that is awake may hold a lock of the interpreter's own, which then stays locked.
-    time.sleep(0.2)
+    """As uWSGI does. The thread is missed with the first record, or when it should have come.
 
-    def work(fd: int) -> None:
-        for _ in range(1_000):
-            pipeline.log("child")
-            threading.Event().wait(0.01)
-            if "child" in exporter.bodies:
-                break
-        say(fd, "child" in exporter.bodies)
-
-    fork = ctypes.PyDLL(None).fork
-    assert Child(work, fork).join() == ["True"]
-    pipeline.processor.shutdown()
-    assert [body for body in exporter.bodies if body != "parent"] == []
+    In a process without the threads of other tests, which may be awake at the fork.
+    """
+    tests = str(Path(__file__).parents[1])
+    program = FORKS_IN_C.replace("TESTS", repr(tests)).replace("WAITING", str(waiting))
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
