@@ -503,6 +503,8 @@ class World:
         self.calm_at = self.machine.now
         if not any(app.alive for app in self.apps):
             self.start()
+        for app in self.apps:
+            app.process.armed.clear()
         self.note("all that passes is over")
         self.promises.calm()
         until = self.machine.now + self.promises.patience
