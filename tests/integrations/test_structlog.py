@@ -71,7 +71,12 @@ SET_UPS = {
     "by ProcessorFormatter": FORMATTER.replace("{more}", ""),
     "by both": FORMATTER.replace("{more}", "LogwellProcessor(),"),
     "exceptions rendered": FORMATTER.replace("{more}", "structlog.processors.format_exc_info,"),
-    "call sites": FORMATTER.replace("{more}", "structlog.processors.CallsiteParameterAdder(),"),
+    # All parameters but one that raises before Python 3.11.
+    "call sites": FORMATTER.replace(
+        "{more}",
+        "structlog.processors.CallsiteParameterAdder("
+        "{one for one in structlog.processors.CallsiteParameter if one.name != 'QUAL_NAME'}),",
+    ),
 }
 
 

@@ -154,7 +154,9 @@ class Promises:
         if reason == "shutdown":
             return self._justified_at_shutdown(app)
         # What nothing takes may fill half of the memory, whoever left it in the spool.
-        suspected = sum(record.size + 200 for record in world.records.values() if not record.settled)
+        suspected = sum(
+            record.size + 200 for record in world.records.values() if not record.settled
+        )
         given = {
             "queue_overflow": self.export_seconds(app) == FULL_SECONDS
             or (self._for_ever and suspected > world.plan.max_queue_bytes / 2),
