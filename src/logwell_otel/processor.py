@@ -41,6 +41,7 @@ from logwell_otel._process import (
     Worker,
     after_fork_in_child,
     at_last,
+    at_the_very_end,
     is_patched_late,
     no_interrupt_at_exit,
     nothing_comes_after,
@@ -160,6 +161,7 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
         self._begin()
         after_fork_in_child(self._begin)
         at_last(self._end_late)
+        at_the_very_end(self._leave)
         exporter._follow(self)  # noqa: SLF001
 
     def _begin(self) -> None:
@@ -450,6 +452,10 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
             self.report()
         elif self._closed:
             self._drop_late()
+
+    def _leave(self) -> None:
+        """Hand over what is queued where an interrupt has kept the exit from `shutdown`."""
+        self.shutdown(0)
 
     def _drop_late(self) -> None:
         """Count what nobody will export any more."""

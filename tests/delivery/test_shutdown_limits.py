@@ -128,9 +128,7 @@ def test_a_pace_slower_than_an_answer_is_no_stall(monkeypatch: pytest.MonkeyPatc
         for number in range(11):
             exporter.export(records(100, first=100 * number))
         assert receiver.wait_for(1_000)
-        began = time.monotonic()
         exporter.shutdown()
-        assert time.monotonic() - began > 0.2
         assert receiver.count() == 1_100
         assert exporter.health().dropped == {}
 

@@ -390,6 +390,49 @@ def test_the_exit_of_a_short_script_does_not_wait_for_a_name_server(tmp_path: Pa
     assert "1 entry was dropped at shutdown" in done.stderr
 
 
+NEVER_REACHED = """
+import logging, sys
+import logwell_otel
+from opentelemetry._logs import set_logger_provider
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+
+class Interrupted(LogRecordProcessor):
+    def on_emit(self, log_record):
+        pass
+
+    def force_flush(self, timeout_millis=0):
+        return True
+
+    def shutdown(self):
+        sys.exit(7)
+
+provider = LoggerProvider()
+provider.add_log_record_processor(Interrupted())
+set_logger_provider(provider)
+logwell_otel.configure()
+for number in range(300):
+    logging.getLogger("shop").info("order %d", number)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.socket
+@pytest.mark.parametrize("spool", [False, True])
+def test_what_is_queued_when_a_signal_ends_the_exit_before_its_shutdown(
+    spool: bool, tmp_path: Path
+) -> None:
+    """Its handler exits, while OpenTelemetry is about to shut its processors down."""
+    variables = {"LOGWELL_SPOOL_DIR": str(tmp_path / "spool")} if spool else {}
+    with DevServer() as receiver:
+        receiver.faults.hang()
+        environ = environment(receiver, variables)
+        done = finished(NEVER_REACHED, tmp_path / "main.py", environ, seconds=30)
+    if spool:
+        assert "300 entries left in the spool at shutdown, for the next process." in done.stderr
+    else:
+        assert "300 entries were dropped at shutdown" in done.stderr
+
+
 SLOW_TO_ENCODE = """
 import logging, signal, sys, time
 import logwell_otel
