@@ -560,7 +560,8 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         (f"rules: [{{webhook: {SECRET}", "is not YAML (line 1, column"),
         ("", "expected `rules:` and a list below it, got nothing."),
         ("rules: []", "rules: expected a list of one rule or more, got an empty list."),
-        ("rules: [1]\nmore: 2", "expected `rules:` and a list below it, got a mapping."),
+        ("rules: [1]\nmore: 2", "expected `rules:` and nothing beside it, got 'more' too."),
+        ("rule: [1]", "expected `rules:` and a list below it, got a mapping."),
         ("!!python/object/apply:os.system ['true']", "is not YAML (line 1, column 1)"),
     ],
 )

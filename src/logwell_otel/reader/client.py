@@ -553,7 +553,10 @@ class _Source:
 def _base_url(settings: Resolver) -> str:
     given = settings.text("endpoint")
     if given is None:
-        raise settings.error("endpoint", "the URL of the Logwell server", "nothing")
+        raise config_error(
+            "endpoint (LOGWELL_ENDPOINT) is not set: set the variable, or give the argument, to "
+            "the base URL of the Logwell server."
+        )
     problem = None
     try:
         return base_url(given)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import msgspec
 
+from logwell_otel._config.settings import LEVEL_SPELLINGS
 from logwell_otel._wire import LEVELS
 from logwell_otel.errors import config_error
 from logwell_otel.reader.rows import moment_of
@@ -49,6 +50,9 @@ class Filters(TypedDict, total=False):
 
 
 _AGO: Final = re.compile(r"([0-9]+)\s*(s|sec|m|min|h|d|w)")
+# What the server takes out of a search before it looks for words.
+_SIGNS: Final = re.compile(r"""[&|!():*\\'"<>]""")
+_ABSENT: Final = object()
 _UNITS: Final = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -93,8 +97,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             LogwellError: `INVALID_CONFIG`, naming what is wrong.
         """
         now = now or datetime.now(timezone.utc)
-        if "\0" in text:
-            raise config_error("text: expected words, got a NUL character, which no entry has.")
+        _check_words(text)
         if trace is not None and not re.fullmatch("[0-9a-fA-F]{32}", trace):
             raise config_error(f"trace: expected 32 hexadecimal digits, got {trace!r}.")
         return cls(
@@ -148,13 +151,32 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return self.matches(row)
 
 
+def _check_words(text: str) -> None:
+    problem = None
+    if "\0" in text or not _is_unicode(text):
+        problem = "characters that no entry has"
+    elif text.strip() and not _SIGNS.sub("", text).strip():
+        problem = "signs alone, for which the server would answer with all entries"
+    if problem is not None:
+        raise config_error(f"text: expected words, got {problem}.")
+
+
+def _is_unicode(text: str) -> bool:
+    """False for what a command line in another encoding than UTF-8 holds."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _levels(level: str | Iterable[str] | None) -> tuple[str, ...]:
     names = level.split(",") if isinstance(level, str) else [*(level or ())]
-    levels = tuple(name.strip().lower() for name in names if name.strip())
-    for name in levels:
-        if name not in LEVELS:
+    spelled = [name.strip().lower() for name in names if name.strip()]
+    for name in spelled:
+        if name not in LEVEL_SPELLINGS:
             raise config_error(f"level: expected one of {', '.join(LEVELS)}, got {name!r}.")
-    return levels
+    return tuple(LEVEL_SPELLINGS[name] for name in spelled)
 
 
 def moment(name: str, value: Moment, now: datetime) -> datetime | None:
@@ -176,7 +198,7 @@ def moment(name: str, value: Moment, now: datetime) -> datetime | None:
         return value.astimezone(timezone.utc)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day).astimezone(timezone.utc)
-    text = value.strip()
+    text = str(value).strip()
     ago = seconds_of(text.lower().removesuffix("ago"))
     try:
         if ago is not None:
@@ -210,5 +232,5 @@ def as_text(value: Any) -> str:
 
 
 def _has(row: LogRow, name: str, wanted: str) -> bool:
-    value = row.attribute(name)
-    return value is not None and as_text(value) == wanted
+    value = row.attribute(name, _ABSENT)
+    return value is not _ABSENT and as_text(value) == wanted

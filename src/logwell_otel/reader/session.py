@@ -220,8 +220,8 @@ def sign_in_problem(status: int, headers: Mapping[str, str], username: str) -> L
         seconds = asked_wait(headers) or 10.0
         return LogwellError(
             f"The server takes no more sign-ins for {seconds:.0f} s: three in a row are allowed, "
-            "and tries of others without a proxy's address count too. `logwell-otel login` "
-            "keeps a session, so that one is enough.",
+            "and those of others may count too. `logwell-otel login` keeps a session, so that one "
+            "is enough.",
             LogwellErrorCode.RATE_LIMITED,
             status_code=status,
             retryable=True,
