@@ -97,7 +97,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             LogwellError: `INVALID_CONFIG`, naming what is wrong.
         """
         now = now or datetime.now(timezone.utc)
-        _check_words(text)
+        if "\0" in text or not _is_unicode(text):
+            raise config_error("text: expected words, got characters that no entry has.")
         if trace is not None and not re.fullmatch("[0-9a-fA-F]{32}", trace):
             raise config_error(f"trace: expected 32 hexadecimal digits, got {trace!r}.")
         return cls(
@@ -111,7 +112,16 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def parameters(self) -> dict[str, str]:
-        """What the server filters, as query parameters."""
+        """What the server filters, as query parameters.
+
+        Raises:
+            LogwellError: `INVALID_CONFIG` for a text that the server would take for none.
+        """
+        if self.text and not _SIGNS.sub("", self.text).strip():
+            raise config_error(
+                "text: expected words, got signs alone, for which the server would answer with "
+                "all entries."
+            )
         words = " ".join(word for word in (self.text, self.trace) if word)
         parameters = {"search": words} if words else {}
         if self.levels:
@@ -149,16 +159,6 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         if not all(word in row.words for word in self.text.lower().split()):
             return False
         return self.matches(row)
-
-
-def _check_words(text: str) -> None:
-    problem = None
-    if "\0" in text or not _is_unicode(text):
-        problem = "characters that no entry has"
-    elif text.strip() and not _SIGNS.sub("", text).strip():
-        problem = "signs alone, for which the server would answer with all entries"
-    if problem is not None:
-        raise config_error(f"text: expected words, got {problem}.")
 
 
 def _is_unicode(text: str) -> bool:
