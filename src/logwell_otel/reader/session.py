@@ -77,7 +77,8 @@ class Account(Secret):
 def _password_of(path: Path) -> str:
     problem = None
     try:
-        text = (in_home(path) or path).read_text(encoding="utf-8")[:_MAX_PASSWORD_FILE]
+        # Editors on Windows put a byte order mark in front.
+        text = (in_home(path) or path).read_text(encoding="utf-8-sig")[:_MAX_PASSWORD_FILE]
     except (OSError, UnicodeDecodeError) as error:
         problem = getattr(error, "strerror", None) or "not text"
     else:
