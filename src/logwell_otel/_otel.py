@@ -1,7 +1,7 @@
 """Every name of OpenTelemetry that is private or not yet stable, in one place.
 
 The logs signal lives in modules that begin with an underscore until OpenTelemetry
-declares it stable. `tests/test_otel_names.py` fails when one of these names moves.
+declares it stable. `tests/package/test_otel_names.py` fails when one of these names moves.
 
 And what has to be known of OpenTelemetry's records to make them without their constructors.
 """

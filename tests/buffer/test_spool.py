@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sqlite3
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,7 +32,6 @@ from support.spool import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 DAY = 86_400.0
 
@@ -500,3 +501,28 @@ def test_full_sync_can_be_asked_for(world: World) -> None:
     assert db is not None
     assert db.execute("PRAGMA synchronous").fetchone() == (2,)
     spool.close()
+
+
+# The page.
+
+PAGE = Path(__file__).parents[2] / "docs" / "spool.md"
+
+
+def test_the_tables_and_the_questions_of_the_page(world: World) -> None:
+    tables, questions = re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    spool = world.open()
+    spool.store([chunk(0), chunk(1)])
+    of_page = sqlite3.connect(":memory:")
+    of_page.executescript(tables)
+    shown = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+    names = {name for (name,) in of_page.execute(shown)}
+    assert names == {name for (name,) in world.query(shown)}
+    for name in names:
+        columns = f"SELECT name, type FROM pragma_table_info('{name}')"
+        assert of_page.execute(columns).fetchall() == world.query(columns), name
+    of_page.close()
+    first, second, third = questions.split(";\n\n")
+    ((_, project, count, *_),) = world.query(first)
+    assert (project, count) == (PROJECT, 2)
+    assert [message for _, message in world.query(second)] == ["0", "1"]
+    assert world.query(third) == []

@@ -6,6 +6,10 @@ long outage from end to end.
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for OpenTelemetry 1.39
@@ -34,3 +38,16 @@ def test_nothing_is_lost_in(name: str) -> None:
 def test_every_scenario_has_a_name_of_its_own() -> None:
     names = [scenario.name for scenario in SCENARIOS]
     assert len(set(names)) == len(names)
+
+
+def test_what_pages_tell_to_run_is_there() -> None:
+    pages = (Path(__file__).parents[2] / "docs").glob("*.md")
+    commands = [
+        words
+        for page in pages
+        for words in re.findall(r"`scripts/chaos ([^`]+)`", page.read_text(encoding="utf-8"))
+    ]
+    assert len(commands) >= 10
+    for words in commands:
+        for word in shlex.split(words):
+            assert any(word in scenario.name for scenario in SCENARIOS), words

@@ -115,6 +115,8 @@ def test_nothing_found_is_status_1(
         (["incidents", "nope"], "Incident not found"),
         (["tail", "-f", "--until", "1h"], "--until: expected without -f"),
         (["incidents", "--since", "8d"], "since: expected at most 7d ago"),
+        (["search", "--since", "1h", "--until", "2h"], "until: expected a time after since"),
+        (["search", "caf\udce9"], "text: expected words"),
         (["search", "-o", "/nowhere/at/all"], "/nowhere/at/all: No such file"),
     ],
     ids=str,
@@ -152,6 +154,37 @@ def test_json_and_csv(
         "user_id": "",
         "metadata": '{"order": 17}',
     }
+
+
+def test_a_cell_with_any_line_end_stays_one(
+    ingest: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    messages = ["one\r=1+1", "two\n=1+1", "three\r\n=1+1"]
+    ingest(*({"message": message} for message in messages))
+    assert main(["search", "--csv"]) == 0
+    said = capsys.readouterr().out
+    assert {line["message"] for line in csv.DictReader(io.StringIO(said, newline=""))} == {
+        *messages
+    }
+    assert said.count("\n") == 6
+    assert said.count("\r") == 2
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_what_a_terminal_would_act_on_is_escaped_in_every_form(
+    ingest: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+) -> None:
+    message = "a\x1b[31m \x9b31m \u202e b"
+    ingest({"message": message})
+    monkeypatch.setattr("sys.stdout", shown := Person())
+    assert main(["search", form]) == 0
+    assert all(line.isprintable() for line in shown.getvalue().splitlines())
+    if form == "--json":  # which it stays, for whoever copies it
+        assert json.loads(shown.getvalue())["message"] == message
+    assert capsys.readouterr().err == ""
 
 
 def test_tail_shows_the_newest_in_order(
@@ -277,6 +310,10 @@ def test_login_keeps_a_session_and_logout_ends_it(
     assert main(["search"]) == 1
     assert main(["logout"]) == 0
     assert main(["search"]) == 2
+    monkeypatch.delenv("LOGWELL_ENDPOINT")
+    capsys.readouterr()
+    assert main(["search"]) == 2
+    assert "endpoint (LOGWELL_ENDPOINT) is not set: " in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("server")
@@ -298,6 +335,33 @@ def test_where_no_session_can_be_kept_a_search_goes_on_and_login_fails(
     capsys.readouterr()
     assert main(["login"]) == 2
     assert "this user has no home directory: name a file in" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a terminal of one's own")
+@pytest.mark.process
+def test_a_password_that_is_not_typed(server: DevServer) -> None:
+    """Ctrl-D at the prompt."""
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "logwell_otel.cli", "login", "--username", server.username],
+        env={name: value for name, value in os.environ.items() if name != "LOGWELL_PASSWORD"},
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        assert process.stderr is not None
+        # What is typed before the prompt is thrown away.
+        assert process.stderr.read(len("Password: ")) == b"Password: "
+        os.write(ours, b"\x04")
+        os.close(ours)
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (2, b"")
+    assert errors.decode().splitlines()[-1] == (
+        "logwell-otel: password (LOGWELL_PASSWORD or LOGWELL_PASSWORD_FILE): expected the password "
+        f"of {server.username!r}, got none."
+    )
 
 
 def test_commands_in_a_row_sign_in_once(

@@ -279,6 +279,33 @@ def test_the_configuration_file_of_its_page(receiver: DevServer, tmp_path: Path)
     assert (entry.level, entry.message, entry.service) == ("warn", "stock is low", "shop")
 
 
+# Readers.
+
+
+@pytest.mark.parametrize("name", ["reader", "async-reader"])
+def test_the_programs_of_the_page_on_reading(
+    name: str, receiver: DevServer, tmp_path: Path
+) -> None:
+    log = """
+import logging, logwell_otel
+logwell_otel.configure(service="shop")
+logging.error("payment failed", extra={"order": 17})
+"""
+    run(log, receiver, tmp_path)
+    program = APPS[name].text
+    for shown, known in {
+        '"https://logs.example.com"': repr(receiver.url),
+        '"ann", "a password"': f"{receiver.username!r}, {receiver.password!r}",
+        'project="shop"': 'project="development"',
+    }.items():
+        program = program.replace(shown, known)
+    if name == "reader":
+        program += "        break\n"  # it ends with a tail, which does not end
+    said = run(program, receiver, tmp_path, variables={"HOME": str(tmp_path)}).splitlines()
+    assert "{'error': 1}" in said
+    assert sum("payment failed" in line for line in said) == (3 if name == "reader" else 1)
+
+
 # The health endpoint.
 
 ASK = {

@@ -205,6 +205,21 @@ def test_only_rows_of_the_filter_count() -> None:
     assert [firing.samples[0].id for firing in found] == [rows[0].id]
 
 
+def test_signs_are_a_text_too() -> None:
+    """The server finds none, but rules look at the rows themselves."""
+    one = evaluation(
+        Rule(
+            name="r",
+            filter=Filter.of(">>>"),
+            condition=Condition(kind="count", count=1, window=60),
+            silence=0,
+        )
+    )
+    rows = [row(1, "plain"), row(2, "prompt >>> here")]
+    found = [firing for each in rows for firing in one.see(each, each.time.timestamp())]
+    assert [firing.samples[0].id for firing in found] == [rows[1].id]
+
+
 def test_what_an_action_gets() -> None:
     one = evaluation(rule("count", count=2))
     one.see(row(1, "first"), START + 1)
@@ -560,7 +575,8 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         (f"rules: [{{webhook: {SECRET}", "is not YAML (line 1, column"),
         ("", "expected `rules:` and a list below it, got nothing."),
         ("rules: []", "rules: expected a list of one rule or more, got an empty list."),
-        ("rules: [1]\nmore: 2", "expected `rules:` and a list below it, got a mapping."),
+        ("rules: [1]\nmore: 2", "expected `rules:` and nothing beside it, got 'more' too."),
+        ("rule: [1]", "expected `rules:` and a list below it, got a mapping."),
         ("!!python/object/apply:os.system ['true']", "is not YAML (line 1, column 1)"),
     ],
 )

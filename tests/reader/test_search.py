@@ -31,7 +31,8 @@ ENTRIES = [
     entry(0, service="shop", metadata={"order": 17, "user": {"name": "ann"}}),
     entry(1, level="error", message="payment failed", service="pay", metadata={"order": 17}),
     entry(2, level="warn", message="payments are slow", metadata={"trace_id": TRACE}),
-    entry(3, level="fatal", message="out of memory", sourceFile="app.py", lineNumber=7),
+    entry(3, level="fatal", message="out of memory", sourceFile="app.py", lineNumber=7)
+    | {"metadata": {"left": None}},
 ]
 
 
@@ -76,6 +77,9 @@ def test_a_row_has_everything(reader: LogwellReader, ingest: Callable[..., None]
         ({"where": {"order": 17}}, [1, 0]),
         ({"where": {"order": "17", "user.name": "ann"}}, [0]),
         ({"where": {"order": "18"}}, []),
+        ({"where": {"left": None}}, [3]),
+        ({"where": {"right": None}}, []),
+        ({"level": "warning,critical"}, [3, 2]),
         ({"trace": TRACE.upper()}, [2]),
         ({"limit": 2}, [3, 2]),
         ({"limit": 0}, []),
@@ -101,7 +105,10 @@ def test_what_is_found(
         ({"until": "2026-99-99"}, "until: expected a time"),
         ({"since": "99999999999999d"}, "since: expected a time"),
         ({"trace": "abc"}, "trace: expected 32 hexadecimal digits, got 'abc'"),
-        ({"text": "a\0b"}, "text: expected words"),
+        ({"since": 1764241807}, "since: expected a time such as 15m.*, got 1764241807"),
+        ({"text": "a\0b"}, "text: expected words, got characters that no entry has"),
+        ({"text": "caf\udce9"}, "text: expected words, got characters that no entry has"),
+        ({"text": "!!! :("}, "text: expected words, got signs alone"),
     ],
     ids=str,
 )

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.socket
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["", "byte order mark"])
 def test_the_account_comes_from_variables(
-    server: DevServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: DevServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mark: str
 ) -> None:
     password = tmp_path / "password"
-    password.write_text(f"{server.password}\n")
+    password.write_text(f"{mark}{server.password}\n", encoding="utf-8")
     monkeypatch.setenv("LOGWELL_ENDPOINT", server.url)
     monkeypatch.setenv("LOGWELL_USERNAME", server.username)
     monkeypatch.setenv("LOGWELL_PASSWORD_FILE", str(password))

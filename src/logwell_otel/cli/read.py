@@ -10,9 +10,11 @@ import argparse
 import csv
 import getpass
 import io
+import json
 import os
 import sys
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -23,7 +25,7 @@ from logwell_otel._clock import monotonic
 from logwell_otel.cli.terminal import Terminal, printable
 from logwell_otel.errors import LogwellError, config_error
 from logwell_otel.reader import Incident, IncidentDetail, LogRow, LogwellReader
-from logwell_otel.reader.filters import as_text
+from logwell_otel.reader.filters import as_text, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -216,6 +218,13 @@ def _filters(options: argparse.Namespace) -> Filters:
         if not equals or not name:
             raise config_error(f"--where: expected KEY=VALUE, got {pair!r}.")
         where[name] = value
+    now = datetime.now(timezone.utc)
+    since, until = moment("since", options.since, now), moment("until", options.until, now)
+    if since is not None and until is not None and since > until:
+        raise config_error(
+            f"until: expected a time after since, which is {options.since!r}, got "
+            f"{options.until!r}."
+        )
     return {
         "level": options.level,
         "service": options.service,
@@ -273,11 +282,21 @@ def login(options: argparse.Namespace, terminal: Terminal) -> int:
     if not options.password_file and not any(
         os.environ.get(name) for name in ("LOGWELL_PASSWORD", "LOGWELL_PASSWORD_FILE")
     ):
-        password = getpass.getpass("Password: ") if terminal.person else terminal.ask("Password:")
+        password = _ask_password(terminal) or None
     with reader_of(options, password) as reader:
         reader.login()
         terminal.line(f"Signed in at {reader.endpoint}; the session is kept until it is over.")
     return FOUND
+
+
+def _ask_password(terminal: Terminal) -> str:
+    if not terminal.person:
+        return terminal.ask("Password:")
+    try:
+        return getpass.getpass("Password: ")
+    except EOFError:  # Ctrl-D
+        terminal.error("")
+        return ""
 
 
 def logout(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -360,7 +379,7 @@ class _Printer(Generic[_T]):
         shows = self._terminal.shows
         if self._options.json:
             text = msgspec.json.encode(item).decode()
-            return f"{printable(text) if shows else text}\n"
+            return f"{printable(text, _json_escape) if shows else text}\n"
         if self._options.csv:
             values = self._form.values(item)
             return _csv_line(map(printable, values) if shows else values)
@@ -469,8 +488,13 @@ def _csv_text(value: Any) -> str:
 
 def _csv_line(values: Iterable[str]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)
-    return text.getvalue()
+    # What is part of a line's end gets quotes: many programs end a line at a \r, too.
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _json_escape(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 def _short(timestamp: str) -> str:

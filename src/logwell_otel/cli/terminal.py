@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import Self
 
@@ -159,6 +159,10 @@ def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def printable(text: str) -> str:
+def _python_escape(character: str) -> str:
+    return repr(character)[1:-1]
+
+
+def printable(text: str, escape: Callable[[str], str] = _python_escape) -> str:
     """Text from a file or a server, without anything that a terminal would act on."""
-    return "".join(part if part.isprintable() else repr(part)[1:-1] for part in text)
+    return "".join(part if part.isprintable() else escape(part) for part in text)

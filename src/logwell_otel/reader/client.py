@@ -351,8 +351,12 @@ class LogwellReader:
         return (row for page in self._pages(wanted, limit) for row in page)
 
     def _pages(self, wanted: Filter, limit: int | None) -> Iterator[list[LogRow]]:
+        return self._pages_from(wanted.parameters(), wanted, limit)
+
+    def _pages_from(
+        self, parameters: dict[str, str], wanted: Filter, limit: int | None
+    ) -> Iterator[list[LogRow]]:
         left = limit
-        parameters = wanted.parameters()
         if limit is not None and not (wanted.where or wanted.service or wanted.trace):
             parameters["limit"] = str(max(1, min(PAGE, limit)))
         while left is None or left > 0:
@@ -553,7 +557,10 @@ class _Source:
 def _base_url(settings: Resolver) -> str:
     given = settings.text("endpoint")
     if given is None:
-        raise settings.error("endpoint", "the URL of the Logwell server", "nothing")
+        raise config_error(
+            "endpoint (LOGWELL_ENDPOINT) is not set: set the variable, or give the argument, to "
+            "the base URL of the Logwell server."
+        )
     problem = None
     try:
         return base_url(given)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import msgspec
 
+from logwell_otel._config.settings import LEVEL_SPELLINGS
 from logwell_otel._wire import LEVELS
 from logwell_otel.errors import config_error
 from logwell_otel.reader.rows import moment_of
@@ -49,6 +50,9 @@ class Filters(TypedDict, total=False):
 
 
 _AGO: Final = re.compile(r"([0-9]+)\s*(s|sec|m|min|h|d|w)")
+# What the server takes out of a search before it looks for words.
+_SIGNS: Final = re.compile(r"""[&|!():*\\'"<>]""")
+_ABSENT: Final = object()
 _UNITS: Final = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -93,8 +97,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             LogwellError: `INVALID_CONFIG`, naming what is wrong.
         """
         now = now or datetime.now(timezone.utc)
-        if "\0" in text:
-            raise config_error("text: expected words, got a NUL character, which no entry has.")
+        if "\0" in text or not _is_unicode(text):
+            raise config_error("text: expected words, got characters that no entry has.")
         if trace is not None and not re.fullmatch("[0-9a-fA-F]{32}", trace):
             raise config_error(f"trace: expected 32 hexadecimal digits, got {trace!r}.")
         return cls(
@@ -108,7 +112,16 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def parameters(self) -> dict[str, str]:
-        """What the server filters, as query parameters."""
+        """What the server filters, as query parameters.
+
+        Raises:
+            LogwellError: `INVALID_CONFIG` for a text that the server would take for none.
+        """
+        if self.text and not _SIGNS.sub("", self.text).strip():
+            raise config_error(
+                "text: expected words, got signs alone, for which the server would answer with "
+                "all entries."
+            )
         words = " ".join(word for word in (self.text, self.trace) if word)
         parameters = {"search": words} if words else {}
         if self.levels:
@@ -148,13 +161,22 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return self.matches(row)
 
 
+def _is_unicode(text: str) -> bool:
+    """False for what a command line in another encoding than UTF-8 holds."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _levels(level: str | Iterable[str] | None) -> tuple[str, ...]:
     names = level.split(",") if isinstance(level, str) else [*(level or ())]
-    levels = tuple(name.strip().lower() for name in names if name.strip())
-    for name in levels:
-        if name not in LEVELS:
+    spelled = [name.strip().lower() for name in names if name.strip()]
+    for name in spelled:
+        if name not in LEVEL_SPELLINGS:
             raise config_error(f"level: expected one of {', '.join(LEVELS)}, got {name!r}.")
-    return levels
+    return tuple(LEVEL_SPELLINGS[name] for name in spelled)
 
 
 def moment(name: str, value: Moment, now: datetime) -> datetime | None:
@@ -176,7 +198,7 @@ def moment(name: str, value: Moment, now: datetime) -> datetime | None:
         return value.astimezone(timezone.utc)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day).astimezone(timezone.utc)
-    text = value.strip()
+    text = str(value).strip()
     ago = seconds_of(text.lower().removesuffix("ago"))
     try:
         if ago is not None:
@@ -210,5 +232,5 @@ def as_text(value: Any) -> str:
 
 
 def _has(row: LogRow, name: str, wanted: str) -> bool:
-    value = row.attribute(name)
-    return value is not None and as_text(value) == wanted
+    value = row.attribute(name, _ABSENT)
+    return value is not _ABSENT and as_text(value) == wanted

@@ -69,18 +69,19 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=Tru
                 return value
         return None
 
-    def attribute(self, name: str) -> Any:
-        """A value of the metadata, None where there is none.
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """A value of the metadata.
 
         Args:
             name: A key as it stands there, dots included; else a path through nested objects.
+            default: What stands for one that is not there.
         """
         found = self.metadata
         if isinstance(found, dict) and name in found:
             return found[name]
         for part in name.split("."):
             if not isinstance(found, dict) or part not in found:
-                return None
+                return default
             found = found[part]
         return found
 

@@ -94,8 +94,10 @@ def parse_rules(
         LogwellError: `INVALID_CONFIG`; each of its lines names a rule, a field, what is
             expected there and what was found, without anything of a webhook's address.
     """
-    if not isinstance(document, Mapping) or set(document) != {"rules"}:
+    if not isinstance(document, Mapping) or "rules" not in document:
         raise config_error(f"expected `rules:` and a list below it, got {_found(document)}.")
+    if more := ", ".join(repr(name) for name in document if name != "rules"):
+        raise config_error(f"expected `rules:` and nothing beside it, got {more} too.")
     rules = document["rules"]
     if not isinstance(rules, list) or not rules:
         raise config_error(f"rules: expected a list of one rule or more, got {_found(rules)}.")

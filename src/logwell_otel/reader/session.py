@@ -77,7 +77,8 @@ class Account(Secret):
 def _password_of(path: Path) -> str:
     problem = None
     try:
-        text = (in_home(path) or path).read_text(encoding="utf-8")[:_MAX_PASSWORD_FILE]
+        # Editors on Windows put a byte order mark in front.
+        text = (in_home(path) or path).read_text(encoding="utf-8-sig")[:_MAX_PASSWORD_FILE]
     except (OSError, UnicodeDecodeError) as error:
         problem = getattr(error, "strerror", None) or "not text"
     else:
@@ -220,8 +221,8 @@ def sign_in_problem(status: int, headers: Mapping[str, str], username: str) -> L
         seconds = asked_wait(headers) or 10.0
         return LogwellError(
             f"The server takes no more sign-ins for {seconds:.0f} s: three in a row are allowed, "
-            "and tries of others without a proxy's address count too. `logwell-otel login` "
-            "keeps a session, so that one is enough.",
+            "and those of others may count too. `logwell-otel login` keeps a session, so that one "
+            "is enough.",
             LogwellErrorCode.RATE_LIMITED,
             status_code=status,
             retryable=True,

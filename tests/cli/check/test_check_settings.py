@@ -150,8 +150,8 @@ def test_variables_that_nobody_reads() -> None:
     found = variables_line(LOGWELL_ENDPIONT="hush", logwell_api_key="hush", OTHER="hush")
     assert found == (
         "warning Variables: LOGWELL_ENDPIONT, logwell_api_key: no setting has this name -> "
-        "Did you mean LOGWELL_ENDPOINT by LOGWELL_ENDPIONT? "
-        "Did you mean LOGWELL_API_KEY by logwell_api_key?"
+        "LOGWELL_ENDPIONT: did you mean LOGWELL_ENDPOINT? "
+        "logwell_api_key: did you mean LOGWELL_API_KEY?"
     )
 
 
@@ -174,7 +174,7 @@ def test_variables_that_nobody_reads() -> None:
 )
 def test_names_that_people_try(tried: str, wanted: str) -> None:
     found = variables_line(**{f"LOGWELL_{tried}": "hush"})
-    assert found.endswith(f"-> Did you mean LOGWELL_{wanted} by LOGWELL_{tried}?")
+    assert found.endswith(f"-> LOGWELL_{tried}: did you mean LOGWELL_{wanted}?")
 
 
 def test_variables_of_others_and_of_other_commands_are_not_mentioned() -> None:

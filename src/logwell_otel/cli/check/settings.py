@@ -116,7 +116,7 @@ def unknown_variables(environ: Mapping[str, str]) -> Finding | None:
         return None
     return warning(
         f"{', '.join(meant)}: no setting has this name",
-        " ".join(f"Did you mean {wanted} by {name}?" for name, wanted in meant.items()),
+        " ".join(f"{name}: did you mean {wanted}?" for name, wanted in meant.items()),
     )
 
 
