@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import os
 import re
 import sys
@@ -15,6 +14,7 @@ from logwell_otel._process import stands_in_the_way
 from logwell_otel.errors import config_error
 
 if TYPE_CHECKING:
+    import ipaddress
     from collections.abc import Iterator
 
 
@@ -95,6 +95,8 @@ def is_loopback(host: str) -> bool:
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    import ipaddress  # noqa: PLC0415 - a millisecond of start-up, for a name or no name
+
     try:
         return ipaddress.ip_address(host)
     except ValueError:

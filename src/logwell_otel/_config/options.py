@@ -229,7 +229,7 @@ def _option(read: Callable[[Resolver, str], T], *meaning: str, variable: bool = 
     return made  # type: ignore[no-any-return] # as dataclasses.field: the type of the value
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Config:
     """Everything an exporter needs to know, checked. Its repr shows no secret.
 

@@ -8,6 +8,7 @@ server's own grouping, it never happened.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -24,15 +25,12 @@ _GROUPED: Final = tuple(b'{"level":"%b"' % level.encode() for level in GROUPED_L
 # What differs from one occurrence of an error to the next, and what the server puts in its
 # place. Two texts that it takes for the same must be the same here, and no others.
 _PLACEHOLDERS: Final = {"uuid": "{uuid}", "hex": "{hex}", "ip": "{ip}", "num": "{num}"}
-_VARIABLE: Final = re.compile(
-    r"""
+_VARIABLE: Final = r"""
       (?P<uuid> \b [0-9a-f]{8} (?: -[0-9a-f]{4} ){2} -[89ab][0-9a-f]{3} -[0-9a-f]{12} \b )
     | (?P<hex>  \b 0x[0-9a-f]+ \b | \b (?= [0-9]* [a-f] ) [0-9a-f]{12,} \b )
     | (?P<ip>   \b [0-9]{1,3} (?: \. [0-9]{1,3} ){3} \b )
     | (?P<num>  [0-9]+ )
-    """,
-    re.ASCII | re.VERBOSE,
-)
+    """
 _SPACE: Final = re.compile(f"[{JS_BLANK}]+")
 _SERVICE_NAMES: Final = ("service.name", "service_name", "service")
 
@@ -71,11 +69,17 @@ def group(entry: bytes) -> str:
     One text, joined as the server joins it: equal for entries of one incident only.
     """
     fields = _DECODER.decode(entry)
-    message = _VARIABLE.sub(_placeholder, fields.message.lower())
+    message = _variable().sub(_placeholder, fields.message.lower())
     message = _SPACE.sub(" ", message).strip(" ") or "unknown error"
     service = (fields.service or "").strip(JS_BLANK) or _service_in(fields.metadata)
     source_file = "unknown-source" if fields.source_file is None else fields.source_file
     return f"{service}|{source_file}|{fields.line_number or 0}|{message}"
+
+
+@functools.cache
+def _variable() -> re.Pattern[str]:
+    # Not at import: a program that logs no errors never needs it.
+    return re.compile(_VARIABLE, re.ASCII | re.VERBOSE)
 
 
 def _placeholder(match: re.Match[str]) -> str:
