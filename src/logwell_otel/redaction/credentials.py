@@ -164,7 +164,7 @@ SHAPES = (
     _shape("facebook_token", "|", r"\d{15,16}\|[\w-]{27}(?![\w-])", r"0\|[\w-]{27}"),
     _shape("square_token", "eaaa", r"EAAA[\w-]{60}(?![\w-])", r"eaaa[\w-]{60}"),
     _shape("twilio_key", "sk", r"SK[a-f0-9]{32}(?![A-Za-z0-9])", "sk[a-f0]{32}"),
-    _shape("docker_token", "dckr_pat_", r"dckr_pat_[\w-]{27,}"),
+    _shape("docker_token", "dckr_", r"dckr_[po]at_[\w-]{27,}"),
     _shape("rubygems_key", "rubygems_", r"rubygems_[a-f0-9]{48}"),
     _shape("newrelic_key", "nrak-", r"NRAK-[A-Z0-9]{27}"),
     _shape("brevo_key", "xkeysib-", r"xkeysib-[a-f0-9]{64}-[A-Za-z0-9]{16}"),

@@ -37,7 +37,8 @@ def shape_of(text: str) -> bytes:
 
 
 _UNUSUAL = re.compile(
-    "\x1b\\[[\\d;:]{0,32}m|[\u00a0\u00ad\u200b-\u200d\u201c-\u201f\u2060\ufeff\uff01-\uff5e]"
+    r"(?:\x1b|\\{1,4}(?:x|u00)1[bB])\[[\d;:]{0,32}m"
+    "|[\u00a0\u00ad\u200b-\u200d\u201c-\u201f\u2060\ufeff\uff01-\uff5e]"
 )
 _AS_ASCII = {
     **{chr(0xFF01 + place): chr(0x21 + place) for place in range(94)},
@@ -52,7 +53,7 @@ def as_read(text: str) -> str:
     Colours of a terminal and what has no width are gone; full-width letters and signs, as
     Chinese and Japanese texts have them, and typographic quotes are those of ASCII.
     """
-    if "\x1b" not in text and text.isascii():
+    if text.isascii() and "\x1b" not in text and "1b[" not in text:
         return text
     return _UNUSUAL.sub(lambda found: _AS_ASCII.get(found[0], ""), text)
 

@@ -128,6 +128,7 @@ _LEAST = {"card": 3, "otp": 3, "ssn": 3, "pin": 4}
 _NUMERIC_ID = re.compile(r"\d{1,19}(?:[_-]\d{1,19}){0,3}|0x[0-9a-fA-F]{1,16}")
 """A session that is counted, in a database or by ZooKeeper, opens no door."""
 
+_COUNTED = frozenset({"password", "secret", "api_key", "cookie", "credentials", "otp"})
 _COUNT = re.compile(r"\d{1,4}")
 
 _CONNECTS = re.compile(r"[=/@]")
@@ -492,15 +493,19 @@ def is_evident(value: str, kind: str) -> bool:
     return _EVIDENT.fullmatch(value) is not None
 
 
-def is_count(name: str, value: object) -> bool:
+def is_count(name: str, kind: str, value: object) -> bool:
     """Tell whether a value says how many secrets there are: `api_keys=3`.
 
     Args:
         name: What it stands under.
+        kind: What that names. Names that were added are what they are said to be.
         value: A text or a number.
     """
     return (
-        name[-1:] in "sS" and name[-2:-1] not in "sS" and _COUNT.fullmatch(str(value)) is not None
+        kind in _COUNTED
+        and name[-1:] in "sS"
+        and name[-2:-1] not in "sS"
+        and _COUNT.fullmatch(str(value)) is not None
     )
 
 
@@ -515,7 +520,7 @@ def _is_meant(value: str, name: re.Match[str], kind: str) -> bool:
         return False
     if kind == "pin" and len(value) < _LEAST["pin"]:
         return False
-    if is_count(name["name"], value):
+    if is_count(name["name"], kind, value):
         return False
     if kind == "password":
         last = name["name"].lower()

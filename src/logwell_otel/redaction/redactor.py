@@ -249,7 +249,7 @@ class Traversal:
             return self._value(value, depth, name)
         if value is None or isinstance(value, bool) or value in ("", b""):
             return value
-        if isinstance(value, int) and (kind == "session" or is_count(name, value)):
+        if isinstance(value, int) and (kind == "session" or is_count(name, kind, value)):
             return value
         if isinstance(value, str) and (
             is_marked(value)
