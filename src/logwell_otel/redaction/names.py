@@ -175,12 +175,12 @@ _SECRETS: dict[tuple[str, ...], str] = {
 # `routing_key` and most others are no secrets.
 for _owner in word_set(
     "admin aes anthropic auth aws azure bot cipher client cloudflare cosmos crypto datadog "
-    "deploy deployment dev developer github gitlab google gpg heroku hmac hubspot ingest "
-    "ingestion instrumentation integration jwt mailgun maps merchant okta openai partner paypal "
-    "pgp root rsa sas sendgrid server snyk stripe twilio vault webhook wifi wrapping write"
+    "deploy deployment dev developer enc fernet github gitlab google gpg heroku hmac hubspot "
+    "ingest ingestion instrumentation integration jwt mailgun maps merchant okta openai partner "
+    "paypal pgp root rsa sas sendgrid server snyk stripe twilio vault webhook wifi wrapping write"
 ):
     _SECRETS[_owner, "key"] = "api_key"
-for _owner in word_set("admin db ftp key ldap mail mysql pg root smtp store user"):
+for _owner in word_set("admin bind db ftp key ldap mail mysql pg root smtp store user"):
     _SECRETS[_owner + "pass",] = _SECRETS[_owner + "pw",] = "password"
 # Nobody can split what is written in small letters only: `signingkey`, `securitycode`.
 _SECRETS |= {("".join(_name),): _kind for _name, _kind in _SECRETS.items()}

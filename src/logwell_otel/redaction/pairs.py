@@ -31,7 +31,8 @@ _NAME = re.compile(
     r"(?<![\w.-])(?<!\[redacted:)(?:(?<=\\)[nrt])?(?P<option>--|-(?=(?i:pass|pwd|token|secret|api)))?(?P<name>[\w.-]+)(?![\w.-])"
     rf"(?:[:=][ \t]?(?=\\*[\"'],))?(?P<close>\\*[\"']|{_ENCODED_QUOTE})?"
     r"(?:\[?\]|%5[dD]|%5[bB]%5[dD]|\(?\)(?==b?[\"']))?"
-    r"(?P<lead>[ \t]{0,8}(?:=>|==?|[:?]{1,3}=|:(?!:)|%(?:25){0,3}3[aAdD]|\\+u003[aAdD]|->|→|>"
+    r"(?P<lead>[ \t]{0,8}(?:=>|==?|[:?]{1,3}=|:(?!:)|::(?=[ \t][\w+/]{8,}={0,2}(?!\S))"
+    r"|%(?:25){0,3}3[aAdD]|\\+u003[aAdD]|->|→|>"
     r"|&gt;|%(?:25){0,3}3[eE]|\\+u003[eE]"
     r"|,(?=\s{0,8}\[?(?:[bBrRuU]{0,2}\\*[\"']|\d)))"
     r"(?:(?<=,)\s{0,8}|(?(close)\s{0,80}(?=[\"'\[{])|(?!))|[ \t]{0,8})"
@@ -41,11 +42,14 @@ _NAME = re.compile(
 )
 _RUN = re.compile(r"[\w.-]+")
 _QUOTE = re.compile(
-    r"(?:(?:bytearray|frozenset|set|deque|UUID|Secret\w{0,20})\(\{?)?(?:[\[(]\s{0,80})?"
-    r"(?:[bBrRuUfF]{1,2}(?=[\"']))?"
+    r"(?:(?:bytearray|frozenset|set|deque|Some|UUID|Secret\w{0,20})\(\{?)?(?:[\[(]\s{0,80})?"
+    r"(?:[bBrRuUfFnNeE]{1,2}(?=[\"']))?"
     rf"(?P<quote>\"{{3}}|'{{3}}|\\*[\"'`]|{_ENCODED_QUOTE})"
 )
 _NEXT_IN_LIST = re.compile(r"\\*[\"'`]\s{0,8},\s{0,80}[bBrRuU]?(?P<quote>\\*[\"'`])")
+_CHANGED = re.compile(r"\\*[\"'][ \t]{0,8}(?:->|=>|→)[ \t]{0,8}(?P<quote>\\*[\"'])")
+"""Behind the value that something had comes the one that it has: `password = "x" -> "y"`."""
+
 _TO_QUOTE = {
     quote: re.compile(rf"[^{quote}\\]*(?:\\.[^{quote}\\]*)*", re.DOTALL) for quote in "\"'`"
 }
@@ -352,7 +356,7 @@ def _listed(text: str, opening: re.Match[str]) -> Iterator[tuple[int, int]]:
     while found is not None:
         begin, end = _quoted(text, found)
         yield begin, end
-        found = _NEXT_IN_LIST.match(text, end) if in_list else None
+        found = (_NEXT_IN_LIST if in_list else _CHANGED).match(text, end)
 
 
 def _told(
