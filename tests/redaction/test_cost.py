@@ -56,7 +56,8 @@ _PIECES = [
     ":\\/\\/a:", "%3A%2F%2Fa%3A", "%3A%2F%2Fa%3Ab%40", "://a:b/", "://a:b/c@", "netloc='a:",
     ";pwd={", ";pwd={a;", ";pwd={a}}", "Authorization: a-Auth-Key ", "Authorization: a-",
     "[SQL: password=? ", "[parameters: (", "[SQL: password=?] [parameters: ('a', ", "bearer+",
-    "bearer%20",
+    "bearer%20", " [not formatted: ", " [not formatted: a; arguments: ", "[not formatted: a %(a",
+    "N'a", 'password="a" -> ', "password:: ", "password=Some(",
 ]  # fmt: skip
 _LENGTHS = [10_000, *nightly(100_000)]
 

@@ -141,6 +141,15 @@ _BOUND = re.compile(
     r"(?<![\w.])(?:(?P<name>[\w.]{1,128})[\"`\]]?\s{0,4}(?:=|<>|!=)\s{0,4})?"
     r"(?:\?|%s|\$(?P<number>\d{1,4}))(?!\w)"
 )
+_UNFORMATTED = re.compile(
+    r" \[not formatted: [^;\r\n]{0,400}; arguments: "
+    r"(?P<arguments>[({](?:.*?[)}](?=\](?:[\"'\\\s,]|\Z))|.*))",
+    re.DOTALL,
+)
+_BEFORE_ARGUMENT = re.compile(
+    r"(?<![\w.-])(?P<name>[\w.-]{1,128})(?![\w.-])"
+    r"(?=[ \t:=>\"'-]{0,8}(?:%[^%\s]|\{\w{0,64}\}|\Z))|%\((?P<key>[\w.-]{1,128})\)"
+)
 _ROW = re.compile(r"[\s,]{0,8}\(")
 _ITEM = re.compile(
     r"\s{0,8}[bBeEnN]?(?:'(?P<single>(?:[^'\\]|\\.|''){0,4096})'"
@@ -218,6 +227,31 @@ def redact_inserted(text: str, low: str, keys: SecretKeys, allowed: Callable[[st
             parts += [text[done:start], marker(kind)]
             done = end
     return "".join([*parts, text[done:]]) if parts else text
+
+
+def redact_unformatted(
+    text: str, low: str, keys: SecretKeys, allowed: Callable[[str], bool]
+) -> str:
+    """Replace the arguments that did not fit a message that ends with a secret's name.
+
+    That is what our handler makes of `logger.info("password:", password)`.
+
+    Args:
+        text: What to look through.
+        low: The same in lower case.
+        keys: Which names name a secret.
+        allowed: Says of the arguments whether they may stay.
+    """
+    found = _UNFORMATTED.search(text) if "[not formatted: " in low else None
+    if found is None or allowed(found["arguments"]):
+        return text
+    before = text[max(0, found.start() - _MAX_STATEMENT) : found.start()]
+    names = [name["name"] or name["key"] for name in _BEFORE_ARGUMENT.finditer(before)]
+    kinds = [kind for name in names if (kind := keys.kind(name))]
+    if not kinds:
+        return text
+    start, end = found.span("arguments")
+    return text[:start] + marker(kinds[0]) + text[end:]
 
 
 def _in_inserts(text: str, keys: SecretKeys) -> Iterator[tuple[int, int, str]]:

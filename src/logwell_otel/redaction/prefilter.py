@@ -79,6 +79,7 @@ _OTHER = (
     r"bearer[ \t+%]",
     r"basic[ \t+%]",
     r"private(?: |\+|%00)key",
+    r"\[not formatted: ",
     "private-lines",
     "ssh0 encrypted",
     *("curl[ \"']", "sshpass", "redis-cli", "ldap[a-z]", "sqlcmd", "plink", "pscp"),

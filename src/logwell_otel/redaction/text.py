@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 from logwell_otel.redaction.cards import may_hold_cards, names_an_id, redact_cards
-from logwell_otel.redaction.commands import redact_commands, redact_inserted
+from logwell_otel.redaction.commands import redact_commands, redact_inserted, redact_unformatted
 from logwell_otel.redaction.credentials import redact_credentials, redact_schemes
 from logwell_otel.redaction.emails import redact_emails
 from logwell_otel.redaction.labelled import redact_labelled
@@ -93,6 +93,7 @@ class TextRedactor:
             text = redact_pairs(text, places, self._keys, self.is_allowed, query=query)
             text = redact_labelled(text, low, self._keys, self.is_allowed)
             text = redact_inserted(text, low, self._keys, self.is_allowed)
+        text = redact_unformatted(text, low, self._keys, self.is_allowed)
         text = redact_schemes(text, low, self.is_allowed)
         text = redact_emails(text, self.is_allowed)
         if may_hold_cards(shape_of(text)) and not names_an_id(name):
