@@ -36,10 +36,8 @@ def shape_of(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass").translate(_AS_SHAPE)
 
 
-_UNUSUAL = re.compile(
-    r"(?:\x1b|\\{1,4}(?:x|u00)1[bB])\[[\d;:]{0,32}m"
-    "|[\u00a0\u00ad\u200b-\u200d\u201c-\u201f\u2060\ufeff\uff01-\uff5e]"
-)
+_COLOUR = re.compile(r"(?:\x1b|\\{1,4}(?:x|u00)1[bB])\[[\d;:]{0,32}m")
+_UNUSUAL = re.compile("[\u00a0\u00ad\u200b-\u200d\u201c-\u201f\u2060\ufeff\uff01-\uff5e]")
 _AS_ASCII = {
     **{chr(0xFF01 + place): chr(0x21 + place) for place in range(94)},
     **dict.fromkeys("\u201c\u201d\u201e\u201f", '"'),
@@ -53,7 +51,9 @@ def as_read(text: str) -> str:
     Colours of a terminal and what has no width are gone; full-width letters and signs, as
     Chinese and Japanese texts have them, and typographic quotes are those of ASCII.
     """
-    if text.isascii() and "\x1b" not in text and "1b[" not in text:
+    if "\x1b" in text or "1b[" in text:
+        text = _COLOUR.sub("", text)
+    if text.isascii():
         return text
     return _UNUSUAL.sub(lambda found: _AS_ASCII.get(found[0], ""), text)
 
