@@ -112,6 +112,10 @@ class LogwellHandler(DeduplicatingHandler):
         """What `configure()` returns for the same settings; None with a `logger_provider`."""
         return self._pipeline
 
+    def __repr__(self) -> str:
+        # Of one whose construction failed too: what shows the locals of frames asks for it.
+        return super().__repr__() if "level" in vars(self) else "<LogwellHandler, not constructed>"
+
 
 def _levels_alone(settings: Resolver) -> Mapping[str, str]:
     """The `levels` of a handler whose provider has an exporter already."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from logwell_otel import LogwellError, LogwellLogExporter, configure
+from logwell_otel import LogwellError, LogwellHandler, LogwellLogExporter, configure
 from logwell_otel._config.options import Config
 from logwell_otel.devserver import DevServer
 from logwell_otel.reader import AsyncLogwellReader, LogwellReader
@@ -63,7 +63,7 @@ def raised(call: Callable[[], object]) -> BaseException:
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=", ".join)
-@pytest.mark.parametrize("make", [LogwellLogExporter, configure, Config.resolve])
+@pytest.mark.parametrize("make", [LogwellLogExporter, LogwellHandler, configure, Config.resolve])
 def test_a_configuration_error_shows_no_secret(make: Any, wrong: dict[str, Any]) -> None:
     arguments = {"endpoint": URL, "api_key": KEY, **wrong}
     shown = locals_shown(raised(lambda: make(**arguments)))

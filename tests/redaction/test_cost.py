@@ -49,6 +49,15 @@ _PIECES = [
     "<password>a", "<![CDATA[", "<password><![CDATA[a]", 'key="password" ', 'key="password">a',
     "<key>password</key>", "<key>password</key><a>", "-----END PRIVATE KEY-----", "A3-AAAAAA-",
     "abc==", "0.A" + "a" * 30, "://a1", "://abcdefgh1234567890", "1|", '"""', "password='\'\'\'",
+    "\x1b[", "\x1b[1m", "\x1b[1;", "\u200b", "\uff1a", "password\uff1d", "password%253D", "%252525",
+    "\\u0026sig=", "\\x22password\\x22:", "&lt;password&gt;", "<password&gt;a", "<password\\u003e",
+    "\\u003cpassword\\u003e", "%3Cpassword%3Ea", "<password>\n", '"password":\n', "password[]",
+    "'passwords': [\n'a',\n", "password(", "['password:', ", "password=frozenset({'a', ",
+    ":\\/\\/a:", "%3A%2F%2Fa%3A", "%3A%2F%2Fa%3Ab%40", "://a:b/", "://a:b/c@", "netloc='a:",
+    ";pwd={", ";pwd={a;", ";pwd={a}}", "Authorization: a-Auth-Key ", "Authorization: a-",
+    "[SQL: password=? ", "[parameters: (", "[SQL: password=?] [parameters: ('a', ", "bearer+",
+    "bearer%20", " [not formatted: ", " [not formatted: a; arguments: ", "[not formatted: a %(a",
+    "N'a", 'password="a" -> ', "password:: ", "password=Some(",
 ]  # fmt: skip
 _LENGTHS = [10_000, *nightly(100_000)]
 
@@ -77,7 +86,10 @@ def test_twice_the_text_costs_about_twice(piece: str, length: int) -> None:
 @pytest.mark.parametrize("length", _LENGTHS)
 @pytest.mark.parametrize(
     "piece",
-    ["token", "sess", "a-", "://", "--", "%40 ", "key\\", "4 ", "4", "4444-", "--4444-4444"],
+    [
+        *("token", "sess", "a-", "\x1b[1m", "\uff1a", "password%00", "\\x22", "://", "--", "%40 "),
+        *("key\\", "4 ", "4", "4444-", "--4444-4444"),
+    ],
 )
 def test_so_does_the_prefilter(piece: str, length: int) -> None:
     def seconds(length: int) -> float:

@@ -8,6 +8,8 @@ from logwell_otel._wire import LogEntry
 from logwell_otel.redaction import Redactor
 from logwell_otel.redaction.names import _SECRETS, SecretKeys, split_words
 from logwell_otel.redaction.prefilter import Prefilter
+from support.records import record
+from support.redaction import redacted
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,19 @@ def test_more_names_are_compared_word_by_word_wherever_they_stand() -> None:
         "nhsNumber": "[redacted:nhs_number]",
         "patients": 2,
     }
+
+
+def test_a_number_under_a_plural_is_a_count_but_for_names_that_were_added() -> None:
+    text = "api_keys=3 secrets: 12 patients=17"
+    (entry,) = redacted(
+        record(text, attributes={"api_keys": 3, "secrets": 12, "patients": 17, "passwords": 83051}),
+        redact=Redactor(extra_keys=["patients"]),
+    )
+    assert entry["message"] == "api_keys=3 secrets: 12 patients=[redacted:patients]"
+    assert entry["metadata"]["api_keys"] == 3
+    assert entry["metadata"]["secrets"] == 12
+    assert entry["metadata"]["patients"] == "[redacted:patients]"
+    assert entry["metadata"]["passwords"] == "[redacted:password]"
 
 
 def test_an_extra_name_without_any_word_is_ignored() -> None:

@@ -75,7 +75,7 @@ PLACES: Final[dict[str, Callable[[str], ReadableLogRecord]]] = {
     "service of a record": lambda text: record("x", attributes={"service.name": text}),
     "service of a resource": lambda text: record("x", resource=Resource({"service.name": text})),
     "resource": lambda text: record("x", resource=Resource({"host.name": "h", "note": text})),
-    "list in a resource": lambda text: record("x", resource=Resource({"note": [text, "b"]})),
+    "list in a resource": lambda text: record("x", resource=Resource({"note": ["b", text]})),
     "source file": lambda text: record(
         "x", attributes={"code.file.path": text, "code.line.number": 7}
     ),
@@ -92,9 +92,9 @@ BYTES: Final[dict[str, Callable[[Any], ReadableLogRecord]]] = {
     "body, without a copy": lambda data: record(
         memoryview(data) if isinstance(data, bytes) else data
     ),
-    "in a body": lambda data: record({"note": [data, 1]}),
+    "in a body": lambda data: record({"note": [1, data]}),
     "attribute": lambda data: record(attributes={"note": data}),
-    "in an attribute": lambda data: record(attributes={"a": {"b": [data, 1]}}),
+    "in an attribute": lambda data: record(attributes={"a": {"b": [1, data]}}),
     "scope": lambda data: record("x", scope=InstrumentationScope("a", attributes={"note": data})),
 }
 """Every place of a record in which bytes can stand."""

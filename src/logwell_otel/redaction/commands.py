@@ -137,6 +137,19 @@ _INSERT = re.compile(
     re.IGNORECASE,
 )
 _PARAMETERS = re.compile(r"\[parameters: {0,2}\[?(?=\()")
+_BOUND = re.compile(
+    r"(?<![\w.])(?:(?P<name>[\w.]{1,128})[\"`\]]?\s{0,4}(?:=|<>|!=)\s{0,4})?"
+    r"(?:\?|%s|\$(?P<number>\d{1,4}))(?!\w)"
+)
+_UNFORMATTED = re.compile(
+    r" \[not formatted: [^;\r\n]{0,400}; arguments: "
+    r"(?P<arguments>[({](?:.*?[)}](?=\](?:[\"'\\\s,]|\Z))|.*))",
+    re.DOTALL,
+)
+_BEFORE_ARGUMENT = re.compile(
+    r"(?<![\w.-])(?P<name>[\w.-]{1,128})(?![\w.-])"
+    r"(?=[ \t:=>\"'-]{0,8}(?:%[^%\s]|\{\w{0,64}\}|\Z))|%\((?P<key>[\w.-]{1,128})\)"
+)
 _ROW = re.compile(r"[\s,]{0,8}\(")
 _ITEM = re.compile(
     r"\s{0,8}[bBeEnN]?(?:'(?P<single>(?:[^'\\]|\\.|''){0,4096})'"
@@ -191,7 +204,9 @@ def redact_commands(text: str, low: str, allowed: Callable[[str], bool]) -> str:
 
 
 def redact_inserted(text: str, low: str, keys: SecretKeys, allowed: Callable[[str], bool]) -> str:
-    """Replace what an INSERT puts into columns that secrets' names name, unless it may stay.
+    """Replace what a statement puts into or compares with columns that secrets' names name.
+
+    That is, the rows of an INSERT and the parameters that SQLAlchemy quotes behind any statement.
 
     Args:
         text: What to look through.
@@ -199,9 +214,47 @@ def redact_inserted(text: str, low: str, keys: SecretKeys, allowed: Callable[[st
         keys: Which names name a secret.
         allowed: Says of a value whether it may stay.
     """
-    if "insert" not in low:
-        return text
     spans: list[tuple[int, int, str]] = []
+    if "insert" in low:
+        spans += _in_inserts(text, keys)
+    if "[parameters: " in low:
+        spans += _in_comparisons(text, keys)
+    parts = []
+    done = 0
+    for start, end, kind in sorted(spans):
+        value = text[start:end]
+        if start >= done and not (_stays(value) or allowed(value)):
+            parts += [text[done:start], marker(kind)]
+            done = end
+    return "".join([*parts, text[done:]]) if parts else text
+
+
+def redact_unformatted(
+    text: str, low: str, keys: SecretKeys, allowed: Callable[[str], bool]
+) -> str:
+    """Replace the arguments that did not fit a message that ends with a secret's name.
+
+    That is what our handler makes of `logger.info("password:", password)`.
+
+    Args:
+        text: What to look through.
+        low: The same in lower case.
+        keys: Which names name a secret.
+        allowed: Says of the arguments whether they may stay.
+    """
+    found = _UNFORMATTED.search(text) if "[not formatted: " in low else None
+    if found is None or allowed(found["arguments"]):
+        return text
+    before = text[max(0, found.start() - _MAX_STATEMENT) : found.start()]
+    names = [name["name"] or name["key"] for name in _BEFORE_ARGUMENT.finditer(before)]
+    kinds = [kind for name in names if (kind := keys.kind(name))]
+    if not kinds:
+        return text
+    start, end = found.span("arguments")
+    return text[:start] + marker(kinds[0]) + text[end:]
+
+
+def _in_inserts(text: str, keys: SecretKeys) -> Iterator[tuple[int, int, str]]:
     for insert in _INSERT.finditer(text):
         names = [name.strip(' \t\r\n"`[]') for name in insert["columns"].split(",")]
         kinds = {place: kind for place, name in enumerate(names) if (kind := keys.kind(name))}
@@ -209,15 +262,22 @@ def redact_inserted(text: str, low: str, keys: SecretKeys, allowed: Callable[[st
             end = insert.end()
             parameters = _PARAMETERS.search(text, end, end + _MAX_STATEMENT)
             for start in (end, *([parameters.end()] if parameters else ())):
-                spans += _inserted(text, start, kinds)
-    parts = []
-    done = 0
-    for start, end, kind in spans:
-        value = text[start:end]
-        if start >= done and not (_stays(value) or allowed(value)):
-            parts += [text[done:start], marker(kind)]
-            done = end
-    return "".join([*parts, text[done:]]) if parts else text
+                yield from _inserted(text, start, kinds)
+
+
+def _in_comparisons(text: str, keys: SecretKeys) -> Iterator[tuple[int, int, str]]:
+    """Say where the parameters stand that SQLAlchemy quotes for `SET password=?`, `token = $1`."""
+    for parameters in _PARAMETERS.finditer(text):
+        end = parameters.start()
+        begin = text.rfind("[SQL: ", max(0, end - _MAX_STATEMENT), end)
+        if begin < 0:
+            continue
+        kinds = {}
+        for place, bound in enumerate(_BOUND.finditer(text, begin, end)):
+            if bound["name"] and (kind := keys.kind(bound["name"])):
+                kinds[int(bound["number"]) - 1 if bound["number"] else place] = kind
+        if kinds:
+            yield from _inserted(text, parameters.end(), kinds)
 
 
 def _inserted(text: str, position: int, kinds: Mapping[int, str]) -> Iterator[tuple[int, int, str]]:

@@ -164,7 +164,7 @@ SHAPES = (
     _shape("facebook_token", "|", r"\d{15,16}\|[\w-]{27}(?![\w-])", r"0\|[\w-]{27}"),
     _shape("square_token", "eaaa", r"EAAA[\w-]{60}(?![\w-])", r"eaaa[\w-]{60}"),
     _shape("twilio_key", "sk", r"SK[a-f0-9]{32}(?![A-Za-z0-9])", "sk[a-f0]{32}"),
-    _shape("docker_token", "dckr_pat_", r"dckr_pat_[\w-]{27,}"),
+    _shape("docker_token", "dckr_", r"dckr_[po]at_[\w-]{27,}"),
     _shape("rubygems_key", "rubygems_", r"rubygems_[a-f0-9]{48}"),
     _shape("newrelic_key", "nrak-", r"NRAK-[A-Z0-9]{27}"),
     _shape("brevo_key", "xkeysib-", r"xkeysib-[a-f0-9]{64}-[A-Za-z0-9]{16}"),
@@ -207,7 +207,20 @@ _REST_OF_KEY = re.compile(r"(?:[A-Za-z0-9+/=]|\r?\n|[nr]\\)*")
 _MAX_KEY = 16_384
 
 # Up to the last @ before the path: a password may hold one that nobody encoded.
-_URL_PASSWORD = re.compile(r"(?<=://)([^\s/?#:@\"'<>\[]*:)([^\s/?#\"'<>]+)(?=@)")
+_URL_PASSWORD = re.compile(
+    r"(?:(?<=://)|(?<=:\\/\\/)|(?<=netloc=['\"]))([^\s/?#:@\"'<>\[]*:)([^\s/?#\"'<>]+)"
+    r"(?=@(?!sha256:))"
+)
+# What follows the colon is no port, so that it is a password, with a character in it that ends
+# the address.
+_URL_BAD_PASSWORD = re.compile(
+    r"(?<=://)([^\s/?#:@\"'<>\[]*:)"
+    r"(?!\d{0,5}[/?#]|\[redacted:)([^\s/?#@\"'<>]{0,128}[/?#][^\s@\"'<>]{0,128})"
+    r"(?=@[\w.-]{1,255}(?:[:/?]|[^\w@]|\Z))"
+)
+_ENCODED_URL_PASSWORD = re.compile(
+    r"(?<=%3[aA]%2[fF]%2[fF])([\w.~+-]{0,128}%3[aA])([\w.~+*!%-]{1,256}?)(?=%40)"
+)
 # An API's key as the user: `https://<token>@host`, `https://<token>:@host`.
 _URL_TOKEN = re.compile(
     r"(?<=://)()(?=[^\s@]{0,200}\d)(?=[^\s@a-zA-Z]{0,200}[a-zA-Z])"
@@ -216,8 +229,10 @@ _URL_TOKEN = re.compile(
 
 # The scheme's name is part of many sentences. What follows it must look like a token:
 # long enough, with a digit in it.
-_BEARER = re.compile(r"((?i:\bbearer)[ \t]{1,4})(?=[\w.~+/-]{0,100}\d)([\w.~+/-]{12,}=*)", re.ASCII)
-_BASIC = re.compile(r"((?i:\bbasic)[ \t]{1,4})([A-Za-z0-9+/_-]{4,}={0,2})", re.ASCII)
+_BEARER = re.compile(
+    r"((?i:\bbearer)(?:[ \t]{1,4}|\+|%20))(?=[\w.~+/-]{0,100}\d)([\w.~+/-]{12,}=*)", re.ASCII
+)
+_BASIC = re.compile(r"((?i:\bbasic)(?:[ \t]{1,4}|\+|%20))([A-Za-z0-9+/_-]{4,}={0,2})", re.ASCII)
 
 
 def redact_credentials(text: str, low: str, allowed: Callable[[str], bool]) -> str:
@@ -230,9 +245,12 @@ def redact_credentials(text: str, low: str, allowed: Callable[[str], bool]) -> s
     """
     if "private" in low or "ssh2 encrypted" in low:
         text = _redact_private_keys(text)
-    with_user = "://" in low and "@" in low
+    with_user = "@" in low and ("://" in low or ":\\/\\/" in low or "netloc=" in low)
     if with_user:
         text = _sub_second(_URL_PASSWORD, "password", text, allowed)
+        text = _sub_second(_URL_BAD_PASSWORD, "password", text, allowed)
+    if "%3a%2f%2f" in low:
+        text = _sub_second(_ENCODED_URL_PASSWORD, "password", text, allowed)
     long = " ".join([word for word in low.split() if len(word) >= SHORTEST])
     shape = shape_of(long).decode("utf-8", "surrogatepass")
     if MAY_BE_SHAPE.search(shape):

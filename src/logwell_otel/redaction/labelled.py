@@ -68,7 +68,7 @@ _REFUSED = re.compile(
 # In markup: with attributes, in CDATA, under a name in an attribute or in the element before.
 _ELEMENT = re.compile(
     r"<(?:[\w-]{1,64}:)?(?P<name>[\w.-]{1,64})(?:\s[^<>]{0,200})?>"
-    r"(?P<cdata><!\[CDATA\[)?(?P<value>(?(cdata)[^\]]|[^<]){1,4096})(?=</|\]\])"
+    r"(?P<cdata>\s{0,80}<!\[CDATA\[)?(?P<value>(?(cdata)[^\]]|[^<]){1,4096})(?=</|\]\])"
 )
 _KEYED = re.compile(
     r"\b(?:key|name|id)=(?P<quote>\\*[\"'])(?P<name>[\w .:-]{1,128})(?P=quote)[^<>]{0,200}>"

@@ -22,34 +22,51 @@ if TYPE_CHECKING:
 # at the beginning of its run only, which keeps the search linear; the look-ahead ends it at the
 # end, which keeps the engine from trying every shorter name. In `b"\\nCookie: …"` the n is
 # no part of the name.
-# `\u0022`, `&quot;` and `%22` are quotes as well: of JSON inside of HTML and of URLs.
-_ENCODED_QUOTE = r"\\+u002[27]|&(?:quot|apos|#0{0,4}3[49]|#[xX]2[27]);|%2[27]"
+# `\u0022`, `&quot;` and `%22` are quotes as well: of JSON inside of HTML and of URLs. `\x22` is
+# what nginx writes into its logs.
+_ENCODED_QUOTE = r"\\+(?:u00|x)2[27]|&(?:quot|apos|#0{0,4}3[49]|#[xX]2[27]);|%(?:25){0,3}2[27]"
+_ESCAPED = re.compile(r"(?<=%)(?:25){0,3}[0-9A-Fa-f]{2}|(?<=\\)(?:u00|x)[0-9A-Fa-f]{2}")
+"""What a run of letters may begin with that is no part of it: `%26token`, `\u0026token`."""
 _NAME = re.compile(
     r"(?<![\w.-])(?<!\[redacted:)(?:(?<=\\)[nrt])?(?P<option>--|-(?=(?i:pass|pwd|token|secret|api)))?(?P<name>[\w.-]+)(?![\w.-])"
-    rf"(?P<close>\\*[\"']|{_ENCODED_QUOTE})?(?:\]|%5[dD])?"
-    r"(?P<lead>[ \t]{0,8}(?:=>|==?|[:?]{1,3}=|:(?!:)|%3[aAdD]|->|→|>"
+    rf"(?:[:=][ \t]?(?=\\*[\"'],))?(?P<close>\\*[\"']|{_ENCODED_QUOTE})?"
+    r"(?:\[?\]|%5[dD]|%5[bB]%5[dD]|\(?\)(?==b?[\"']))?"
+    r"(?P<lead>[ \t]{0,8}(?:=>|==?|[:?]{1,3}=|:(?!:)|::(?=[ \t][\w+/]{8,}={0,2}(?!\S))"
+    r"|%(?:25){0,3}3[aAdD]|\\+u003[aAdD]|->|→|>"
+    r"|&gt;|%(?:25){0,3}3[eE]|\\+u003[eE]"
     r"|,(?=\s{0,8}\[?(?:[bBrRuU]{0,2}\\*[\"']|\d)))"
-    r"(?:(?<=,)\s{0,8}|[ \t]{0,8})"
+    r"(?:(?<=,)\s{0,8}|(?(close)\s{0,80}(?=[\"'\[{])|(?!))|[ \t]{0,8})"
     r"|[ \t](?:is|was):?[ \t](?=[\"'`]|[^\s\"'\\,;]{0,64}\d)"
     r"|[ \t](?:-[ \t])?[ \t]{0,7}(?=[\"'])"
     r"|(?(option)[ \t](?=[^\s-])|(?!)))"
 )
 _RUN = re.compile(r"[\w.-]+")
 _QUOTE = re.compile(
-    r"[\[(]?(?:[bBrRuUfF]{1,2}(?=[\"']))?"
+    r"(?:(?:bytearray|frozenset|set|deque|Some|UUID|Secret\w{0,20})\(\{?)?(?:[\[(]\s{0,80})?"
+    r"(?:[bBrRuUfFnNeE]{1,2}(?=[\"']))?"
     rf"(?P<quote>\"{{3}}|'{{3}}|\\*[\"'`]|{_ENCODED_QUOTE})"
 )
-_NEXT_IN_LIST = re.compile(r"\\*[\"'`][ \t]{0,8},[ \t]{0,8}[bBrRuU]?(?P<quote>\\*[\"'`])")
+_NEXT_IN_LIST = re.compile(r"\\*[\"'`]\s{0,8},\s{0,80}[bBrRuU]?(?P<quote>\\*[\"'`])")
+_CHANGED = re.compile(r"\\*[\"'][ \t]{0,8}(?:->|=>|→)[ \t]{0,8}(?P<quote>\\*[\"'])")
+"""Behind the value that something had comes the one that it has: `password = "x" -> "y"`."""
+
 _TO_QUOTE = {
     quote: re.compile(rf"[^{quote}\\]*(?:\\.[^{quote}\\]*)*", re.DOTALL) for quote in "\"'`"
 }
 _ESCAPED_QUOTE = {quote: re.compile(rf"(?<!\\)\\*{quote}") for quote in "\"'`"}
 _PLAIN = re.compile(r"\[redacted:[\w-]+\]|[^\s\"'`<>,;&|()\[\]{}\\]+")
 _TO_TAG = re.compile(r"[^<\r\n]+(?=</)")
+_TO_ESCAPED_TAG = re.compile(r"[^<\r\n]{1,512}?(?=&lt;/|%3[cC](?:/|%2[fF])|\\+u003[cC]\\*/)")
 # A cookie's own quotes belong to it: `sid="a b"; Path=/`, `<SimpleCookie: sid='x'>`.
 _COOKIES = re.compile(
     r"[^\s=;,\"'\\]{1,256}=(?:(?<==)(?:\"[^\r\n\"\\]*\"|'[^\r\n'\\]*')|[^\r\n\"'\\])*"
 )
+_BRACED = re.compile(
+    r"\{(?![\w.!:]*\})(?P<special>[^{}\r\n]{1,256}(?:\}\}[^{}\r\n]{0,256}){0,4})\}"
+    r"|\{(?=\w*[A-Za-z])(?=\w*\d)(?P<mixed>\w{6,256})\}"
+)
+"""How ODBC writes a value with a semicolon in it, `;PWD={a;b}`; `;PWD={pwd}` is a template."""
+
 _BLOCK = re.compile(r"[|>][+-]?\d?[ \t]{0,8}\r?\n(?P<indent>[ \t]{1,80})")
 """A block of text in YAML, as long as its lines are indented."""
 
@@ -83,8 +100,9 @@ _TOLD_VALUE = re.compile(
 _TOLD_CODE = re.compile(r"\d(?:[ -]?\d){3,7}[.,!]?")
 _SCHEME = re.compile(
     r"(?:Digest|AWS4-HMAC-SHA256|OAuth|Hawk)[ \t]+(?:[\w-]+=(?:\"[^\"]*\"|[^\s,\"']+)[ \t,]*)+"
-    r"|(?:Bearer|Basic|(?:Api-)?Token|ApiKey|Api-Key|Key|Negotiate|NTLM|Bot)[ \t]+"
-    r"(?:\[redacted:[\w-]+\]|[^\s\"',;<>\\]+)",
+    r"|(?:Bearer|Basic|(?:Api-)?Token|(?:[\w-]+-)?(?:ApiKey|Api-Key|Auth-Key)|Key|Negotiate|NTLM|Bot"
+    r"|DPoP|GenieKey|MAC|SharedKey(?:Lite)?|SSWS)[ \t]+"
+    r"(?:\[redacted:[\w-]+\]|token=\"[^\"\r\n]*\"|[^\s\"',;<>\\]+)",
     re.IGNORECASE,
 )
 
@@ -113,6 +131,9 @@ _LEAST = {"card": 3, "otp": 3, "ssn": 3, "pin": 4}
 
 _NUMERIC_ID = re.compile(r"\d{1,19}(?:[_-]\d{1,19}){0,3}|0x[0-9a-fA-F]{1,16}")
 """A session that is counted, in a database or by ZooKeeper, opens no door."""
+
+_COUNTED = frozenset({"password", "secret", "api_key", "cookie", "credentials", "otp"})
+_COUNT = re.compile(r"\d{1,4}")
 
 _CONNECTS = re.compile(r"[=/@]")
 
@@ -217,16 +238,18 @@ def _names(text: str, places: Iterable[tuple[int, int]]) -> Iterator[re.Match[st
 
 def _kind(text: str, name: re.Match[str], keys: SecretKeys, *, query: bool) -> str | None:
     label = name["name"]
+    if escape := _ESCAPED.match(text, name.start("name")):
+        label = text[escape.end() : name.end("name")] or label
     if (
         label in _QUERY_NAMES
         and _in_query(text, name, query=query)
-        and (label != "code" or _is_authorization_code(text, name))
+        and (label not in ("code", "key") or _is_random(text, name))
     ):
         return _QUERY_NAMES[label]
     if label in ("key", "Key", "KEY") and _RANDOM.match(text, name.end()):
         return "api_key" if name["lead"] == "=" else None
     bare = label.strip(".-")
-    kind = keys.kind(bare)
+    kind = keys.kind(bare) or keys.kind(name["name"])
     if kind is None and bare.lower() in _IN_WORDS:
         words = _WORDS_BEFORE.search(text, max(0, name.start() - 26), name.start())
         # The last two words, or the last one.
@@ -241,24 +264,38 @@ def _kind(text: str, name: re.Match[str], keys: SecretKeys, *, query: bool) -> s
 def _sign(name: re.Match[str]) -> str:
     """Say what leads to the value; `:` for all that a sentence may have as well."""
     sign = name["lead"].strip()
-    if sign in ("%3a", "%3A", "->", "→", "-"):
+    if sign in ("->", "→", "-") or sign.endswith(("3a", "3A")):
         return ":"
+    if sign == "&gt;" or sign.endswith(("3e", "3E")):
+        return ">"
     return sign[:-1] if sign in ("is:", "was:") else sign
+
+
+def _is_escaped(text: str, name: re.Match[str], *codes: str) -> bool:
+    r"""Tell whether one of these characters stands before a name, as `%26` or as `\u0026`."""
+    escape = _ESCAPED.match(text, name.start("name"))
+    return escape is not None and escape[0].lower().endswith(codes)
 
 
 def _in_query(text: str, name: re.Match[str], *, query: bool) -> bool:
     start = name.start()
     before = text[start - 1 : start]
-    if before in ("?", "&"):
+    if (
+        before in ("?", "&")
+        or text.endswith("&amp;", 0, start)
+        or _is_escaped(text, name, "26", "3f")
+    ):
         return True
     # The first of a query has nothing before it; `sig=15` in a sentence has not either.
     rest = _QUERY.match(text, start) if not before or before in "\"'" else None
     return rest is not None and (query or "&" in rest[0])
 
 
-def _is_authorization_code(text: str, name: re.Match[str]) -> bool:
-    """Tell OAuth's code from `?code=404` and `?code=SUMMER25`."""
-    if _STATE.search(text, max(0, name.start() - 2000), name.end() + 4000):
+def _is_random(text: str, name: re.Match[str]) -> bool:
+    """Tell OAuth's code and an API's key from `?code=404`, `?code=SUMMER25` and `?key=colour`."""
+    if name["name"] == "code" and _STATE.search(
+        text, max(0, name.start() - 2000), name.end() + 4000
+    ):
         return True
     value = _CODE.match(text, name.end())
     code = value.group() if value else ""
@@ -286,7 +323,7 @@ def _values(
         if _is_pair(text, name, spans, kind, keys):
             yield from spans
     elif sign or kind == "password":
-        in_list = opening.group().startswith(("[", "("))
+        in_list = _opens_list(opening)
         for begin, end in _listed(text, opening):
             value = text[begin:end]
             if not (
@@ -308,14 +345,18 @@ def _ends_before(value: str, name: re.Match[str], quote: str) -> bool:
     return name["lead"] == ":" and not name["close"] and value[:1] in (",", "}", "]")
 
 
+def _opens_list(opening: re.Match[str]) -> bool:
+    return "(" in opening[0] or "[" in opening[0]
+
+
 def _listed(text: str, opening: re.Match[str]) -> Iterator[tuple[int, int]]:
     """Say where the quoted values stand: one, or those of a list."""
-    in_list = opening.group().startswith(("[", "("))
+    in_list = _opens_list(opening)
     found: re.Match[str] | None = opening
     while found is not None:
         begin, end = _quoted(text, found)
         yield begin, end
-        found = _NEXT_IN_LIST.match(text, end) if in_list else None
+        found = (_NEXT_IN_LIST if in_list else _CHANGED).match(text, end)
 
 
 def _told(
@@ -375,7 +416,11 @@ def _unquoted(
         number = _NUMBER.match(text, start)
         return number.span() if number and _opening_of_list(text, name) else None
     if sign == ">":
-        tag = _TO_TAG.match(text, start) if text[max(0, name.start() - 1)] in "<:" else None
+        if not text.endswith(("<", ":", "&lt;"), 0, name.start()) and not _is_escaped(
+            text, name, "3c"
+        ):
+            return None
+        tag = (_TO_TAG if ">" in name["lead"] else _TO_ESCAPED_TAG).match(text, start)
         return tag.span() if tag else None
     if not sign:
         span = _plain(text, start)
@@ -389,6 +434,8 @@ def _unquoted(
         return scheme.span()
     if block := _block(text, start):
         return block
+    if text[name.start() - 1 : name.start()] == ";" and (braced := _BRACED.match(text, start)):
+        return braced.span(braced.lastgroup or 0)
     if kind == "cookie" and sign == ":":
         cookies = _COOKIES.match(text, start)
         return cookies.span() if cookies else None
@@ -450,6 +497,22 @@ def is_evident(value: str, kind: str) -> bool:
     return _EVIDENT.fullmatch(value) is not None
 
 
+def is_count(name: str, kind: str, value: object) -> bool:
+    """Tell whether a value says how many secrets there are: `api_keys=3`.
+
+    Args:
+        name: What it stands under.
+        kind: What that names. Names that were added are what they are said to be.
+        value: A text or a number.
+    """
+    return (
+        kind in _COUNTED
+        and name[-1:] in "sS"
+        and name[-2:-1] not in "sS"
+        and _COUNT.fullmatch(str(value)) is not None
+    )
+
+
 def _is_meant(value: str, name: re.Match[str], kind: str) -> bool:
     """Tell a secret from a word that goes on after a secret's name."""
     lead = name["lead"]
@@ -461,10 +524,12 @@ def _is_meant(value: str, name: re.Match[str], kind: str) -> bool:
         return False
     if kind == "pin" and len(value) < _LEAST["pin"]:
         return False
+    if is_count(name["name"], kind, value):
+        return False
     if kind == "password":
         last = name["name"].lower()
         # PWD=/srv/app is the working directory; PASS: test_login and pass=12 report tests.
-        if (last == "pwd" and value.startswith("/")) or (
+        if (last in ("pwd", "oldpwd") and value.startswith("/")) or (
             last == "pass" and (sign == ":" or value.isdigit())
         ):
             return False

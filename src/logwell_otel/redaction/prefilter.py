@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from logwell_otel.redaction.cards import may_hold_cards, may_hold_digits
 from logwell_otel.redaction.credentials import MAY_BE_SHAPE, SHORTEST
-from logwell_otel.redaction.names import by_first_character, shape_of, split_words
+from logwell_otel.redaction.names import as_read, by_first_character, shape_of, split_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,16 +39,25 @@ NAME_WORDS = (
     *("token", "xsrf"),
 )
 _SHORT_NAMES = (
-    *(r"pin(?![a-z])", "pincode", r"pw(?![a-z])", "pswd", "dsn", "conn(?:ection)?[_. -]?str"),
+    *(
+        r"pin(?![a-z])",
+        "pincode",
+        r"psk(?![a-z])",
+        r"pw(?![a-z])",
+        "pswd",
+        "dsn",
+        "conn(?:ection)?[_. -]?str",
+    ),
     *("verification[_. -]?code", "confirmation[_. -]?code", "security[_. -]?code"),
     "time[_. -]?code",
 )
 """Expressions: inside other words these would say nothing (`shipping: 5`, `status_code=200`)."""
 
-_QUOTE = r"(?:\\*[\"'`]|\\+u0000|&[#a-z]{1,5}0{0,2};|%00)?"
+_QUOTE = r"(?:\\*[\"'`]|\\+(?:u00|x)00|&[#a-z]{1,5}0{0,2};|%(?:00){1,4})?"
 _LEAD = (
-    rf"[\w.-]{{0,40}}(?![\w.-])(?: (?:id|number|card|code)(?![\w.-]))?{_QUOTE}(?:\]|%0d)?"
-    r"[ \t]{0,8}(?:[=:>\"',?]|%0[ad]|->|→|</|-[ \t]{1,8}[\"']"
+    rf"[\w.-]{{0,40}}(?![\w.-])(?: (?:id|number|card|code)(?![\w.-]))?{_QUOTE}"
+    r"(?:\[?\]|%0d|%0b%0d|\(?\)(?==))?"
+    r"[ \t]{0,8}(?:[=:>\"',?]|%(?:00){0,3}0[ade]|\\+u000[ade]|&gt;|->|→|</|-[ \t]{1,8}[\"']"
     r"|\)[ \t]{0,8}values"
     r"|(?<=[ \t])(?:is|was):?[ \t](?:[\"'`]|[^\s\"'\\,;]{0,64}0))"
 )
@@ -67,9 +76,10 @@ _OTHER = (
     "@",
     "%00",  # an encoded @ in its shape
     r"://[^/\s]{0,80}:",
-    r"bearer[ \t]",
-    r"basic[ \t]",
+    r"bearer[ \t+%]",
+    r"basic[ \t+%]",
     r"private(?: |\+|%00)key",
+    r"\[not formatted: ",
     "private-lines",
     "ssh0 encrypted",
     *("curl[ \"']", "sshpass", "redis-cli", "ldap[a-z]", "sqlcmd", "plink", "pscp"),
@@ -125,7 +135,7 @@ class Prefilter:
         True is certain. No detector's finding begins on one line and is recognised by
         the next one, so that the texts may be looked at as lines of one.
         """
-        lines = shape_of("\n".join(texts)).split(b"\n")
+        lines = shape_of(as_read("\n".join(texts))).split(b"\n")
         if self._known.issuperset(lines):
             return True
         new = [line for line in lines if line not in self._known]

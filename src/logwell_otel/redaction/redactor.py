@@ -18,7 +18,7 @@ from logwell_otel.redaction.cards import MAX_CARD, MIN_CARD, is_card_number, nam
 from logwell_otel.redaction.commands import COMMANDS
 from logwell_otel.redaction.labelled import LABELS, TYPED, VALUES
 from logwell_otel.redaction.names import SecretKeys, is_marked, marker
-from logwell_otel.redaction.pairs import is_evident, names_a_value
+from logwell_otel.redaction.pairs import is_count, is_evident, names_a_value
 from logwell_otel.redaction.text import TextRedactor
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _MAX_NAME = 128
 _MAX_DEPTH = 32
 """Below this depth a value becomes one text, which is then redacted as a text."""
 
-_LABEL = re.compile(r"[\w.-]+")
+_LABEL = re.compile(r"[\w.-]+[:=]?")
 
 _LABELS = frozenset((*LABELS.split(), "loc", "type", "id"))
 _VALUES = frozenset(VALUES.split())
@@ -249,7 +249,7 @@ class Traversal:
             return self._value(value, depth, name)
         if value is None or isinstance(value, bool) or value in ("", b""):
             return value
-        if kind == "session" and isinstance(value, int):
+        if isinstance(value, int) and (kind == "session" or is_count(name, kind, value)):
             return value
         if isinstance(value, str) and (
             is_marked(value)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from logwell_otel.errors import LogwellError, LogwellErrorCode
 from logwell_otel.redaction.cards import may_hold_cards, names_an_id, redact_cards
-from logwell_otel.redaction.commands import redact_commands, redact_inserted
+from logwell_otel.redaction.commands import redact_commands, redact_inserted, redact_unformatted
 from logwell_otel.redaction.credentials import redact_credentials, redact_schemes
 from logwell_otel.redaction.emails import redact_emails
 from logwell_otel.redaction.labelled import redact_labelled
-from logwell_otel.redaction.names import marker, shape_of
+from logwell_otel.redaction.names import as_read, marker, shape_of
 from logwell_otel.redaction.pairs import redact_pairs
 from logwell_otel.redaction.personal import DETECTORS
 from logwell_otel.redaction.prefilter import Prefilter
@@ -75,21 +75,29 @@ class TextRedactor:
             sure: Something may be found in it, as is known already.
         """
         if sure or not self._prefilter.holds_nothing([text]):
-            low = text.lower()
-            # Shapes first: inside `password=…` or a URL they say more than the name does.
-            text = redact_commands(text, low, self.is_allowed)
-            text = redact_credentials(text, low, self.is_allowed)
-            if places := self._prefilter.places_of_names(text):
-                query = name.lower().endswith(("query", "query_string", "querystring"))
-                text = redact_pairs(text, places, self._keys, self.is_allowed, query=query)
-                text = redact_labelled(text, low, self._keys, self.is_allowed)
-                text = redact_inserted(text, low, self._keys, self.is_allowed)
-            text = redact_schemes(text, low, self.is_allowed)
-            text = redact_emails(text, self.is_allowed)
-            if may_hold_cards(shape_of(text)) and not names_an_id(name):
-                text = redact_cards(text, self.is_allowed)
+            read = as_read(text)
+            redacted = self._detect(read, name)
+            # What holds nothing keeps its colours and its signs.
+            text = text if redacted == read else redacted
         for kind, pattern, is_one in self._extra:
             text = self._replace(pattern, kind, text, is_one)
+        return text
+
+    def _detect(self, text: str, name: str) -> str:
+        low = text.lower()
+        # Shapes first: inside `password=…` or a URL they say more than the name does.
+        text = redact_commands(text, low, self.is_allowed)
+        text = redact_credentials(text, low, self.is_allowed)
+        if places := self._prefilter.places_of_names(text):
+            query = name.lower().endswith(("query", "query_string", "querystring"))
+            text = redact_pairs(text, places, self._keys, self.is_allowed, query=query)
+            text = redact_labelled(text, low, self._keys, self.is_allowed)
+            text = redact_inserted(text, low, self._keys, self.is_allowed)
+        text = redact_unformatted(text, low, self._keys, self.is_allowed)
+        text = redact_schemes(text, low, self.is_allowed)
+        text = redact_emails(text, self.is_allowed)
+        if may_hold_cards(shape_of(text)) and not names_an_id(name):
+            text = redact_cards(text, self.is_allowed)
         return text
 
     def _replace(
