@@ -141,3 +141,22 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(check, "_run", interrupt)
     assert main(["check"]) == 130
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["search", "--password", "hunter2"], "unrecognized arguments: --password\n"),
+        (["search", "x", "--password=hunter2", "hunter2"], "unrecognized arguments: --password\n"),
+        (["check", "hunter2"], "unrecognized arguments: more than it takes\n"),
+        (["check", "--api", "hunter2"], "unrecognized arguments: --api\n"),
+    ],
+)
+def test_a_password_where_none_is_taken_is_not_shown(
+    arguments: list[str], shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    said = capsys.readouterr()
+    assert said.err.endswith(shown)
+    assert "hunter2" not in said.out + said.err

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from logwell_otel._version import __version__
 from logwell_otel.cli.terminal import Terminal
@@ -68,11 +68,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows no value of an option that it does not know: that may be a password.
+
+    For the same reason `--password` is none of its abbreviations: not of `--password-file`,
+    whose value is shown when there is no such file.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        known, names, unknown = message.partition("unrecognized arguments: ")
+        if names:
+            options = [one.partition("=")[0] for one in unknown.split() if one.startswith("-")]
+            message = f"{known}{names}{' '.join(options) or 'more than it takes'}"
+        super().error(message)
+
+
 def _parser(command: str = "") -> argparse.ArgumentParser:
     """The parser, which knows the arguments of `command` alone."""
-    parser = argparse.ArgumentParser(
-        prog="logwell-otel", description="OpenTelemetry logs for Logwell."
-    )
+    parser = _Parser(prog="logwell-otel", description="OpenTelemetry logs for Logwell.")
     parser.add_argument("--version", action="version", version=f"logwell-otel {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, summary in _COMMANDS.items():
