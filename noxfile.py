@@ -1,5 +1,7 @@
 """`scripts/matrix`: every Python against the oldest and the newest OpenTelemetry."""
 
+import os
+
 import nox
 
 nox.options.default_venv_backend = "venv"
@@ -7,7 +9,7 @@ nox.options.sessions = ["newest", "oldest"]
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 CONSTRAINTS = {"PIP_CONSTRAINT": "constraints.txt", "PIP_BUILD_CONSTRAINT": "constraints.txt"}
 TOOLS = ["cryptography", "hypothesis", "pytest", "pytest-xdist", "respx", "structlog", "trustme"]
-PARALLEL = ["-n", "auto", "--dist", "worksteal"]
+PARALLEL = ["-n", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal"]  # as scripts/test
 OLDEST = [
     "opentelemetry-api==1.39.0",
     "opentelemetry-sdk==1.39.0",
