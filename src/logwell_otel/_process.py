@@ -180,6 +180,11 @@ def _after_fork_in_child() -> None:
         for hook in _without_multiprocessing:
             hook.tell_multiprocessing()
         _without_multiprocessing.clear()
+        # A child of such a child, by `os.fork`, leaves by its parent's `os._exit` when it
+        # returns; finalizers know whose they are, and those of the parent do not run in it.
+        if _is_child_of_multiprocessing():
+            for hook in _hooks:
+                hook.finalize_here()
     if "celery.signals" in sys.modules:
         _tell_celery()
 
@@ -368,11 +373,12 @@ class _ExitHook:
         """
         util: Any = sys.modules["multiprocessing.util"]
         if (callback := self._callback()) is not None:
-            util.register_after_fork(callback.__self__, self._finalize_here)  # type: ignore[attr-defined]
+            util.register_after_fork(callback.__self__, self.finalize_here)  # type: ignore[attr-defined]
         if _is_child_of_multiprocessing():
-            self._finalize_here()
+            self.finalize_here()
 
-    def _finalize_here(self, _owner: object = None) -> None:
+    def finalize_here(self, _owner: object = None) -> None:
+        """Have multiprocessing call it at the end of this process."""
         util: Any = sys.modules["multiprocessing.util"]
         util.Finalize(None, self, exitpriority=_EXIT_PRIORITY)
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,10 +15,12 @@ from logwell_otel import LogwellLogExporter
 from logwell_otel import exporter as exporter_module
 from logwell_otel._otel import LogRecordExportResult
 from logwell_otel.devserver import DevServer
+from support.process import run
 from support.records import messages, records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from logwell_otel._otel import ReadableLogRecord
 
@@ -186,3 +190,38 @@ def test_an_exporter_that_was_shut_down_is_so_in_a_child_too(receiver: DevServer
 
     assert in_child(export) == 0
     assert stored(receiver) == []
+
+
+def test_a_child_of_a_child_of_multiprocessing_that_returns(
+    receiver: DevServer, tmp_path: Path
+) -> None:
+    """It leaves by its parent's `os._exit`, past the parent's finalizers, which are not its own."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(
+            """
+            import logging, logwell_otel, multiprocessing, os, sys
+            logwell_otel.configure()
+
+            def work():
+                logging.info("child")
+                pid = os.fork()
+                if pid:
+                    os.waitpid(pid, 0)
+                else:
+                    logging.info("grandchild")
+                    if os.fork() == 0:
+                        logging.info("great-grandchild")
+                    else:
+                        os.wait()
+                    sys.exit()
+
+            child = multiprocessing.get_context("fork").Process(target=work)
+            child.start()
+            child.join()
+            logging.info("parent")
+            """
+        )
+    )
+    run(f"python {shlex.quote(str(program))}", receiver)
+    assert stored(receiver) == ["child", "grandchild", "great-grandchild", "parent"]
