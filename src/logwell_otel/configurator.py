@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import re
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -37,6 +38,9 @@ _SIZES: Final = {
     "max_export_batch_size": "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
     "max_queue_size": "OTEL_BLRP_MAX_QUEUE_SIZE",
 }
+_BATCH: Final = 512
+"""Records of a batch of OpenTelemetry's own processor by default."""
+_VARIABLE: Final = re.compile(r"\bOTEL_[A-Z_]+")
 
 
 class LogwellConfigurator(_OTelSDKConfigurator):
@@ -53,11 +57,11 @@ class LogwellConfigurator(_OTelSDKConfigurator):
             self._set_up(**kwargs)
         except LogwellError as error:
             self._say(error)
-        except ValueError as error:  # OpenTelemetry's own batch processor takes no such size
-            names = [name for name in _SIZES if name in str(error) and _SIZES[name] in os.environ]
-            if not names:
+        except ValueError as error:
+            problem = _of_a_variable(str(error))
+            if problem is None:
                 raise
-            self._say(config_error(f"{names[0]} ({_SIZES[names[0]]}): {error}"))
+            self._say(config_error(problem))
 
     @staticmethod
     def _say(error: LogwellError) -> None:
@@ -67,6 +71,7 @@ class LogwellConfigurator(_OTelSDKConfigurator):
         warn(f"No logs go to Logwell: {error}")
 
     def _set_up(self, **kwargs: Any) -> None:
+        _fit_batch()
         if os.environ.get(CHOSEN_BY, "").strip() != "logwell":
             # Without the variable, OpenTelemetry takes the configurator that happens to be
             # listed first. Installing a package must not change what that does: a distro's
@@ -90,6 +95,32 @@ class LogwellConfigurator(_OTelSDKConfigurator):
                 "upgrade it, or unset the variable to use OpenTelemetry's own configurator."
             )
         super()._configure(**additions, **kwargs)  # type: ignore[no-untyped-call]
+
+
+def _is_ours() -> bool:
+    """Whether this exporter was asked for: without it nothing is to be as if it were not there."""
+    exporters = os.environ.get("OTEL_LOGS_EXPORTER", "").split(",")
+    return "logwell" in {name.strip() for name in exporters}
+
+
+def _fit_batch() -> None:
+    """Have a queue that is smaller than OpenTelemetry's batch filled by smaller batches.
+
+    Its own processor refuses it. Ours makes the batch smaller by itself.
+    """
+    queue, batch = _SIZES["max_queue_size"], _SIZES["max_export_batch_size"]
+    size = os.environ.get(queue, "").strip()
+    if _is_ours() and size.isdecimal() and 0 < int(size) < _BATCH and not os.environ.get(batch):
+        os.environ[batch] = size
+
+
+def _of_a_variable(error: str) -> str | None:
+    """What is wrong with a variable of OpenTelemetry's, by what that raised."""
+    for name, variable in _SIZES.items():  # its own batch processor names an argument
+        if name in error and variable in os.environ:
+            return f"{name} ({variable}): {error}"
+    named = _VARIABLE.search(error)
+    return error if named and named.group() in os.environ and _is_ours() else None
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -134,3 +134,49 @@ def test_nothing_is_said_where_nothing_is_wrong(receiver: DevServer, tmp_path: P
     assert "not loaded" not in run.stderr
     assert "Traceback" not in run.stderr
     assert [entry.message for entry in receiver.entries()] == ["only this"]
+
+
+@pytest.mark.parametrize("chosen", [{}, {"OTEL_PYTHON_CONFIGURATOR": "logwell"}])
+def test_a_queue_smaller_than_a_batch_is_enough(
+    receiver: DevServer, tmp_path: Path, chosen: dict[str, str]
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import logging\nfor n in range(9):\n    logging.warning('%d', n)\n")
+    run = instrumented(
+        program,
+        OTEL_LOGS_EXPORTER="logwell",
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_METRICS_EXPORTER="none",
+        LOGWELL_ENDPOINT=receiver.url,
+        LOGWELL_API_KEY=receiver.key,
+        OTEL_BLRP_MAX_QUEUE_SIZE="256",
+        **chosen,
+    )
+    assert "No logs go" not in run.stderr
+    assert sorted(entry.message for entry in receiver.entries()) == [*"012345678"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "many"),
+        ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "1.5"),
+        ("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "-1"),
+    ],
+)
+def test_a_wrong_limit_of_opentelemetrys_is_said_in_one_line(
+    app: Path, variable: str, value: str
+) -> None:
+    run = instrumented(
+        app,
+        OTEL_LOGS_EXPORTER="logwell",
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_METRICS_EXPORTER="none",
+        LOGWELL_ENDPOINT="http://127.0.0.1:9",
+        LOGWELL_API_KEY=KEY,
+        **{variable: value},
+    )
+    assert run.returncode == 0, run.stderr
+    (said,) = [line for line in run.stderr.splitlines() if "No logs go to Logwell" in line]
+    assert variable in said
+    assert "Traceback" not in run.stderr

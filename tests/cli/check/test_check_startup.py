@@ -127,7 +127,7 @@ def test_configure_as_it_should_be() -> None:
             ),
         ),
         (
-            {"OTEL_BLRP_MAX_QUEUE_SIZE": "100"},
+            {"OTEL_BLRP_MAX_QUEUE_SIZE": "100", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "200"},
             (
                 "fail a batch is larger than the queue that it is taken from, which stops the "
                 "whole SDK -> Make OTEL_BLRP_MAX_QUEUE_SIZE larger than "
