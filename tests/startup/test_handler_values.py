@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import UserString
 from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 HUGE = 7**9000
 HEXADECIMAL = f"{HUGE:#x}"
+
+
+class Size(IntEnum):
+    LARGE = 3
+
+
+class Colour(Enum):
+    RED = "red"
 
 
 def logged(*message: Any, **extra: Any) -> tuple[Any, dict[str, Any], HandlerCounts]:
@@ -139,6 +148,29 @@ def test_a_proxy_is_what_it_stands_for(library: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("library", ["werkzeug", "django", "wrapt"])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"ab", b"ab"),
+        (bytearray(b"ab"), b"ab"),
+        (Colour.RED, "red"),
+        (Size.LARGE, 3),
+        (UserString("text"), "text"),
+        (None, None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_proxy_for_what_is_converted(library: str, value: object, expected: object) -> None:
+    assert attribute(lazy_of(library)(value)) == expected
+
+
+@pytest.mark.parametrize("library", ["werkzeug", "wrapt"])
+@pytest.mark.parametrize("value", [Decimal("2.5"), Fraction(5, 2)])
+def test_a_proxy_for_a_number_of_another_type(library: str, value: object) -> None:
+    assert attribute(lazy_of(library)(value)) == 2.5
+
+
+@pytest.mark.parametrize("library", ["werkzeug", "django", "wrapt"])
 def test_a_proxy_for_a_structure(library: str) -> None:
     lazy = lazy_of(library)
     assert attribute(lazy({"a": [1]})) == {"a": (1,)}
@@ -166,7 +198,9 @@ def test_a_proxy_whose_object_cannot_be_made() -> None:
     assert counts == HandlerCounts(values_replaced=1)
 
 
-@pytest.mark.parametrize("kind", [str, int, float, bool, dict, list, None])
+@pytest.mark.parametrize(
+    "kind", [str, int, float, bool, bytes, bytearray, Decimal, datetime, Colour, dict, list, None]
+)
 def test_mocks_have_a_text(kind: type | None) -> None:
     mock = Mock(spec=kind) if kind else Mock()
     body, attributes, counts = logged("%s", mock, value=mock)
@@ -231,14 +265,6 @@ class Refusing:
         return "5 m"
 
 
-class Size(IntEnum):
-    LARGE = 3
-
-
-class Colour(Enum):
-    RED = "red"
-
-
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -261,6 +287,9 @@ class Colour(Enum):
         (time(3, 4), "03:04:00"),
         (datetime(2026, 1, 2, tzinfo=timezone.utc), "2026-01-02T00:00:00+00:00"),
         ({1}, (1,)),
+        ({"a": 1}.values(), (1,)),
+        (UserString("text"), "text"),
+        (UserString(""), ""),
         (range(3), (0, 1, 2)),
         (object, "<class 'object'>"),
     ],

@@ -24,7 +24,8 @@ import math
 import operator
 import re
 from binascii import b2a_base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import UserString
+from collections.abc import Iterable, Iterator, Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
 from itertools import islice
 from types import NoneType
@@ -76,7 +77,7 @@ _NOT_SIMPLE: Final = object()
 _NOT_FLAT: Final[tuple[tuple[Any, ...], int]] = ((), -1)
 _STRUCTURES: Final = frozenset({dict, list, tuple})
 # What an object may stand for whose `__class__` is not its type; bool before int, which it is.
-_PROXIED: Final = (str, bool, int, float)
+_PROXIED: Final = (str, bool, int, float, bytes, bytearray)
 # Digits that every float gives back as they were: sys.float_info.dig.
 _EXACT_DIGITS: Final = 15
 
@@ -492,17 +493,28 @@ class Conversion:
             return self._bytes(bytes(memoryview(value)[:MAX_CHARACTERS]))
         claimed = value.__class__
         if claimed is not kind and depth < MAX_DEPTH:
-            # A proxy: werkzeug's LocalProxy, Django's SimpleLazyObject, wrapt's, a Mock(spec=…).
-            if claimed is NoneType:
-                return None
-            for plain in _PROXIED:
-                if issubclass(claimed, plain):
-                    return self._standing_for(value, plain, depth)
+            plain = self._claiming(value, claimed, depth)
+            if plain is not _NOT_SIMPLE:
+                return plain
         if isinstance(value, (dt.datetime, dt.date, dt.time)):
-            return self._string(value.isoformat())
-        if isinstance(value, (Mapping, Sequence, AbstractSet)):
+            text = value.isoformat()
+            return self._string(text) if type(text) is str else self._text(value)  # a mock's
+        if isinstance(value, UserString):  # a sequence, of its like without end
+            return self._text(value)
+        if isinstance(value, (Mapping, Sequence, AbstractSet, ValuesView)):
             return self._structure(value, depth)
-        return self._foreign(value, kind, depth)
+        return self._foreign(value, claimed, depth)
+
+    def _claiming(self, value: Any, claimed: Any, depth: int) -> Any:
+        """Convert a proxy (werkzeug's, Django's, wrapt's, a mock), `_NOT_SIMPLE` for others."""
+        if claimed is NoneType:
+            return None
+        for plain in _PROXIED:
+            if issubclass(claimed, plain):
+                return self._standing_for(value, plain, depth)
+        if issubclass(claimed, enum.Enum) and hasattr(value, "value"):  # a mock has none
+            return self.value(value.value, depth + 1)
+        return _NOT_SIMPLE
 
     def _standing_for(self, value: Any, made: type, depth: int) -> Any:
         """Convert a value that claims to be of a plain type and is not."""
