@@ -337,6 +337,14 @@ def _call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
                 handler.handle(record)
 
 
+# Whoever looks for the first frame outside of `logging` for the place of a call, as loguru's
+# `InterceptHandler` does, is to look past this one as well.
+_call_handlers.__code__ = _call_handlers.__code__.replace(
+    co_filename=_HANDLE.co_filename,
+    co_firstlineno=_HANDLE.co_firstlineno,
+)
+
+
 def _others_listen(logger: logging.Logger | None) -> bool:
     if _originals[0].__module__ != "logging":
         return True  # one that stood here before us, as Sentry's does

@@ -86,3 +86,41 @@ def test_the_standard_librarys_records_by_an_intercept_handler_go_once(
     )
     run(f"python {shlex.quote(str(path))}", receiver)
     assert sorted(entry.message for entry in receiver.entries()) == ["by logging", "by loguru"]
+
+
+FROM_THE_DOCUMENTATION = """
+import inspect, logging, sys
+from loguru import logger
+
+class InterceptHandler(logging.Handler):
+    def emit(self, record):
+        frame, depth = inspect.currentframe(), 0
+        while frame and (depth == 0 or frame.f_code.co_filename == logging.__file__):
+            frame, depth = frame.f_back, depth + 1
+        logger.opt(depth=depth, exception=record.exc_info).log("INFO", record.getMessage())
+
+import logwell_otel
+from logwell_otel.integrations.loguru import LogwellSink
+logger.remove()
+logger.add(sys.stderr, format="{file}:{line} {function} {message}")
+logger.add(LogwellSink())
+"""
+
+
+@pytest.mark.parametrize("level", ["logging.INFO", "0", "logging.WARNING"])
+@pytest.mark.parametrize("first", ["loguru", "configure()"])
+def test_loguru_finds_where_the_standard_librarys_records_were_logged(
+    receiver: DevServer, tmp_path: Path, level: str, first: str
+) -> None:
+    """It looks for the first frame outside of logging's file, and shows that on its console."""
+    intercept = f"logging.basicConfig(handlers=[InterceptHandler()], level={level}, force=True)"
+    configure = "logwell_otel.configure()"
+    steps = [intercept, configure] if first == "loguru" else [configure, intercept]
+    path = tmp_path / "app.py"
+    text = [FROM_THE_DOCUMENTATION, *steps, "def work():", "    logging.warning('x')", "work()"]
+    path.write_text("\n".join(text))
+    line = path.read_text().splitlines().index("    logging.warning('x')") + 1
+    done = run(f"python {shlex.quote(str(path))}", receiver)
+    assert done.stderr.splitlines() == [f"app.py:{line} work x"]
+    (entry,) = receiver.entries()
+    assert (entry.source_file, entry.line_number) == (str(path), line)
