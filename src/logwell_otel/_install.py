@@ -133,7 +133,9 @@ class DeduplicatingHandler(TranslatingHandler):
         # Offered by a server's logger that does not come by here: Python has seen to it.
         if silent and reached:
             self._nobody_prints(record)
-        if reached > 1:  # on several loggers in a row, which each call it
+        # On several loggers in a row, which each call it; or beside a queue, behind which it
+        # may stand as well: `QueueListener(queue, *pipeline.handlers)`.
+        if reached > 1 or queued:
             duplicates.possible = True
         if STRUCTLOGS_INSTRUMENTATION in sys.modules and is_sent_by_structlog(self.provider):
             return True

@@ -102,8 +102,9 @@ _FIELDS: Final = frozenset(
         "threadName",
     }
 )
-# What a record has before anybody has added to it, in order.
-_OWN: Final = [*vars(logging.makeLogRecord({}))]
+# What a record has before anybody has added to it, in order. `makeLogRecord` would ask the
+# application's record factory, whose additions are attributes.
+_OWN: Final = [*vars(logging.LogRecord("", 0, "", 0, "", None, None))]
 _OWN_COUNT: Final = len(_OWN)
 _NOTHING: Final[dict[str, Any]] = dict.fromkeys(_OWN)
 # Attributes that long are taken as they are.

@@ -137,3 +137,44 @@ def mapped(mapper: Mapper, log: LogRecord, *, ready: bool) -> dict[str, Any]:
     made = mapper.entry(log, mapper.severity(log), mapper.resource_scope(record), ready)
     found: dict[str, Any] = from_json(to_json(made)).get("metadata", {})
     return found
+
+
+TRACE_TEXT, SPAN_TEXT = HEX["trace_id"], HEX["span_id"]
+CORRELATION: dict[str, Any] = {
+    "otelTraceID": TRACE_TEXT,
+    "otelSpanID": SPAN_TEXT,
+    "otelTraceSampled": True,
+    "otelServiceName": "shop",
+}
+
+
+@pytest.mark.parametrize("ready", [False, True])
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        (CORRELATION, {**HEX, "trace_flags": "01"}),
+        ({**CORRELATION, "otelTraceSampled": False}, {**HEX, "trace_flags": "00"}),
+        ({**CORRELATION, "otelTraceID": "0", "otelSpanID": "0"}, {}),
+        ({**CORRELATION, "otelTraceID": "x" * 32}, {}),
+        ({**CORRELATION, "otelSpanID": 5}, {}),
+        ({**CORRELATION, "otelSpanID": TRACE_TEXT}, {}),
+        ({"otelTraceID": TRACE_TEXT, "a": 1}, {"a": 1}),
+        ({**CORRELATION, "trace_id": "mine"}, {"trace_id": "mine"}),
+    ],
+)
+def test_ids_that_another_thread_hands_over(
+    attributes: dict[str, Any], expected: dict[str, Any], ready: bool
+) -> None:
+    """By what OpenTelemetry's logging instrumentation adds to records for consoles."""
+    assert mapped(Mapper(), LogRecord(body="x", attributes=attributes), ready=ready) == expected
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_a_records_own_ids_come_before_those(ready: bool) -> None:
+    span = NonRecordingSpan(SpanContext(TRACE, SPAN, is_remote=True, trace_flags=TraceFlags(1)))
+    log = LogRecord(
+        body="x",
+        context=set_span_in_context(span),
+        attributes={**CORRELATION, "otelTraceID": "a" * 32, "order_id": 7},
+    )
+    assert mapped(Mapper(), log, ready=ready) == {**HEX, "trace_flags": "01", "order_id": 7}

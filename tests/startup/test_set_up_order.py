@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.process import instrumented, run
+from support.process import instrumented, own_metadata, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -333,3 +333,80 @@ def test_a_provider_of_another_package(
     assert messages(receiver) == arrives
     assert said in done.stderr
     assert ("Overriding" in done.stderr) is not first
+
+
+FACTORY = """
+def with_tenant(*args, **kwargs):
+    record = logging.LogRecord(*args, **kwargs)
+    record.tenant = record.name.split(".")[0]
+    return record
+logging.setLogRecordFactory(with_tenant)
+"""
+
+
+@pytest.mark.parametrize("first", ["the factory", "configure()"])
+def test_what_a_record_factory_adds(receiver: DevServer, tmp_path: Path, first: str) -> None:
+    """Also of one that was there before this package was imported, and that wants a name."""
+    configure = "import logwell_otel; logwell_otel.configure()"
+    steps = [FACTORY, configure] if first == "the factory" else [configure, FACTORY]
+    log = """
+logging.getLogger("shop.orders").info("placed")
+logging.getLogger("shop.orders").info({"event": "paid", "amount": 7})
+"""
+    path = program(tmp_path, "\n".join([*steps, log]))
+    done = run(f"python {shlex.quote(str(path))}", receiver)
+    assert done.stderr == ""
+    found = {entry.message: own_metadata(entry) for entry in receiver.entries()}
+    assert found == {"placed": {"tenant": "shop"}, "paid": {"tenant": "shop", "amount": 7}}
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_opentelemetrys_fields_for_consoles_stay_out(
+    receiver: DevServer, tmp_path: Path, first: bool
+) -> None:
+    pytest.importorskip("opentelemetry.instrumentation.logging")
+    instrument = INSTRUMENT.replace("instrument()", "instrument(set_logging_format=True)")
+    configure = "import logwell_otel; logwell_otel.configure()"
+    log = """
+from opentelemetry.sdk.trace import TracerProvider
+with TracerProvider().get_tracer("t").start_as_current_span("s"):
+    logging.info("first")
+    logging.info("inside", extra={"order_id": 7})
+logging.info("outside")
+"""
+    steps = [instrument, configure] if first else [configure, instrument]
+    path = program(tmp_path, "\n".join([*steps, log]))
+    done = run(f"python {shlex.quote(str(path))}", receiver)
+    assert "span_id=0 resource.service.name" in done.stderr  # the console has them
+    found = {entry.message: own_metadata(entry) for entry in receiver.entries()}
+    ids = {"trace_id", "span_id", "trace_flags"}
+    assert {name: set(metadata) for name, metadata in found.items()} == {
+        "first": ids,
+        "inside": ids | {"order_id"},
+        "outside": set(),
+    }
+
+
+BEHIND_A_QUEUE = """
+import queue, logwell_otel
+pipeline = logwell_otel.configure()
+waiting = queue.Queue()
+logging.getLogger().addHandler(logging.handlers.QueueHandler(waiting))
+listener = logging.handlers.QueueListener(waiting, *pipeline.handlers)
+listener.start()
+for number in range(3):
+    logging.warning("%d", number)
+try:
+    raise ValueError("failed")
+except ValueError:
+    logging.exception("failed")
+listener.stop()
+"""
+
+
+def test_the_handler_that_configure_made_behind_a_queue_as_well(
+    receiver: DevServer, tmp_path: Path
+) -> None:
+    path = program(tmp_path, BEHIND_A_QUEUE)
+    run(f"python {shlex.quote(str(path))}", receiver)
+    assert messages(receiver) == ["0", "1", "2", "failed"]

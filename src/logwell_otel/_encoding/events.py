@@ -7,6 +7,7 @@ Of a dictionary the event is the message and the rest attributes. It is what str
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 from typing import Any, Final, cast
@@ -44,7 +45,11 @@ _CALL_SITE: Final = {
     "thread_name": "threadName",
 }
 
-_TAKEN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
+_TAKEN: Final = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {
+    "asctime",
+    "message",
+    "taskName",
+}
 
 
 class Templates:
@@ -116,7 +121,7 @@ def _unfolded(record: logging.LogRecord) -> logging.LogRecord:
         event = {name: value for name, value in event.items() if name not in _OF_STRUCTLOG}
     for name, value in event.items():
         fields[f"{name}_" if name in _TAKEN else name] = value
-    made = logging.makeLogRecord({})
+    made = copy.copy(record)
     made.__dict__ = fields
     return made
 

@@ -277,6 +277,28 @@ def _take(metadata: dict[str, Any], keys: Iterable[str], fits: Callable[[object]
     return None
 
 
+# What OpenTelemetry's logging instrumentation adds to records for texts on a console.
+
+CORRELATION: Final = ("otelTraceID", "otelSpanID", "otelTraceSampled", "otelServiceName")
+_IDS: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{16}")
+
+
+def take_correlation(metadata: dict[str, Any], *, in_trace: bool) -> None:
+    """Take those out: an entry has the trace and the service in places of its own.
+
+    Args:
+        metadata: The attributes.
+        in_trace: Whether the record itself knows its trace. One that another thread hands
+            over, as a `QueueListener` does, only knows it by these.
+    """
+    trace, span, sampled, _ = (metadata.pop(name, None) for name in CORRELATION)
+    if in_trace or "trace_id" in metadata or type(trace) is not str or type(span) is not str:
+        return
+    if _IDS.fullmatch(f"{trace}-{span}"):
+        metadata["trace_id"], metadata["span_id"] = trace, span
+        metadata["trace_flags"] = "01" if sampled is True else "00"
+
+
 # Metadata: reserved names, and how no value is lost to another of the same name.
 
 TRUNCATED: Final = "logwell.truncated"

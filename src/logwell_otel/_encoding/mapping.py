@@ -16,6 +16,7 @@ from opentelemetry.attributes import BoundedAttributes
 
 from logwell_otel._encoding.fields import (
     ABSENT,
+    CORRELATION,
     LOCATION,
     NO_MESSAGE,
     RESERVED,
@@ -29,6 +30,7 @@ from logwell_otel._encoding.fields import (
     put_back,
     service_name,
     set_aside,
+    take_correlation,
     take_location,
 )
 from logwell_otel._encoding.sanitize import fit
@@ -62,7 +64,7 @@ T = TypeVar("T")
 
 # Attributes to look at closely: those that fill a field of the entry, and those that have
 # a reserved name. Few records have any, and comparing with one set tells.
-_SPECIAL: Final = RESERVED.union(("service.name",), LOCATION)
+_SPECIAL: Final = RESERVED.union(("service.name",), LOCATION, CORRELATION)
 # Where the server looks for the id of a request.
 _REQUEST_IDS: Final = frozenset(("request.id", "request_id", "http.request_id"))
 _BLANK: Final = frozenset(JS_BLANK)
@@ -154,6 +156,8 @@ class Mapper:
         special = (names := tuple(metadata)) not in self._plain and self._is_special(names)
         if special and "service.name" in metadata:
             service = _service_of_record(metadata) or service
+        if special and CORRELATION[0] in metadata:
+            take_correlation(metadata, in_trace=bool(log.trace_id))
         if (
             type(source_file) is not str
             or type(line_number) is not int
