@@ -47,7 +47,7 @@ class Duplicates:
         """Whether this record was handed to that provider; from now on it was."""
         try:
             given = self._given.setdefault(record, [])
-        except TypeError:  # of a class that cannot be hashed or referred to
+        except Exception:  # noqa: BLE001 - of a class that cannot be hashed or referred to
             return False
         if any(known is provider for known in given):
             return True
@@ -81,7 +81,7 @@ class Duplicates:
                 mine[key] = mine.get(key, 0) + 1
                 if len(mine) > _MOST_TWINS:
                     del mine[next(iter(mine))]
-        except TypeError:  # a field that cannot be hashed
+        except Exception:  # noqa: BLE001 - a field that cannot be hashed
             return False
         return False
 
@@ -128,9 +128,11 @@ def is_sent_by_structlog(provider: object) -> bool:
 def comes_out_of_a_queue(record: logging.LogRecord) -> bool:
     """Whether it was logged by another thread of this process."""
     fields = record.__dict__
-    thread = fields.get("thread")
+    # Of a record that was made by hand they may be any object, with a comparison of its own.
+    thread, process = fields.get("thread"), fields.get("process")
     return (
-        thread is not None
+        type(thread) is int
         and thread != threading.get_ident()
-        and fields.get("process") == os.getpid()
+        and type(process) is int
+        and process == os.getpid()
     )

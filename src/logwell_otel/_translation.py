@@ -123,6 +123,8 @@ _STACK: Final = code_attributes.CODE_STACKTRACE
 _FIRST: Final = -62_135_596_800.0
 _LAST: Final = 253_402_300_800.0
 
+# What `makeLogRecord` calls the level of a record that was given a number alone.
+_NO_LEVEL: Final = "Level None"
 # As OpenTelemetry's handler has them.
 _TEXTS: Final = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
@@ -240,7 +242,13 @@ class TranslatingHandler(logging.Handler):
         """
         passed: Any = True
         if self.filters:
-            passed = self.filter(record)
+            try:
+                passed = self.filter(record)
+            except Exception:  # noqa: BLE001 - a filter is the application's code
+                # Not sent: what the filter was to keep back, or take out, nobody knows.
+                self._counts.records_lost += 1
+                self._report(record)
+                return False
             if not passed:
                 return passed
             # Since Python 3.12 a filter may give another record.
@@ -391,7 +399,7 @@ class TranslatingHandler(logging.Handler):
 
     def _severity(self, levelno: object, levelname: object) -> tuple[SeverityNumber | None, str]:
         number = _whole(levelno)
-        if type(levelname) is str and levelname:
+        if type(levelname) is str and levelname and levelname != _NO_LEVEL:
             text = levelname
         elif levelname is None or type(levelname) is str:
             text = "" if number is None else safe_str(logging.getLevelName(number), _MAX_NAME)

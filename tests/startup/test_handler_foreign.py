@@ -276,3 +276,53 @@ def test_loguru_with_a_queue() -> None:
     assert trace.severity_number is SeverityNumber.TRACE
     assert exception_of(error)["type"] == "KeyError"
     assert exception_of(error)["message"] == "'order'"
+
+
+@pytest.mark.parametrize(
+    ("levelno", "text", "number"),
+    [
+        (10, "DEBUG", SeverityNumber.DEBUG),
+        (20, "INFO", SeverityNumber.INFO),
+        (30, "WARN", SeverityNumber.WARN),
+        (40, "ERROR", SeverityNumber.ERROR),
+        (50, "FATAL", SeverityNumber.FATAL),
+        (25, "Level 25", SeverityNumber.INFO4),
+    ],
+)
+def test_a_level_by_its_number_alone(levelno: int, text: str, number: SeverityNumber) -> None:
+    """`makeLogRecord` calls it `Level None` then."""
+    found = handled(logging.makeLogRecord({"msg": "x", "levelno": levelno}))
+    assert (found.severity_text, found.severity_number) == (text, number)
+
+
+class Uncomparable:
+    """What has code of its own for every question."""
+
+    def _fails(self, *_: object) -> Any:
+        raise ValueError("not to be asked")
+
+    __eq__ = __ne__ = __hash__ = __lt__ = __gt__ = __le__ = __ge__ = __bool__ = _fails
+
+
+@pytest.mark.parametrize("field", [*vars(made())])
+def test_any_field_that_cannot_be_compared_beside_a_second_handler(field: str) -> None:
+    recorder = Recorder()
+    provider = provider_with(recorder)
+    record = made(**{"name": "x", "thread": 5, field: Uncomparable()})
+    for _ in range(2):
+        LogwellHandler(logger_provider=provider).handle(record)
+    assert len(recorder.records) == 1
+
+
+class Unhashable(logging.LogRecord):
+    def __hash__(self) -> int:
+        raise ValueError("not to be asked")
+
+
+def test_a_record_that_cannot_be_hashed_beside_a_second_handler() -> None:
+    recorder = Recorder()
+    provider = provider_with(recorder)
+    LogwellHandler(logger_provider=provider)
+    record = Unhashable("shop", 20, __file__, 1, "x", None, None)
+    LogwellHandler(logger_provider=provider).handle(record)
+    assert recorder.only.body == "x"

@@ -291,3 +291,17 @@ def test_any_record_at_all_arrives(message: Any, arguments: list[Any], extra: An
     to.handler.handle(record)
     assert isinstance(to.body, str)
     assert to.counts.records_lost == to.counts.records_recursive == 0
+
+
+def test_a_filter_that_raises(capsys: pytest.CaptureFixture[str]) -> None:
+    """It may be one that takes something out: what it has not seen is not sent."""
+
+    def fails(_: logging.LogRecord) -> bool:
+        raise ValueError("no filter")
+
+    to = Recording()
+    to.handler.addFilter(fails)
+    to.logger.info("a secret")
+    assert to.recorder.records == []
+    assert to.counts == HandlerCounts(records_lost=1)
+    assert "ValueError: no filter" in capsys.readouterr().err
