@@ -510,7 +510,10 @@ def level_of(level: int | str) -> int:
     """
     if isinstance(level, int):
         return level
-    number = logging.getLevelName(level.strip().upper())
+    try:
+        number = logging.getLevelName(level.strip().upper())
+    except AttributeError:  # it is no text
+        number = None
     if isinstance(number, int):
         return number
     raise config_error(f"level: expected the name or number of a logging level, got {level!r}.")

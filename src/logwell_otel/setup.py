@@ -19,6 +19,7 @@ from logwell_otel._config.options import Config
 from logwell_otel._config.settings import Resolver, level_of_number
 from logwell_otel._delivery.worker import flush_while_it_gets_on
 from logwell_otel._diagnostics import warn
+from logwell_otel._encoding.values import type_name
 from logwell_otel._install import InstalledHandler, install_handler, open_up
 from logwell_otel._otel import LoggerProvider, LogRecordProcessor, is_proxy
 from logwell_otel._process import PerProcess, at_exit, at_exit_of_children
@@ -49,6 +50,8 @@ FLUSH_AFTER_MILLIS: Final = 2_000
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_PROVIDER: Final = "OTEL_PYTHON_LOGGER_PROVIDER"
 
 _lock: Final = PerProcess(threading.Lock)
 _pipelines: Final[dict[tuple[str, int], Pipeline]] = {}
@@ -275,7 +278,7 @@ def configure(
     # An error leaves through this frame, and what shows its locals would show the key.
     del endpoint, api_key, options
     config = Config.resolve(**settings.arguments).unless_in_tests()
-    target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
+    target = _target(logger)
     call = {"level": level, **{name: settings.argument(name) for name in _NOT_OF_THE_SERVER}}
     if config.disabled:
         _calls[target] = call
@@ -290,6 +293,14 @@ def configure(
         pipeline.listen_to(target, threshold)
     _calls[target] = call
     return pipeline
+
+
+def _target(logger: logging.Logger | str | None) -> logging.Logger:
+    if isinstance(logger, logging.Logger):
+        return logger
+    if logger is None or isinstance(logger, str):
+        return logging.getLogger(logger)
+    raise config_error(f"logger: expected a logger or its name, got {type_name(logger)}.")
 
 
 def set_up(config: Config, settings: Resolver, level: Level, *, said: bool) -> Pipeline:
@@ -329,8 +340,15 @@ def set_up(config: Config, settings: Resolver, level: Level, *, said: bool) -> P
 def _disabled(config: Config) -> Pipeline:
     """One that does nothing, and looks for no resource: detectors run on threads."""
     exporter = LogwellLogExporter._from_config(config)  # noqa: SLF001 - our own class
-    provider = LoggerProvider(Resource({}))
-    return Pipeline(exporter, provider, LogwellBatchLogRecordProcessor(exporter))
+    try:
+        provider = LoggerProvider(Resource({}))
+    except ValueError:  # a limit in a variable of OpenTelemetry's, which is none of our business
+        provider = cast("LoggerProvider", get_logger_provider())
+    # Sizes, so that no variable is looked at.
+    processor = LogwellBatchLogRecordProcessor(
+        exporter, schedule_delay_millis=1_000, max_export_batch_size=1, max_queue_size=1
+    )
+    return Pipeline(exporter, provider, processor)
 
 
 def configure_again(endpoint: str, api_key: str) -> Callable[[], None]:
@@ -360,7 +378,13 @@ def pipelines(endpoint: str) -> list[Pipeline]:
 
 
 def _adopted(config: Config) -> Pipeline | None:
-    provider = get_logger_provider()
+    try:
+        provider = get_logger_provider()
+    except Exception:  # noqa: BLE001 - it may be a StopIteration
+        raise config_error(
+            f"{_PROVIDER}: {os.environ.get(_PROVIDER)!r} cannot be loaded. Correct "
+            "the name, or unset the variable."
+        ) from None
     exporter = zero_code_exporter(config.identity)
     if exporter is None or not isinstance(provider, LoggerProvider):
         return None
@@ -416,7 +440,10 @@ def _provider(service: str | None) -> LoggerProvider:
     # The SDK's, or one of another package's that stands in front of it.
     if callable(getattr(current, "add_log_record_processor", None)):
         return cast("LoggerProvider", current)
-    made = LoggerProvider(_resource({SERVICE_NAME: service} if service else {}))
+    try:
+        made = LoggerProvider(_resource({SERVICE_NAME: service} if service else {}))
+    except ValueError as error:  # it reads its limits from variables, and names them
+        raise config_error(f"{error}.") from None
     made.add_log_record_processor(ContextLogRecordProcessor())
     if is_proxy(current):
         set_logger_provider(made)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -327,3 +328,47 @@ def test_a_missing_setting_names_the_variable(monkeypatch: pytest.MonkeyPatch) -
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(LogwellError, match="level: expected the name or number"):
         configure("http://localhost:1", "lw_" + "k" * 32, level="LOUD")
+
+
+@pytest.mark.parametrize(
+    "variable", ["OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT"]
+)
+@pytest.mark.parametrize("value", ["many", "-1"])
+def test_a_wrong_variable_of_opentelemetrys_is_named(
+    receiver: DevServer, variable: str, value: str
+) -> None:
+    result = run(receiver, REFUSED, **{variable: value})
+    assert result.stdout.startswith(f"INVALID_CONFIG {variable} ")
+
+
+def test_a_provider_that_opentelemetry_cannot_load_is_named(receiver: DevServer) -> None:
+    result = run(receiver, REFUSED, OTEL_PYTHON_LOGGER_PROVIDER="nope")
+    assert result.stdout.startswith("INVALID_CONFIG OTEL_PYTHON_LOGGER_PROVIDER: 'nope' ")
+
+
+REFUSED = """
+    import logwell_otel
+    try:
+        logwell_otel.configure()
+    except logwell_otel.LogwellError as error:
+        print(error.code.value, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"level": 3.5}, "level: expected the name or number of a logging level, got 3.5."),
+        ({"level": ["INFO"]}, "level: expected the name or number of a logging level, got ['"),
+        ({"logger": 5}, "logger: expected a logger or its name, got int."),
+        (
+            {"logger": logging.LoggerAdapter(logging.getLogger("shop"), {})},
+            "logger: expected a logger or its name, got LoggerAdapter.",
+        ),
+    ],
+)
+def test_an_argument_of_another_type_is_refused(arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(LogwellError) as caught:
+        configure("http://127.0.0.1:9", "lw_" + "k" * 32, **arguments)
+    assert caught.value.code is LogwellErrorCode.INVALID_CONFIG
+    assert str(caught.value).startswith(text)

@@ -40,6 +40,8 @@ def test_no_setting_is_looked_at(
 ) -> None:
     monkeypatch.setenv(variable, value)
     monkeypatch.setenv("LOGWELL_TIMEOUT", "never")
+    monkeypatch.setenv("OTEL_BLRP_SCHEDULE_DELAY", "never")
+    monkeypatch.setenv("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "many")
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     pipeline = configure("nonsense", spool_dir=tmp_path / "spool", level="loud")
