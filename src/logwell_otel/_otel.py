@@ -113,10 +113,12 @@ class CleanAttributes(BoundedAttributes):
     Attributes:
         clean: The attributes; None once OpenTelemetry's own are made. Not to be changed.
         most: How many attributes the record may have, None for any number.
+        dropped: How many others it had.
     """
 
     clean: dict[str, Any] | None
     most: int | None
+    dropped = 0
 
     def __getattr__(self, name: str) -> Any:
         fields = self.__dict__

@@ -16,6 +16,7 @@ import sys
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from itertools import islice
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -109,6 +110,8 @@ _OWN_COUNT: Final = len(_OWN)
 _NOTHING: Final[dict[str, Any]] = dict.fromkeys(_OWN)
 # Attributes that long are taken as they are.
 _PLAIN: Final = 1024
+
+_ATTRIBUTES: Final = "opentelemetry.attributes"
 
 # The stable name, and the one before it.
 _EVENT: Final = "otel.event.name"
@@ -208,7 +211,8 @@ class TranslatingHandler(logging.Handler):
 
     def _drop(self, record: logging.LogRecord) -> None:
         self._counts.records_recursive += 1
-        losses.get().count += record.name != LOGGER_NAME
+        # Of values that OpenTelemetry cuts it warns for each: nothing of the application's.
+        losses.get().count += record.name not in (LOGGER_NAME, _ATTRIBUTES)
 
     def _emit(self, record: logging.LogRecord) -> None:
         token = _emitting.set(True)
@@ -376,7 +380,12 @@ class TranslatingHandler(logging.Handler):
         )
         if len(body) > _SHORT:
             body = bounded(body)
-        if len(attributes) <= goal.most:
+        dropped = 0
+        if len(attributes) > goal.most >= 0:
+            # The oldest, as OpenTelemetry does; it would log a warning for each.
+            dropped = len(attributes) - goal.most
+            attributes = dict(islice(attributes.items(), dropped, None))
+        if goal.most >= 0:
             emit_clean(
                 goal,
                 timestamp=at,
@@ -384,6 +393,7 @@ class TranslatingHandler(logging.Handler):
                 text=text,
                 body=body,
                 attributes=attributes,
+                dropped=dropped,
                 event=event,
             )
         else:
@@ -527,6 +537,7 @@ def emit_clean(
     text: str | None,
     body: Any,
     attributes: dict[str, Any],
+    dropped: int = 0,
     event: str | None,
 ) -> None:
     """Emit a record of attributes that are clean, and at most `goal.most`.
@@ -538,6 +549,8 @@ def emit_clean(
     limits, logger = goal.limits, goal.logger
     clean = _new(CleanAttributes)
     clean.clean, clean.most = attributes, limits.max_log_record_attributes
+    if dropped:
+        clean.dropped = dropped
     log = _new(LogRecord)
     log.timestamp, log.observed_timestamp = timestamp, time_ns()
     log.context = context

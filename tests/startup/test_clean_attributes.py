@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from logwell_otel._otel import CleanAttributes, Goal, goal_of
 from logwell_otel._translation import emit_clean
 from logwell_otel.context import ContextLogRecordProcessor, log_context
-from logwell_otel.handler import LogwellHandler
+from logwell_otel.handler import HandlerCounts, LogwellHandler
 from logwell_otel.processor import _readable, _without_context
 from support.records import Recorder, provider_with
 
@@ -220,11 +220,7 @@ def test_one_attribute_more_than_a_record_may_have_drops_the_oldest() -> None:
         record.funcName = "place"
         for number in range(count):
             setattr(record, f"attribute_{number}", number)
-        if count == 126:
-            with pytest.warns(UserWarning, match="dropped"):
-                handler.handle(record)
-        else:
-            handler.handle(record)
+        handler.handle(record)
     fits, does_not = kept.given
     assert (fits.dropped_attributes, does_not.dropped_attributes) == (0, 1)
     assert next(iter(does_not.log_record.attributes or {})) == "attribute_1"
@@ -270,3 +266,26 @@ def test_what_exporters_are_given_is_what_the_constructor_makes() -> None:
     assert isinstance(made.log_record.attributes, BoundedAttributes)
     with pytest.raises(AttributeError):
         made.limits = None  # type: ignore[misc]
+
+
+def test_too_many_attributes_are_dropped_without_a_word(
+    caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    """OpenTelemetry's own record logs a warning for each, which the handler would be given too."""
+    kept = Keeping()
+    provider = provider_with(kept)
+    goal_at(provider)
+    handler = LogwellHandler(logger_provider=provider)
+    logger = logging.Logger("shop")
+    logger.addHandler(handler)
+    given = {f"a{number}": number for number in range(200)}
+    logger.info("x", extra=given)
+    (found,) = kept.given
+    assert found.log_record.attributes is not None
+    assert found.log_record.attributes.dropped == 75  # type: ignore[attr-defined]
+    assert list(found.log_record.attributes.items())[:2] == [("a75", 75), ("a76", 76)]
+    assert len(found.log_record.attributes) == 128
+    assert found.log_record.attributes.dropped == 75  # type: ignore[attr-defined]
+    assert handler.counts == HandlerCounts()
+    assert caplog.records == []
+    assert list(recwarn) == []

@@ -143,7 +143,7 @@ class Mapper:
         kind = type(attributes)
         if kind is CleanAttributes and (clean := attributes.clean) is not None:  # type: ignore[union-attr]
             metadata: dict[str, Any] = clean.copy()
-            dropped = 0
+            dropped = attributes.dropped  # type: ignore[union-attr]
         elif kind is BoundedAttributes or kind is CleanAttributes:
             # Copies the dictionary inside in one step: another thread may be adding to it.
             metadata = attributes.copy()  # type: ignore[union-attr]
