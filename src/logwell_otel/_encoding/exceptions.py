@@ -8,6 +8,7 @@ the exception, and the logging handler leaves the stack trace out of what follow
 from __future__ import annotations
 
 import traceback
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Final
@@ -154,11 +155,18 @@ def mark_request(error: BaseException, attributes: dict[str, Any]) -> None:
 
 
 def mark_request_exception(log: Any) -> None:
-    """Mark the exception of such an event: the server logs it once more."""
+    """Mark the exception of such an event: the server logs it once more.
+
+    The event gets the place where it was raised: its message is always the same, and the server
+    would take all exceptions of an application for one incident.
+    """
     if log.event_name == REQUEST_EXCEPTION:
         error = getattr(log, "exception", None)
         if isinstance(error, BaseException):
             mark_recorded(error)
+            if isinstance(log.attributes, MutableMapping):
+                for name, value in raised_at(error).items():
+                    log.attributes.setdefault(name, value)
 
 
 def is_recorded(error: BaseException | None) -> bool:
