@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from logwell_otel._duplicates import (
@@ -20,6 +21,7 @@ from logwell_otel._duplicates import (
     is_sent_by_structlog,
 )
 from logwell_otel._otel import provider_of, resolved
+from logwell_otel._process import after_fork_in_child
 from logwell_otel._server_errors import ServerErrors, repeats_a_request_log
 from logwell_otel._translation import TranslatingHandler, make_safe, number_of_level
 from logwell_otel._writer import LOGGER_NAME, is_opentelemetry
@@ -98,6 +100,10 @@ def replace_opentelemetrys(
     return added
 
 
+_CELERYS_TASKS: Final = "celery.task"
+"""The logger above those of `celery.utils.log.get_task_logger`."""
+
+
 class DeduplicatingHandler(TranslatingHandler):
     """Hands over a record that no other handler on its way hands over.
 
@@ -165,6 +171,7 @@ class InstalledHandler(DeduplicatingHandler):
     """
 
     listens_to: logging.Logger
+    _hears_tasks = False
 
     def install(self, logger: logging.Logger) -> None:
         """Have it called for records of `logger` and of those below."""
@@ -175,6 +182,9 @@ class InstalledHandler(DeduplicatingHandler):
             return
         _behind_root.addHandler(self)
         _server_errors.install()
+        self._hear_tasks()
+        # Without code this comes before Celery is imported.
+        after_fork_in_child(self._hear_tasks)
         # Only a root logger that leads somewhere can be cut off from it.
         root.propagate = True
         if root.parent is None:
@@ -189,11 +199,30 @@ class InstalledHandler(DeduplicatingHandler):
         """End that."""
         self.listens_to.removeHandler(self)
         _behind_root.removeHandler(self)
+        if self._hears_tasks:
+            logging.getLogger(_CELERYS_TASKS).removeHandler(self)
         root = logging.getLogger()
         if not _behind_root.handlers:
             _server_errors.uninstall()
             if root.parent is _behind_root:
                 root.parent = None
+
+    def _hear_tasks(self, **_: object) -> None:
+        """Listen to the loggers of Celery's tasks as well, once a worker has set them up.
+
+        It gives them a console of their own and cuts them off from the root logger. Not before:
+        where there is a handler, it adds none.
+        """
+        signals: Any = sys.modules.get("celery.signals")
+        if signals is None:
+            return
+        with suppress(Exception):  # another Celery, or one that is only being imported
+            if not self._hears_tasks:
+                signals.after_setup_task_logger.connect(self._hear_tasks)
+                self._hears_tasks = True
+            tasks = logging.getLogger(_CELERYS_TASKS)
+            if not tasks.propagate and self in _behind_root.handlers:
+                tasks.addHandler(self)
 
     @property
     def installed(self) -> bool:
@@ -202,6 +231,8 @@ class InstalledHandler(DeduplicatingHandler):
 
     def _look_before(self, record: logging.LogRecord) -> bool:
         """Whether somebody has handed it over, or the request's own record has all of it."""
+        if not self._hears_tasks and "celery.signals" in sys.modules:
+            self._hear_tasks()
         handed_over = super()._look_before(record)
         return handed_over or (type(record.exc_info) is tuple and repeats_a_request_log(record))
 

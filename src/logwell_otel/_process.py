@@ -394,6 +394,8 @@ def _register(hook: _ExitHook) -> None:
     _hooks.append(hook)
     # For programs, for children that are spawned, and for all from Python 3.13 on.
     atexit.register(hook)
+    if "celery.signals" in sys.modules:  # a process of its pool may come here after its fork
+        _tell_celery()
     # Imported by whoever makes children; not by us.
     if "multiprocessing.util" in sys.modules:
         hook.tell_multiprocessing()

@@ -138,3 +138,91 @@ def test_without_code(receiver: DevServer, tmp_path: Path, pool: str) -> None:
     }
     (failed,) = [entry for entry in entries if entry.level == "error"]
     assert failed.metadata["exception.type"] == "ValueError"
+
+
+TASK_LOGGER = """
+import logging, sys
+from celery import Celery
+from celery.signals import after_setup_logger, after_setup_task_logger, worker_process_init
+from celery.utils.log import get_task_logger
+
+app = Celery("shop")
+app.conf.broker_url = "filesystem://"
+app.conf.broker_transport_options = {
+    "data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control",
+    "polling_interval": 0.01,
+}
+logger = get_task_logger("shop.tasks")
+
+@app.task(name="send_invoice")
+def send_invoice(number):
+    logger.info("invoice %d sent", number)
+
+if __name__ == "__main__":
+    for number in range(6):
+        send_invoice.delay(number)
+"""
+CONFIGURE = "import logwell_otel; logwell_otel.configure()"
+PROPAGATED = """
+@after_setup_task_logger.connect
+def propagate(logger, **_):
+    logger.propagate = True
+"""
+
+
+@pytest.mark.parametrize(
+    ("set_up", "pool"),
+    [
+        ("", "prefork"),
+        ("", "solo"),
+        (f"{CONFIGURE}\n", "prefork"),
+        (f"@after_setup_logger.connect\ndef set_up(**_): {CONFIGURE}", "threads"),
+        (f"@worker_process_init.connect\ndef set_up(**_): {CONFIGURE}", "prefork"),
+        (f"{PROPAGATED}\n{CONFIGURE}", "solo"),
+        (f"{CONFIGURE}\n{PROPAGATED}", "prefork"),
+    ],
+    ids=[
+        "without code",
+        "without code, solo",
+        "at import",
+        "at set-up",
+        "in each process",
+        "propagated before",
+        "propagated after",
+    ],
+)
+def test_celerys_own_loggers_of_tasks(
+    receiver: DevServer, tmp_path: Path, set_up: str, pool: str
+) -> None:
+    """A worker cuts them off from the root logger."""
+    head, main = TASK_LOGGER.split("if __name__")
+    (tmp_path / "app.py").write_text(head + set_up + "\nif __name__" + main)
+    for folder in ("queue", "control"):
+        (tmp_path / folder).mkdir()
+    run("python app.py", receiver, cwd=tmp_path)
+    command, variables = "", dict(NEVER_BY_TIME)
+    if not set_up:
+        pytest.importorskip("opentelemetry.instrumentation.logging.handler")
+        command = "opentelemetry-instrument "
+        variables |= {
+            **only_logging(),
+            "OTEL_LOGS_EXPORTER": "logwell",
+            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_METRICS_EXPORTER": "none",
+        }
+    with running(
+        f"{command}celery -A app worker --loglevel INFO --pool {pool} --concurrency 2 "
+        "--without-gossip --without-mingle --without-heartbeat",
+        receiver,
+        tmp_path / "out",
+        variables,
+        cwd=tmp_path,
+    ) as worker:
+        wait_until(lambda: worker.said().count(" succeeded in ") == 6, worker.said)
+        assert worker.stop() == 0
+        for number in range(6):  # on the console as ever: once, twice where it is asked for
+            assert worker.said().count(f"invoice {number} sent") == 1 + ("propagate" in set_up)
+    entries = receiver.entries()
+    assert Counter(e.message for e in entries if e.message.startswith("invoice ")) == {
+        f"invoice {number} sent": 1 for number in range(6)
+    }
