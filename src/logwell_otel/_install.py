@@ -32,8 +32,27 @@ if TYPE_CHECKING:
 
     from opentelemetry._logs import LoggerProvider
 
+# What asks whether anybody prints, and sets up a console if not: logging's own, Flask's and
+# werkzeug's, whose server says by it where it runs and what it is asked for.
+_ASK_FOR_CONSOLES: Final = frozenset({"hasHandlers", "has_level_handler", "_has_level_handler"})
+
+
+class _BehindRoot(logging.Logger):
+    """Has handlers for whoever hands them records, and none for who looks for a console."""
+
+    @property
+    def handlers(self) -> list[logging.Handler]:
+        """The handlers."""
+        asks = sys._getframe(1).f_code.co_name  # noqa: SLF001 - as `logging` itself does
+        return [] if asks in _ASK_FOR_CONSOLES else self._handlers
+
+    @handlers.setter
+    def handlers(self, handlers: list[logging.Handler]) -> None:
+        self._handlers = handlers
+
+
 # It logs nothing itself, and no name leads to it: only the root logger does.
-_behind_root: Final = logging.Logger(f"{LOGGER_NAME}.behind_root")  # noqa: LOG001 - nobody is to get it by name
+_behind_root: Final = _BehindRoot(f"{LOGGER_NAME}.behind_root")
 
 
 def install_handler(
