@@ -390,10 +390,12 @@ def _call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
 
 
 # Whoever looks for the first frame outside of `logging` for the place of a call, as loguru's
-# `InterceptHandler` does, is to look past this one as well.
+# `InterceptHandler` does, is to look past this one as well. A traceback names it, and shows no
+# line of a file that it is not in.
 _call_handlers.__code__ = _call_handlers.__code__.replace(
     co_filename=_HANDLE.co_filename,
-    co_firstlineno=_HANDLE.co_firstlineno,
+    co_firstlineno=1_000_000,
+    co_name=f"{__name__}._call_handlers",
 )
 
 

@@ -545,7 +545,10 @@ def emit_clean(
     What `Logger.emit(LogRecord(…))` does, without looking at the attributes once more.
     """
     context = get_current()
-    span = get_current_span(context).get_span_context() if context else INVALID_SPAN_CONTEXT
+    try:
+        span = get_current_span(context).get_span_context() if context else INVALID_SPAN_CONTEXT
+    except Exception:  # noqa: BLE001 - a span may be of a class of the application's
+        span = INVALID_SPAN_CONTEXT
     limits, logger = goal.limits, goal.logger
     clean = _new(CleanAttributes)
     clean.clean, clean.most = attributes, limits.max_log_record_attributes

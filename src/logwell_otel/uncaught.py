@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 
-from logwell_otel._encoding.exceptions import exception_details, is_recorded, mark_recorded
+from logwell_otel._encoding.exceptions import (
+    exception_details,
+    is_recorded,
+    mark_recorded,
+    raised_at,
+)
 from logwell_otel._encoding.values import describe
 from logwell_otel.context import add_context
 
@@ -85,7 +90,7 @@ class UncaughtCapture:
                 severity_number=severity,
                 severity_text=text,
                 body=f"Uncaught {describe(error)}",
-                attributes={**details, **attributes},
+                attributes={**raised_at(error), **details, **attributes},
             )
             add_context(record)
             self._logger.emit(record)
@@ -100,9 +105,9 @@ _installed: UncaughtCapture | None = None
 def capture_uncaught(logger_provider: LoggerProvider | None = None) -> UncaughtCapture:
     """Emit a record for every uncaught exception of the main thread and of threads.
 
-    Fatal on the main thread, error on others (with `thread.name`), with type, message and
-    stack trace. The hooks that were there run afterwards, as before. Called again, it
-    changes nothing.
+    Fatal on the main thread, error on others (with `thread.name`), with type, message, stack
+    trace and the line that raised it. The hooks that were there run afterwards, as before.
+    Called again, it changes nothing.
 
     An asyncio task's unretrieved exception needs no hook: asyncio logs it, with its
     traceback, to the logger `asyncio`, on uvloop too, and the logging handler sends it.

@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, use_span
 
 from logwell_otel.handler import HandlerCounts, LogwellHandler
 from support.entries import entries
@@ -227,3 +228,18 @@ def test_entries_can_be_made_of_them() -> None:
     found = entries(kept.get_finished_logs())
     assert [entry["metadata"]["number"] for entry in found] == [*range(300)]
     assert not any("logwell.mapping_error" in entry["metadata"] for entry in found)
+
+
+class NoSpan(NonRecordingSpan):
+    def get_span_context(self) -> SpanContext:
+        raise RuntimeError("no context")
+
+
+def test_a_span_that_raises_costs_the_record_its_trace_alone() -> None:
+    recorder = Recorder()
+    handler = LogwellHandler(logger_provider=provider_with(recorder))
+    with use_span(NoSpan(INVALID_SPAN_CONTEXT)):
+        handler.handle(logging.LogRecord("shop", 20, __file__, 1, "x", None, None))
+    assert recorder.only.body == "x"
+    assert not recorder.only.trace_id
+    assert handler.counts == HandlerCounts()

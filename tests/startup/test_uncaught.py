@@ -59,6 +59,8 @@ def test_the_main_threads_exception_is_sent_before_the_process_ends() -> None:
     assert attributes["exception.type"] == "ValueError"
     assert attributes["exception.message"] == "boom"
     assert "in fail" in attributes["exception.stacktrace"]
+    assert (attributes["code.file.path"], attributes["code.function.name"]) == ("<string>", "fail")
+    assert attributes["code.line.number"] == 1 + PROGRAM.count("\n") + 3
     assert stderr.count("Traceback") == 1
     assert stderr.endswith("ValueError: boom\n")
 
