@@ -38,17 +38,23 @@ _ASK_FOR_CONSOLES: Final = frozenset({"hasHandlers", "has_level_handler", "_has_
 
 
 class _BehindRoot(logging.Logger):
-    """Has handlers for whoever hands them records, and none for who looks for a console."""
+    """Has handlers for whoever hands them records, and none for who looks for a console.
+
+    Attributes:
+        own: The handlers, for us: without a look at who asks.
+    """
+
+    own: list[logging.Handler]
 
     @property
     def handlers(self) -> list[logging.Handler]:
         """The handlers."""
         asks = sys._getframe(1).f_code.co_name  # noqa: SLF001 - as `logging` itself does
-        return [] if asks in _ASK_FOR_CONSOLES else self._handlers
+        return [] if asks in _ASK_FOR_CONSOLES else self.own
 
     @handlers.setter
     def handlers(self, handlers: list[logging.Handler]) -> None:
-        self._handlers = handlers
+        self.own = handlers
 
 
 # It logs nothing itself, and no name leads to it: only the root logger does.
@@ -143,8 +149,9 @@ class DeduplicatingHandler(TranslatingHandler):
         reached, silent, queued, handed_over = 0, True, False, False
         logger: logging.Logger | None = _logger_of(record)
         while logger is not None:
+            handlers = _behind_root.own if logger is _behind_root else logger.handlers
             # A copy: what is made harmless may be taken off.
-            for handler in logger.handlers[:]:
+            for handler in handlers[:]:
                 if handler is self:
                     reached += 1
                 elif not is_opentelemetry(type(handler)):
@@ -403,7 +410,7 @@ def _others_listen(logger: logging.Logger | None) -> bool:
     if _originals[0].__module__ != "logging":
         return True  # one that stood here before us, as Sentry's does
     # `_upwards` written out: every logging call comes by here, and a generator costs it more.
-    while logger is not None:
+    while logger is not None and logger is not _behind_root:
         for handler in logger.handlers:
             if not is_opentelemetry(type(handler)):
                 return True
