@@ -264,6 +264,8 @@ class InstalledHandler(DeduplicatingHandler):
 
     def _nobody_prints(self, record: logging.LogRecord) -> None:
         last = getattr(logging, "lastResort", None)  # programs set it to None
+        if not issubclass(type(record.levelno), int):
+            return  # of a record made by hand, which comes by no logger: that compares
         if last is None or record.levelno < last.level or record.name == LOGGER_NAME:
             return
         if is_opened_for(_logger_of(record), record.levelno):

@@ -432,6 +432,9 @@ class TranslatingHandler(logging.Handler):
     def _message(self, record: logging.LogRecord) -> str:
         try:
             message = record.getMessage()
+            if message == "":
+                # All that is left where what a formatter made became a record again.
+                message = record.__dict__.get("message") or ""
             return message if type(message) is str else str.__str__(message)
         except Exception:  # noqa: BLE001 - formatting runs the arguments' own code
             fields = record.__dict__

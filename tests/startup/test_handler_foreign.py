@@ -15,6 +15,7 @@ import pytest
 
 from logwell_otel._encoding.exceptions import mark_recorded
 from logwell_otel._encoding.values import type_name
+from logwell_otel._install import InstalledHandler
 from logwell_otel._otel import LogRecord, SeverityNumber
 from logwell_otel.handler import HandlerCounts, LogwellHandler
 from support.records import Recorder, attributes_of, provider_with
@@ -326,3 +327,42 @@ def test_a_record_that_cannot_be_hashed_beside_a_second_handler() -> None:
     record = Unhashable("shop", 20, __file__, 1, "x", None, None)
     LogwellHandler(logger_provider=provider).handle(record)
     assert recorder.only.body == "x"
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        ({"message": "made by a formatter"}, "made by a formatter"),
+        ({"message": "made", "msg": "%s", "args": ("formatted",)}, "formatted"),
+        ({"message": "made", "msg": None}, "None"),
+        ({"message": 5}, ""),
+        ({"message": ["text"]}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_message_that_a_formatter_made(fields: dict[str, Any], body: str) -> None:
+    """`python-json-logger` and others write `message`, and no `msg`."""
+    record = logging.makeLogRecord({"levelno": 20, "levelname": "INFO", **fields})
+    assert handled(record).body == body
+
+
+def test_a_stack_trace_in_the_place_of_the_exception() -> None:
+    assert exception_of(handled(made(exc_info=TRACE))) == {"stacktrace": TRACE}
+
+
+@pytest.mark.parametrize("levelno", [None, "30", "WARNING", 30.0, [30]])
+def test_a_level_that_is_no_number_is_not_reported(
+    levelno: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder = Recorder()
+    handler = InstalledHandler(logger_provider=provider_with(recorder))
+    logger = logging.getLogger("nobody.listens")
+    logger.propagate = False
+    handler.install(logger)
+    try:
+        handler.handle(made(name=logger.name, levelno=levelno))
+    finally:
+        handler.uninstall()
+        logger.propagate = True
+    assert recorder.only.body == "x"
+    assert capsys.readouterr().err == ""

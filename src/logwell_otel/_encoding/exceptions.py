@@ -75,7 +75,7 @@ def exc_info_details(info: object, text: object = None) -> dict[str, str]:
 
     Args:
         info: Its `exc_info`: an exception, or a tuple of type, exception and traceback, of
-            which any may be missing.
+            which any may be missing. A text of several lines is taken for a stack trace.
         text: Its `exc_text`: the stack trace that a formatter made.
 
     Returns:
@@ -84,6 +84,8 @@ def exc_info_details(info: object, text: object = None) -> dict[str, str]:
     """
     if info is None and text is None:
         return {}
+    # Formatters for JSON have the stack trace in the exception's place.
+    text = info if text is None and type(info) is str and "\n" in info else text
     kind = message = error = trace = None
     for part in info if type(info) is tuple or type(info) is list else (info,):
         found = type(part)
