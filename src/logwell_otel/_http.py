@@ -270,9 +270,10 @@ class HttpTransport:
         answer = self.health(timeout)
         if isinstance(answer, NoAnswer):
             return None
-        # Something else answers 200 to everything; the server's own answer is JSON.
-        well = answer.status == 200 and answer.body.lstrip().startswith(b"{")
-        return True if well else False if answer.status == 503 else None
+        # Something else answers 200 or 503 to everything; the server's own answer is JSON.
+        if not answer.body.lstrip().startswith(b"{"):
+            return None
+        return {200: True, 503: False}.get(answer.status)
 
     def close(self) -> None:
         """Close the connection. The next request opens another."""

@@ -183,6 +183,36 @@ def test_a_page_of_something_else_is_never_a_success() -> None:
     assert bench.exporter.health().accepted == 10
 
 
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_what_says_yes_to_everything_for_a_while_costs_no_entry(status: int) -> None:
+    bench = Bench()
+    bench.exporter.export(records(10))
+    bench.run()
+    bench.server.is_healthy = None  # it answers for the health check as well
+    bench.server.always = lambda _: answer(status)
+    bench.exporter.export(records(500, 10))
+    bench.run(20)
+    assert len(bench.server.stored) == 10
+    assert bench.exporter.health().held == 500
+    bench.server.is_healthy = True
+    bench.server.always = lambda _: None
+    bench.run(45)
+    assert sorted(bench.server.stored) == sorted(messages(510))
+    assert len(bench.server.requests) < 20
+    bench.check_ledger()
+
+
+def test_what_takes_the_counts_out_from_some_time_on_has_entries_once() -> None:
+    bench = Bench()
+    bench.exporter.export(records(10))
+    bench.run()
+    bench.server.always = lambda entries: answer(204) if entries else answer(400)
+    bench.exporter.export(records(500, 10))
+    bench.run(20)
+    assert (bench.exporter.health().accepted, bench.exporter.health().held) == (510, 0)
+    assert len(bench.server.requests) == 6
+
+
 def test_what_lets_everything_through_but_a_request_without_entries_gets_an_hour() -> None:
     bench = Bench()
     bench.server.replies = [answer(502, "Bad Gateway")]

@@ -307,6 +307,7 @@ ROWS = [
             Answer(200, {}, b'\x1f\x8b{"accepted":1}'),
             Answer(200, {}, b'{"\xff\xfe":"accepted"}'),
             Answer(200, {}, b"\xff\xfe"),
+            Answer(200, {"content-type": "text/html", "content-encoding": "br"}, b""),
             Answer(200, {}, b'{"errors":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
         )
     ),

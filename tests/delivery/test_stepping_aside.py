@@ -219,3 +219,31 @@ def test_an_outage_costs_what_it_did(reply: Reply, seconds: int) -> None:
     assert sorted(bench.server.stored) == sorted(messages(count))
     assert len(bench.server.requests) - failing <= -(-count // 100) + 2
     assert bench.exporter.health().dropped == {}
+
+
+def test_a_health_check_that_always_says_down_holds_the_others_up_for_minutes_only() -> None:
+    bench = Bench()
+    bench.server.is_healthy = False  # it is something in front that says so
+    bench.server.poison = LINE[:11]
+    bench.exporter.export([record(LINE), *records(1000)])
+    bench.run(600)
+    assert len(bench.server.stored) > 900
+    bench.run(1800)
+    assert sorted(bench.server.stored) == sorted(messages(1000))
+    bench.check_ledger()
+
+
+@pytest.mark.parametrize("headers", [{}, {"retry-after": "0"}, {"retry-after": "1"}], ids=str)
+def test_a_gateway_that_answers_429_to_everything_for_a_while_leaves_the_pace_alone(
+    headers: dict[str, str],
+) -> None:
+    bench = Bench()
+    bench.exporter.export(records(10))
+    bench.run()
+    bench.server.always = lambda _: answer(429, PAGE, **headers)
+    bench.exporter.export(records(5960, 10))
+    bench.run(20)
+    assert len(bench.server.requests) < 10
+    bench.server.always = lambda _: None
+    bench.run(45)
+    assert sorted(bench.server.stored) == sorted(messages(5970))

@@ -78,7 +78,9 @@ def test_a_health_check_carries_no_key() -> None:
         (200, '{"status":"healthy"}', True),
         (200, "", None),  # something else, which says yes to everything
         (200, "<html>", None),
-        (503, "", False),
+        (503, '{"status":"unhealthy"}', False),
+        (503, "", None),  # something else, which passes nothing on
+        (503, "<html>", None),
         (404, "{}", None),
         (302, "", None),
         (500, "{}", None),

@@ -110,13 +110,17 @@ class Delivery:
         self._wall = wall
         self._hold_until = float("-inf")
         self._asked_health_at = float("-inf")
+        self._well_asked_at = float("-inf")
+        self._well: bool | None = None
         self._limited_at = float("-inf")
+        self._accepted_before_limit = 0
         self._limits = Limits(outbox, clock=clock)
         self._suspecting = False
         self._others_first = False
         self._timeout = RequestTimeout(config.timeout, clock)
         self._lost_answers = LostAnswers(clock)
         self._uncounted = False
+        self._counts_come = False
         self.request_timeout = math.inf
         """Seconds a request may take at most, whatever the time-out: shutdown lowers it."""
         self.last_answer_at = clock()
@@ -243,7 +247,9 @@ class Delivery:
         if isinstance(answer, Answer):
             self._timeout.answered(seconds)
         outcome = self._outcome(answer)
-        if outcome.action is Action.TAKEN:
+        if outcome.action is Action.DONE:
+            self._counts_come = True
+        elif outcome.action is Action.TAKEN:
             outcome = self._without_counts(chunk, outcome)
         self._measure(outcome, seconds)
         if outcome.error is not None:
@@ -271,7 +277,8 @@ class Delivery:
         seconds = self._timeout.of_question(self._lost_answers.ask())
         answer = self._transport.post(_NO_ENTRIES, min(seconds, self.request_timeout))
         outcome = self._outcome(answer)
-        if outcome.is_the_servers:
+        says_yes = self._counts_come and outcome.action is Action.TAKEN
+        if outcome.is_the_servers and not says_yes:
             self._timeout.question_answered(self._clock() - started)
             self._lost_answers.came()
             self._breaker.expedite()
@@ -344,14 +351,15 @@ class Delivery:
     def _without_counts(self, chunk: Chunk, outcome: Outcome) -> Outcome:
         """What a success without counts is: stored, or to be tried once more.
 
-        At once where a Logwell server is known to be behind what answers; the second time in
-        any case, or entries would be stored again with every attempt.
+        Stored where a Logwell server is known to be behind what answers. Where none is, and
+        counts have come before, something else answers now, and says yes to everything. Where
+        they never have, a success is one the second time: entries would be stored with every
+        attempt.
         """
-        if not self._uncounted:
+        if self._counts_come or not self._uncounted:
             self._uncounted = True
-            health = self._transport.healthy(min(_HEALTH_TIMEOUT, self.request_timeout))
-            if health is not True:
-                return outcome
+            if self._server_is_well() is not True:
+                return outcome._replace(action=Action.RETRY) if self._counts_come else outcome
         self._notices.say(
             f"{outcome.problem}: {entries(chunk.count)} {was(chunk.count)} taken as stored, since "
             "the answer is a success. If they are not, check endpoint (LOGWELL_ENDPOINT) and what "
@@ -446,11 +454,18 @@ class Delivery:
         blamed = self._blames_entries(chunk, outcome)
         if outcome.action in _ABOUT_ENTRIES and not blamed:
             self._trouble.answered(outcome)  # it says so, but it is not
-        down = outcome.action is Action.SUSPECT and self._server_is_down()
+        # Something in front may answer for the health check as well: not for ever do others wait.
+        down = (
+            outcome.action is Action.SUSPECT
+            and self._breaker.consecutive_failures < OUTAGE
+            and self._server_is_down()
+        )
         # Who has failed while others were accepted may ask for an hour for itself only.
         struck = chunk.suspicion is not None and chunk.suspicion.strikes > 0
         if down or not (blamed or struck):
-            self._breaker.failed(_retry_after(outcome) or self._lost_answers.pause, down=down)
+            self._breaker.failed(
+                _retry_after(outcome) or self._lost_answers.pause, down=down and not blamed
+            )
         elif self._quarantine.in_a_row >= OUTAGE and not self._quarantine.is_known(chunk):
             self._breaker.failed()  # perhaps an outage has begun
         if down:
@@ -545,19 +560,22 @@ class Delivery:
         if self._blames_entries(chunk, outcome):
             self._suspected(chunk, outcome)
             return
-        now = self._clock()
         if outcome.refusal == "rate_limited":
             self._pace.rate_limited(_retry_after(outcome))
             self._return(chunk)
             return
-        # Something in front of the server that limits requests does so again and again; once,
-        # it may be about this one, and the pace must not suffer for that.
-        if now - self._limited_at < _LIMITED_AGAIN:
+        # Something in front of the server that limits requests does so again and again, and lets
+        # some pass in between. Once, it may be about this one, and with nothing accepted since it
+        # may be out of order: the pace must not suffer for that.
+        now, accepted = self._clock(), self._quarantine.evidence.accepted
+        again = now - self._limited_at < _LIMITED_AGAIN
+        if again and accepted > self._accepted_before_limit:
             self._pace.rate_limited(_retry_after(outcome))
         else:
             self._breaker.failed(_retry_after(outcome))
         if chunk.suspicion is None:
             self._limited_at = now
+        self._accepted_before_limit = accepted
         self._suspect_of(chunk, outcome)
 
     def _hold(self, chunk: Chunk, outcome: Outcome) -> None:
@@ -621,7 +639,18 @@ class Delivery:
         if now - self._asked_health_at < _HEALTH_INTERVAL:
             return False
         self._asked_health_at = now
-        return self._transport.healthy(min(_HEALTH_TIMEOUT, self.request_timeout)) is False
+        return self._healthy() is False
+
+    def _server_is_well(self) -> bool | None:
+        """What it says itself, now or a moment ago; None if it cannot be asked."""
+        now = self._clock()
+        if now - self._well_asked_at >= _HEALTH_INTERVAL:
+            self._well_asked_at = now
+            self._well = self._healthy()
+        return self._well
+
+    def _healthy(self) -> bool | None:
+        return self._transport.healthy(min(_HEALTH_TIMEOUT, self.request_timeout))
 
     def __repr__(self) -> str:
         hold = f", held for {self.held_for:.0f} s" if self.held_for else ""

@@ -164,9 +164,11 @@ def _meaning(
     refusal = _refusal(answer)
     said = _said(answer, refusal, mask)
     if 200 <= status < 300:
-        # Captive portals, and proxies during a deploy, answer 200 too.
+        # Captive portals, and proxies during a deploy, answer 200 too: with a page, which may be
+        # in an encoding that leaves nothing to read.
+        page = _kind(answer) == "text/html" and "content-encoding" in answer.headers
         return _outcome(
-            Action.RETRY if answer.body.strip() else Action.TAKEN,
+            Action.RETRY if page or answer.body.strip() else Action.TAKEN,
             f"Something answered {status}, but not as a Logwell server does{said}",
             LogwellErrorCode.SERVER_ERROR,
             advice=f"{_IN_FRONT}." if proven else "Check endpoint (LOGWELL_ENDPOINT).",
