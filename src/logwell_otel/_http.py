@@ -458,13 +458,23 @@ class _Connection:
     @property
     def ended(self) -> bool:
         """Whether it takes no further request: closed by the other side, or too old."""
-        return self._made is None or not self._made.is_idle() or self._made.has_expired()
+        made = self._made
+        return made is None or not made.is_idle() or made.has_expired() or _has_more(made)
 
     def close(self) -> None:
         """Close it. The next request opens another."""
         made, self._made = self._made, None
         if made is not None:
             made.close()
+
+
+def _has_more(made: httpcore.ConnectionInterface) -> bool:
+    """True if more came with the last answer, which would be taken for the next one's."""
+    connection: Any = made
+    # By names that are httpcore's own: it asks itself only about what is still in the socket.
+    while (inner := getattr(connection, "_connection", None)) is not None:
+        connection = inner
+    return bool(connection._h11_state.trailing_data[0])  # noqa: SLF001
 
 
 # Delivering a record must not make records: nothing that a request of ours logs or traces

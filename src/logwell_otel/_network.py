@@ -11,7 +11,6 @@ import os
 import selectors
 import socket
 from collections import deque
-from contextlib import suppress
 from importlib.util import find_spec
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -215,10 +214,13 @@ class Stream(_Upgradable):
         if _identity(self._sock) != self._identity:
             return True
         self._sock.settimeout(0.0)
-        with suppress(BlockingIOError):
+        try:
             self._sock.recv(1, socket.MSG_PEEK)
-            return True  # the end, or an answer that nobody asked for
-        return False
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # reset, as by firewalls that forget connections
+        return True  # the end, or an answer that nobody asked for
 
 
 class TlsStream(_Upgradable):

@@ -266,6 +266,32 @@ def test_a_connection_that_the_server_closed_meanwhile_costs_nothing() -> None:
         transport.close()
 
 
+def test_a_connection_that_was_reset_meanwhile_costs_nothing() -> None:
+    def one_request(server: SocketServer, connection: Connection) -> None:
+        connection.read_request()
+        connection.send(response())
+        time.sleep(0.02)  # or the reset may overtake the answer
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.socket.close()
+
+    with SocketServer(one_request) as server:
+        transport = transport_to(server.url)
+        for _ in range(3):
+            assert transport.post(BODY, LONG) == OK
+            time.sleep(0.1)
+        assert server.connections == 3
+        transport.close()
+
+
+def test_a_second_answer_is_not_taken_for_that_to_the_next_request() -> None:
+    with SocketServer(answer_all(response() + response(b'{"accepted":99}'))) as server:
+        transport = transport_to(server.url)
+        for _ in range(3):
+            assert transport.post(BODY, LONG) == OK
+        assert server.connections == 3
+        transport.close()
+
+
 def wait_until_closed_by_peer(transport: HttpTransport) -> None:
     connection = transport._client._connection  # noqa: SLF001
     assert connection is not None
