@@ -440,10 +440,19 @@ def test_a_database_that_is_lost_in_an_outage_costs_what_was_in_it(
     assert bench.exporter.health().dropped == {reason: 100}
     bench.engine.notices.dispatch()
     assert any(("set aside" if damage else "deleted or replaced") in text for text in bench.said)
+    assert any("100 entries were dropped from the spool: its database" in t for t in bench.said)
+    assert bench.errors[-1].code is LogwellErrorCode.INTERNAL_ERROR
     bench.check_ledger()
     bench.server.always = lambda _: None
     bench.run()
     assert bench.server.stored == messages(200, 100)
+    health = bench.exporter.health()
+    assert (health.status, health.reasons) == (
+        "degraded",
+        ("100 entries were dropped in the last five minutes",),
+    )
+    told = b'"logwell.dropped":{"%s":100}' % reason.encode()
+    assert any(told in body for body in bench.server.bodies)
     bench.check_ledger()
 
 
@@ -458,7 +467,8 @@ def test_rows_that_a_person_deletes_are_missed_and_counted(bench: Bench, tmp_pat
     bench.server.always = lambda _: None
     bench.run()
     assert len(bench.server.stored) == 200
-    assert bench.exporter.health().dropped == {"spool_gone": 100}
+    health = bench.exporter.health()
+    assert (health.status, health.dropped) == ("degraded", {"spool_gone": 100})
     bench.check_ledger()
 
 

@@ -155,7 +155,9 @@ class Overflow:
         # What is in flight is looked for by nobody: its row may be gone, and it be accepted.
         there = self._spool.entries(self._memory.rows_in_flight())
         with self._memory.changed:
-            self._memory.drop_on_disk("spool_gone", self._memory.waiting_on_disk - there)
+            missing = self._memory.waiting_on_disk - there
+            count = self._memory.drop_on_disk("spool_gone", missing)
+        self.lost("spool_gone", count)
 
     def replace(self, chunk: Chunk, pieces: Sequence[Chunk]) -> list[Rows]:
         """Have `pieces` on disk in the place of `chunk`; nothing if the disk refuses."""

@@ -123,6 +123,8 @@ UNAVOIDED: Final = frozenset(
         "poison",
         "spool_overflow",
         "spool_expired",
+        "spool_unreadable",
+        "spool_gone",
         "internal_error",
     }
 )
@@ -132,8 +134,16 @@ _CHOSEN: Final = frozenset({"level", "sampled", "before_send"})
 SPOOL_LOSSES: Final = {
     "spool_overflow": "it is full. Raise spool_max_bytes (LOGWELL_SPOOL_MAX_BYTES)",
     "spool_expired": "they were older than spool_max_age (LOGWELL_SPOOL_MAX_AGE)",
+    "spool_unreadable": "its database was damaged",
+    "spool_gone": "its database, or rows of it, were deleted or replaced",
 }
-"""What the spool drops entries for that a setting avoids."""
+"""What the spool drops entries for."""
+
+_LOSS_CODES: Final = {
+    "spool_expired": LogwellErrorCode.EXPIRED,
+    "spool_unreadable": LogwellErrorCode.INTERNAL_ERROR,
+    "spool_gone": LogwellErrorCode.INTERNAL_ERROR,
+}
 
 _INTERVAL: Final = 60.0
 _RECENT: Final = 300.0
@@ -201,9 +211,8 @@ class LossReport:
         """`lost` entries were dropped from the spool."""
         if lost and (why := SPOOL_LOSSES.get(reason)) is not None:
             message = f"{entries(lost)} {was(lost)} dropped from the spool: {why}."
-            expired = reason == "spool_expired"
-            code = LogwellErrorCode.EXPIRED if expired else LogwellErrorCode.QUEUE_OVERFLOW
-            self._tell(lost, message, f"spool {reason}", notices, code)
+            code = _LOSS_CODES.get(reason, LogwellErrorCode.QUEUE_OVERFLOW)
+            self._tell(lost, message, f"lost {reason}", notices, code)
 
     def _tell(
         self,
@@ -240,7 +249,7 @@ class LossReport:
             )
 
     def recent(self) -> int:
-        """Entries dropped for want of room, or for their age, in the last five minutes."""
+        """Entries dropped for want of room, for their age or with the spool, of late."""
         return self._recent(self._seen)
 
     def _recent(self, seen: deque[tuple[float, int]]) -> int:
