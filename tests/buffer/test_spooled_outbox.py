@@ -472,6 +472,24 @@ def test_rows_that_a_person_deletes_are_missed_and_counted(bench: Bench, tmp_pat
     bench.check_ledger()
 
 
+def test_a_shutdown_waits_for_a_disk_no_longer_than_for_a_server(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.server.always = lambda _: REFUSED
+    bench.exporter.export(records(300))
+    bench.run(1)
+    bench.keep()
+    bench.server.always = lambda _: None
+    (path,) = tmp_path.glob("*.db")
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE chunks RENAME TO elsewhere")
+    db.close()
+    began = bench.clock()
+    bench.exporter.shutdown()
+    assert bench.clock() - began < 8
+    bench.check_ledger()
+
+
 def test_what_the_spool_dropped_under_a_request_is_left_to_it_again(tmp_path: Path) -> None:
     with World(tmp_path) as world:
         notices = Notices(say=lambda _: None)

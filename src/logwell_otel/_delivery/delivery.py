@@ -121,6 +121,8 @@ class Delivery:
         self._lost_answers = LostAnswers(clock)
         self._uncounted = False
         self._counts_come = False
+        self.waits_for_disk = False
+        """True if what waits is on a disk that could not be read just now."""
         self.request_timeout = math.inf
         """Seconds a request may take at most, whatever the time-out: shutdown lowers it."""
         self.last_answer_at = clock()
@@ -187,6 +189,7 @@ class Delivery:
             self._others_first = False
             parts = self._limits.parts
             chunk = parts.popleft() if parts else self._outbox.take()
+            self.waits_for_disk = chunk is None
             if chunk is None:
                 return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
             if self._suspecting:

@@ -250,8 +250,9 @@ class Sender:
                 forced = True
                 self._step(force=True)
             elif wait > 0:
-                # The server is well and its limit is kept: no stall.
-                self._rests_until = self._clock() + wait
+                if not self._delivery.waits_for_disk:
+                    # The server is well and its limit is kept: no stall.
+                    self._rests_until = self._clock() + wait
                 self._sleep(wait)
 
     def _give_up(
