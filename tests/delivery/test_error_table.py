@@ -562,6 +562,24 @@ def expired() -> LogwellError:
     return error
 
 
+def spool_gone() -> LogwellError:
+    with TemporaryDirectory() as directory:
+        bench = Bench(spool_dir=directory)
+        bench.server.always = lambda _: REFUSED
+        bench.exporter.export(records(3))
+        bench.run(1)
+        for path in Path(directory).glob("*.db*"):
+            path.unlink()
+        bench.exporter.export(records(3))
+        bench.keep()
+        bench.engine.notices.dispatch()
+        assert bench.exporter.health().dropped == {"spool_gone": 3}
+        bench.exporter.shutdown()
+    error = next(e for e in bench.errors if e.code is not LogwellErrorCode.NETWORK_ERROR)
+    assert error.message.startswith("3 entries were dropped from the spool: its database")
+    return error
+
+
 def wrong_setting() -> LogwellError:
     with pytest.raises(LogwellError) as caught:
         Bench(timeout="soon")
@@ -587,6 +605,7 @@ OTHERS: dict[str, Callable[[], LogwellError | None]] = {
     "more entries than `max_queue_bytes` holds": overflow,
     "more entries than `spool_max_bytes` holds": spool_overflow,
     "an entry that has waited in the spool for `spool_max_age`": expired,
+    "the spool's database is damaged, deleted or replaced": spool_gone,
     "a setting that is missing or wrong": wrong_setting,
 }
 
