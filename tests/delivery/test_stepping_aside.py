@@ -247,3 +247,22 @@ def test_a_gateway_that_answers_429_to_everything_for_a_while_leaves_the_pace_al
     bench.server.always = lambda _: None
     bench.run(45)
     assert sorted(bench.server.stored) == sorted(messages(5970))
+
+
+@pytest.mark.parametrize(
+    "name", ["403 with a page", "502", "a reset connection", "429 with a page"]
+)
+def test_a_hundred_refused_lines_in_a_row_hold_up_nothing_that_comes_later(name: str) -> None:
+    bench = Bench()
+    bench.server.always = firewall(REFUSALS[name])
+    bench.exporter.export(records(10))
+    bench.run()
+    bench.exporter.export([record(f"{LINE} {number}") for number in range(100)])
+    bench.run(30)
+    for number in range(300):  # a record a second, while the hundred are taken apart
+        bench.exporter.export(records(1, 10 + number))
+        until = bench.clock() + 1
+        bench.run(1)
+        bench.clock.now = max(bench.clock(), until)
+    assert len(bench.server.stored) > 300
+    bench.check_ledger()

@@ -195,6 +195,8 @@ class Delivery:
             if self._suspecting:
                 chunk = self._causes.divide(chunk)
                 self._give_up_what_is_over()
+                if chunk is not None:
+                    chunk = self._part(chunk, self._quarantine.first_sample(chunk))
         if chunk is None:
             return 0.0  # what it was made of waits for another turn
         # The thread must live, and the chunk be kept.
@@ -233,9 +235,13 @@ class Delivery:
         """What is to be sent of a suspect: all of it, or a part."""
         self._quarantine.release(chunk)
         rest = self._causes.divide(chunk)
-        if rest is None or (parts := self._quarantine.parts(rest)) is None:
-            return rest
-        if not self._outbox.split(rest, parts):
+        return None if rest is None else self._part(rest, self._quarantine.parts(rest))
+
+    def _part(self, chunk: Chunk, parts: list[Chunk] | None) -> Chunk | None:
+        """The first of `parts`, for the others to be kept; all of it where there are none."""
+        if parts is None:
+            return chunk
+        if not self._outbox.split(chunk, parts):
             return None
         for part in parts[1:]:
             self._quarantine.keep(part)
@@ -567,16 +573,18 @@ class Delivery:
             self._pace.rate_limited(_retry_after(outcome))
             self._return(chunk)
             return
-        # Something in front of the server that limits requests does so again and again, and lets
-        # some pass in between. Once, it may be about this one, and with nothing accepted since it
-        # may be out of order: the pace must not suffer for that.
+        # Something in front of the server that limits requests does so again and again, lets some
+        # pass in between, and does not care which. Once, or time after time for what is suspected,
+        # it may be about this one; with nothing accepted since it may be out of order. The pace
+        # must not suffer for that.
         now, accepted = self._clock(), self._quarantine.evidence.accepted
-        again = now - self._limited_at < _LIMITED_AGAIN
-        if again and accepted > self._accepted_before_limit:
+        suspected = chunk.suspicion is not None
+        again = now - self._limited_at < _LIMITED_AGAIN and accepted > self._accepted_before_limit
+        if again and not suspected:
             self._pace.rate_limited(_retry_after(outcome))
         else:
             self._breaker.failed(_retry_after(outcome))
-        if chunk.suspicion is None:
+        if not suspected:
             self._limited_at = now
         self._accepted_before_limit = accepted
         self._suspect_of(chunk, outcome)

@@ -149,9 +149,9 @@ class Quarantine:
         """True if suspects are to be tried before another chunk is suspected."""
         larger = sum(chunk.count > 1 for chunk in self._suspects)
         most = MAX_CHUNKS
-        # All of one chunk may be disliked: until it looks like an outage, every third try is
-        # of another.
-        if self._in_a_row >= OUTAGE or (self._nothing_passes and self._in_a_row % 3):
+        # All of one chunk may be disliked, also where it looks like an outage: every third try
+        # is of another.
+        if self._is_outage and self._in_a_row % 3:
             most = 1
         many = larger >= most or len(self._suspects) >= MAX_SUSPECTS
         return many or self._trying is not None
@@ -426,18 +426,36 @@ class Quarantine:
             return None
         if self._wants_sample(suspicion):
             self._samples += 1
-            at = self._rng.randrange(chunk.count)
-            parts = self._taken_apart(chunk, slice(at, at + 1), slice(0, at), slice(at + 1, None))
-            if suspicion.unanswered:
-                parts[1].suspicion = replace(suspicion)  # it is the same still, but for one entry
-            _of(parts[1]).not_before = self._clock()  # the next one is of another chunk
-            return parts
+            return self._sample(chunk, self._rng.randrange(chunk.count))
         # Sent whole, what nothing answered might be stored once more, and cost another time-out.
         unanswered = suspicion.unanswered and self.is_about(chunk)
         if suspicion.attempts > 0 and (suspicion.strikes > 0 or unanswered):
             middle = chunk.count // 2
             return self._taken_apart(chunk, slice(0, middle), slice(middle, None))
         return None  # a half that may well be innocent is sent whole first
+
+    def first_sample(self, chunk: Chunk) -> list[Chunk] | None:
+        """What a chunk that was not tried yet is to be taken apart into; None: it is sent whole.
+
+        In what looks like an outage it is no more than an entry of it that asks whether anything
+        passes: all that is suspected may be disliked, for ever, and this not.
+        """
+        if self._in_a_row < OUTAGE or chunk.count == 1 or chunk.suspicion is not None:
+            return None
+        chunk.suspicion = Suspicion(
+            since=self._evidence,
+            began=self._clock(),
+            accepted_before=self._evidence.accepted,
+        )
+        return self._sample(chunk, 0)  # the oldest, so that order is kept if it passes
+
+    def _sample(self, chunk: Chunk, at: int) -> list[Chunk]:
+        suspicion = _of(chunk)
+        parts = self._taken_apart(chunk, slice(at, at + 1), slice(0, at), slice(at + 1, None))
+        if suspicion.unanswered:
+            parts[1].suspicion = replace(suspicion)  # it is the same still, but for one entry
+        _of(parts[1]).not_before = self._clock()  # the next one is of another chunk
+        return parts
 
     def _wants_sample(self, suspicion: Suspicion) -> bool:
         if not self._may_sample:
