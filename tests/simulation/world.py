@@ -247,6 +247,8 @@ class App:
         self.reported, self.set_aside, self.health, self.forks = {}, {}, None, 0
         self.process.armed.clear()
         self.process.signals.clear()
+        # The system's chance is not its parent's: its owner in the spool is another one.
+        stdlib.use_chance(random.Random(f"tokens {self.world.plan.seed} {name}"))
         self.began = self.world.machine.now
         for other in self.world.apps:
             if other is not self and other.alive:
