@@ -317,10 +317,10 @@ class Network:
 
     def _lost_by(self, trouble: Trouble, process: Process, stored: list[Record]) -> None:
         """What loses every answer justifies one copy of an entry, or two where it does not lose
-        those to questions: then single entries find out whether it still does. A server that is
-        slow while something swallows single lines is taken for that, and searched in halves."""
-        swallows = any(one.kind == "silent" and one.word for one in self.troubles)
-        each = trouble.share < 1 or (trouble.kind == "slow" and swallows)
+        those to questions: then single entries find out whether it still does. Beside something
+        that stops some entries, or that loses answers too, it is searched in halves."""
+        others = [one for one in self.troubles if one is not trouble]
+        each = trouble.share < 1 or any(one.partial or one.kind in AFTER for one in others)
         for record in stored:
             key = process.name, str(trouble)
             record.lost[key] += 1

@@ -245,10 +245,7 @@ class Promises:
                         f"{world.machine.where(call.task)}"
                     )
         for record in world.network.repeated:
-            # Where there is more than one trouble, a search for what is disliked may go on among
-            # what is stored without an answer: docs/delivery.md has the row.
-            unclear = record.unclear if len(world.plan.troubles) > 1 else min(1, record.unclear)
-            allowed = 1 + record.copies + unclear
+            allowed = 1 + record.copies + min(1, record.unclear)
             if record.stored > allowed:
                 world.find(
                     f"{record} is stored {record.stored} times; this world justifies {allowed}"
