@@ -153,13 +153,15 @@ class Promises:
             )
         if reason == "shutdown":
             return self._justified_at_shutdown(app)
-        # What nothing takes may fill half of the memory, whoever left it in the spool.
+        # What is suspected may fill half of the memory, whoever left it in the spool.
         suspected = sum(
-            record.size + 200 for record in world.records.values() if not record.settled
+            record.size + 200
+            for record in world.records.values()
+            if any(one.partial and one.stops(record) for one in world.plan.troubles)
         )
         given = {
             "queue_overflow": self.export_seconds(app) == FULL_SECONDS
-            or (self._for_ever and suspected > world.plan.max_queue_bytes / 2),
+            or suspected > world.plan.max_queue_bytes / 2,
             # Logged by a signal handler in the middle of what it would have to wait for.
             "recursive": "signal" in happens,
             # Before it was an entry, by a handler that exits.
