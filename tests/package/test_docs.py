@@ -245,6 +245,7 @@ def test_log_exception_names_its_caller(ran: Callable[[Block], Ran]) -> None:
 def test_the_entry_of_the_front_page_is_what_its_program_stores(
     ran: Callable[[Block], Ran],
 ) -> None:
+    pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39
     program = next(block for block in PYTHON if block.page == "README.md")
     found = ran(program)
     (row,) = found.rows

@@ -214,7 +214,9 @@ def test_limits_of_the_provider_hold(
 
 def test_one_attribute_more_than_a_record_may_have_drops_the_oldest() -> None:
     kept = Keeping()
-    handler = LogwellHandler(logger_provider=provider_with(kept))
+    provider = provider_with(kept)
+    goal_at(provider)  # an older one warns, and has no limits that are known
+    handler = LogwellHandler(logger_provider=provider)
     for count in (125, 126):  # with file, line and function 128, and one more
         record = logging.makeLogRecord({"name": "shop", "pathname": "a.py", "lineno": 1})
         record.funcName = "place"

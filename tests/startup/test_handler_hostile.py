@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, use_span
 
+from logwell_otel._otel import goal_of
 from logwell_otel.handler import HandlerCounts, LogwellHandler
 from support.entries import entries
 from support.nightly import nightly
@@ -237,7 +238,10 @@ class NoSpan(NonRecordingSpan):
 
 def test_a_span_that_raises_costs_the_record_its_trace_alone() -> None:
     recorder = Recorder()
-    handler = LogwellHandler(logger_provider=provider_with(recorder))
+    provider = provider_with(recorder)
+    if goal_of(provider.get_logger("shop")).limits is None:
+        pytest.skip("this OpenTelemetry asks the span itself, and raises")
+    handler = LogwellHandler(logger_provider=provider)
     with use_span(NoSpan(INVALID_SPAN_CONTEXT)):
         handler.handle(logging.LogRecord("shop", 20, __file__, 1, "x", None, None))
     assert recorder.only.body == "x"

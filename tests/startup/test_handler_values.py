@@ -15,7 +15,7 @@ from unittest.mock import MagicMock, Mock
 import pytest
 
 from logwell_otel.handler import HandlerCounts, LogwellHandler
-from support.records import Recorder, attributes_of, provider_with
+from support.records import Recorder, attributes_of, needs_mixed_lists, provider_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ def test_numbers_of_more_digits_than_python_writes(message: tuple[Any, ...], bod
         ([HUGE], (HUGE,)),
         ({"a": {"b": HUGE}}, {"a": {"b": HUGE}}),
         ({HUGE: 1}, {HEXADECIMAL: 1}),
-        ((HUGE, (HUGE,)), (HUGE, (HUGE,))),
+        pytest.param((HUGE, (HUGE,)), (HUGE, (HUGE,)), marks=needs_mixed_lists),
     ],
     ids=lambda _: "",
 )
@@ -174,7 +174,7 @@ def test_a_proxy_for_a_number_of_another_type(library: str, value: object) -> No
 def test_a_proxy_for_a_structure(library: str) -> None:
     lazy = lazy_of(library)
     assert attribute(lazy({"a": [1]})) == {"a": (1,)}
-    assert attribute(lazy([1, "b"])) == (1, "b")
+    assert attribute(lazy(["a", "b"])) == ("a", "b")
     assert attribute(lazy(datetime(2026, 1, 2))) == "2026-01-02T00:00:00"  # noqa: DTZ001
 
 

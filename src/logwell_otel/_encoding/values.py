@@ -509,11 +509,11 @@ class Conversion:
         """Convert a proxy (werkzeug's, Django's, wrapt's, a mock), `_NOT_SIMPLE` for others."""
         if claimed is NoneType:
             return None
+        if issubclass(claimed, enum.Enum) and hasattr(value, "value"):  # a mock has none
+            return self.value(value.value, depth + 1)
         for plain in _PROXIED:
             if issubclass(claimed, plain):
                 return self._standing_for(value, plain, depth)
-        if issubclass(claimed, enum.Enum) and hasattr(value, "value"):  # a mock has none
-            return self.value(value.value, depth + 1)
         return _NOT_SIMPLE
 
     def _standing_for(self, value: Any, made: type, depth: int) -> Any:
