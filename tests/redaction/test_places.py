@@ -22,7 +22,7 @@ from support.redaction import redacted, requests
 if TYPE_CHECKING:
     from logwell_otel import LogEntry
 
-PAIRS: list[tuple[Any, Any]] = [
+PAIRS: list[Any] = [
     ([("x-api-key", "abc")], [["x-api-key", "[redacted:api_key]"]]),
     ([["x-api-key", "abc"], ["host", "h"]], [["x-api-key", "[redacted:api_key]"], ["host", "h"]]),
     ({"headers": [("Cookie", "a")]}, {"headers": [["Cookie", "[redacted:cookie]"]]}),
