@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.process import NEVER_BY_TIME, ask, listens, running, wait_until
+from support.process import NEVER_BY_TIME, NO_THREADS_AT_EXIT, ask, listens, running, wait_until
 from support.server import free_port
 
 if TYPE_CHECKING:
@@ -73,6 +73,10 @@ def skip_unless_there(server: str) -> None:
     for name in names:
         if name in command and importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed")
+    if "gevent" in server and NO_THREADS_AT_EXIT:
+        pytest.skip(
+            "gevent looks up addresses on a thread, and this Python starts none at its exit"
+        )
     if server == "eventlet" and importlib.util.find_spec("gunicorn.workers.geventlet") is None:
         pytest.skip("this gunicorn has no eventlet worker: it went with version 26")
 

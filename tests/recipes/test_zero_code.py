@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("opentelemetry.distro")
 
 
-from support.process import location, location_of, own_metadata, run
+from support.process import location, location_of, needs_threads_at_exit, own_metadata, run
 
 if TYPE_CHECKING:
     from logwell_otel.devserver import DevServer
@@ -21,6 +21,7 @@ VARIABLES = {
 }
 
 
+@needs_threads_at_exit
 @pytest.mark.parametrize("configurator", ["logwell", ""])
 def test_zero_code(receiver: DevServer, configurator: str) -> None:
     pytest.importorskip("opentelemetry.instrumentation.logging.handler")  # not for 1.39

@@ -15,7 +15,7 @@ from logwell_otel.sampling import signature
 from support.bench import Bench
 from support.config import KEY
 from support.policy import POLICY, PolicyStandIn
-from support.process import instrumented
+from support.process import instrumented, needs_threads_at_exit
 from support.records import record, records
 
 if TYPE_CHECKING:
@@ -262,6 +262,7 @@ def test_zero_code_with_a_file(receiver: DevServer, tmp_path: Path) -> None:
     assert len(run_app(tmp_path, receiver, LOGWELL_SAMPLING_POLICY=str(policy))) == 1
 
 
+@needs_threads_at_exit
 def test_zero_code_with_a_server(
     receiver: DevServer, stand_in: PolicyStandIn, tmp_path: Path
 ) -> None:

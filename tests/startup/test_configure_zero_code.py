@@ -11,7 +11,7 @@ from logwell_otel import LogwellLogExporter
 from logwell_otel.devserver import DevServer
 from logwell_otel.setup import zero_code_exporter
 from support.config import KEY
-from support.process import instrumented
+from support.process import instrumented, needs_threads_at_exit
 
 if TYPE_CHECKING:
     import subprocess
@@ -103,6 +103,7 @@ def test_arguments_that_come_too_late_are_named(receiver: DevServer, tmp_path: P
     assert [(entry.message, entry.service) for entry in receiver.entries()] == [("once", "shop")]
 
 
+@needs_threads_at_exit
 @pytest.mark.parametrize("argument", ["redact=True", "before_send=print"])
 def test_what_must_be_kept_back_is_an_error(
     receiver: DevServer, tmp_path: Path, argument: str

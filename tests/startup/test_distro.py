@@ -13,7 +13,7 @@ pytest.importorskip("opentelemetry.instrumentation.distro")
 pytest.importorskip("opentelemetry.instrumentation.logging.handler")
 
 from logwell_otel import distro
-from support.process import instrumented
+from support.process import instrumented, needs_threads_at_exit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +38,7 @@ EVERYTHING = {
 }
 
 
+@needs_threads_at_exit
 def test_endpoint_key_and_service(receiver: DevServer, tmp_path: Path) -> None:
     path = tmp_path / "app.py"
     path.write_text(PROGRAM)

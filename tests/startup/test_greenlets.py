@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.process import instrumented, run
+from support.process import instrumented, needs_threads_at_exit, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +37,7 @@ def arrived(receiver: DevServer) -> list[int]:
     return sorted(int(entry.message) for entry in receiver.entries() if entry.message.isdigit())
 
 
+@needs_threads_at_exit
 @pytest.mark.parametrize("flush", ["", FLUSH])
 @pytest.mark.parametrize("patch", [GEVENT, EVENTLET])
 def test_patched_first(receiver: DevServer, tmp_path: Path, patch: str, flush: str) -> None:
@@ -45,6 +46,7 @@ def test_patched_first(receiver: DevServer, tmp_path: Path, patch: str, flush: s
     assert done.stderr == ""
 
 
+@needs_threads_at_exit
 @pytest.mark.parametrize("flush", ["", FLUSH])
 @pytest.mark.parametrize("early", ["", EARLY])
 def test_gevent_patches_after_configure(
@@ -55,6 +57,7 @@ def test_gevent_patches_after_configure(
     assert done.stderr == ""
 
 
+@needs_threads_at_exit
 def test_gevent_patches_a_program_that_is_started_without_code(
     receiver: DevServer, tmp_path: Path
 ) -> None:
@@ -102,6 +105,7 @@ print(sorted(waits)[80] < 0.2)
     assert arrived(receiver) == [*range(1_000)]
 
 
+@needs_threads_at_exit
 def test_eventlet_that_patches_after_configure_is_said(receiver: DevServer, tmp_path: Path) -> None:
     """It replaces the locks that are in use by searching all of memory."""
     done = end(receiver, tmp_path, CONFIGURE, EVENTLET, LOG, "eventlet.sleep(0.5)")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.process import instrumented, own_metadata, run
+from support.process import instrumented, needs_threads_at_exit, own_metadata, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +83,7 @@ def test_whoever_comes_first(receiver: DevServer, tmp_path: Path, console: str, 
     assert done.stderr.splitlines() == ["console placed", "console again"]
 
 
+@needs_threads_at_exit
 @pytest.mark.parametrize("console", CONSOLES.values(), ids=CONSOLES)
 @pytest.mark.parametrize("configure", ["", "import logwell_otel; logwell_otel.configure()"])
 def test_after_a_start_without_code(

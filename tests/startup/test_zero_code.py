@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.config import KEY
-from support.process import instrumented, json_objects
+from support.process import instrumented, json_objects, needs_threads_at_exit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +76,7 @@ def test_a_web_application_beside_its_traces(receiver: DevServer, app: Path) -> 
     assert receiver.key not in run.stdout + run.stderr
 
 
+@needs_threads_at_exit
 def test_a_wrong_setting_is_said_without_the_key_and_the_program_runs(app: Path) -> None:
     key = "lw_s3cr3ts3cr3ts3cr3ts3cr3t"
     run = instrumented(
@@ -96,6 +97,7 @@ def test_a_wrong_setting_is_said_without_the_key_and_the_program_runs(app: Path)
     assert "s3cr3t" not in run.stdout + run.stderr
 
 
+@needs_threads_at_exit
 @pytest.mark.parametrize("chosen", [{}, {"OTEL_PYTHON_CONFIGURATOR": "logwell"}])
 @pytest.mark.parametrize("name", ["SCHEDULE_DELAY", "MAX_EXPORT_BATCH_SIZE", "MAX_QUEUE_SIZE"])
 def test_a_wrong_size_of_the_queue_is_said_in_one_line(
@@ -118,6 +120,7 @@ def test_a_wrong_size_of_the_queue_is_said_in_one_line(
     assert "Traceback" not in run.stderr
 
 
+@needs_threads_at_exit
 def test_nothing_is_said_where_nothing_is_wrong(receiver: DevServer, tmp_path: Path) -> None:
     """Neither about the configurator of the SDK, which ours has called."""
     program = tmp_path / "program.py"

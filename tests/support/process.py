@@ -187,6 +187,16 @@ def only_logging() -> dict[str, str]:
     return {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": ",".join(others)}
 
 
+NO_THREADS_AT_EXIT = (3, 12) <= sys.version_info < (3, 12, 2)
+"""https://github.com/python/cpython/issues/113964"""
+
+needs_threads_at_exit = pytest.mark.skipif(
+    NO_THREADS_AT_EXIT,
+    reason="this Python starts no threads at its exit: OpenTelemetry's logging handler flushes "
+    "on one, and gevent looks up addresses on others",
+)
+
+
 def instrumented(program: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """`opentelemetry-instrument python PROGRAM`, with these variables and no others of ours.
 

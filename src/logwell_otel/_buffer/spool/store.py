@@ -405,9 +405,9 @@ class Spool:
         if (pages - free) * size + need <= self.max_bytes:
             return 0  # no need to add up
         (held,) = db.execute(
-            "SELECT total(bytes) FROM (SELECT bytes FROM chunks WHERE project = ?1 "
-            "UNION ALL SELECT bytes FROM dead WHERE project = ?1)",
-            (self._project,),
+            "SELECT total(bytes) FROM (SELECT bytes FROM chunks WHERE project = ? "
+            "UNION ALL SELECT bytes FROM dead WHERE project = ?)",
+            (self._project, self._project),
         ).fetchone()
         return int(held) + need - self.max_bytes
 
