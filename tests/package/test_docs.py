@@ -587,10 +587,12 @@ def test_the_pythons_of_the_page_are_those_of_the_matrix() -> None:
     matrix = re.search(r"PYTHONS = \[(.*?)\]", (ROOT / "noxfile.py").read_text(encoding="utf-8"))
     assert matrix
     versions = re.findall(r"3\.\d+", matrix[1])
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert versions == re.findall(r":: Python :: (3\.\d+)", project)
     section = page_text("platforms").split("## Python")[1].split("## OpenTelemetry")[0]
     assert f"{', '.join(versions[:-1])} and {versions[-1]}," in section
+    # The package claims those that the tests have been seen to pass on.
+    seen = [version for version in versions if f"{version} was added last" not in section]
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert seen == re.findall(r":: Python :: (3\.\d+)", project)
 
 
 def test_the_collector_configuration_keeps_to_the_servers_limits() -> None:
