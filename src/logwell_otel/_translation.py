@@ -32,7 +32,7 @@ from opentelemetry.semconv.attributes import code_attributes
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, get_current_span
 
 from logwell_otel._duplicates import comes_out_of_a_queue, duplicates
-from logwell_otel._encoding.events import template_of, templates, unfolded
+from logwell_otel._encoding.events import OWN_FIELDS, template_of, templates, unfolded
 from logwell_otel._encoding.exceptions import exc_info_details, raised_at
 from logwell_otel._encoding.mapping import level_of_logger
 from logwell_otel._encoding.values import (
@@ -103,11 +103,8 @@ _FIELDS: Final = frozenset(
         "threadName",
     }
 )
-# What a record has before anybody has added to it, in order. `makeLogRecord` would ask the
-# application's record factory, whose additions are attributes.
-_OWN: Final = [*vars(logging.LogRecord("", 0, "", 0, "", None, None))]
-_OWN_COUNT: Final = len(_OWN)
-_NOTHING: Final[dict[str, Any]] = dict.fromkeys(_OWN)
+_OWN_COUNT: Final = len(OWN_FIELDS)
+_NOTHING: Final[dict[str, Any]] = dict.fromkeys(OWN_FIELDS)
 # Attributes that long are taken as they are.
 _PLAIN: Final = 1024
 
@@ -319,7 +316,7 @@ class TranslatingHandler(logging.Handler):
         """Emit OpenTelemetry's record of one of logging's, made in one pass over it."""
         # Another thread may be formatting the same record, which adds to it.
         names = [*fields]
-        if names[:_OWN_COUNT] == _OWN:
+        if names[:_OWN_COUNT] == OWN_FIELDS:
             del names[:_OWN_COUNT]
         else:  # made by hand, or by a class of the application's
             fields = {**_NOTHING, **fields}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 # There is no public way to be a configurator; distros subclass this one, as it says.
 from opentelemetry.sdk._configuration import _initialize_components, _OTelSDKConfigurator
 
+from logwell_otel._config.settings import is_asked_for
 from logwell_otel._diagnostics import warn
 from logwell_otel._otel import AUTO_INSTRUMENTATION, BatchLogRecordProcessor
 from logwell_otel._process import at_exit_of_children
@@ -24,7 +25,7 @@ from logwell_otel._sigterm import deliver_on_sigterm
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import LogwellError, config_error
 from logwell_otel.exporter import LogwellLogExporter
-from logwell_otel.processor import LogwellBatchLogRecordProcessor
+from logwell_otel.processor import DEFAULT_BATCH_SIZE, LogwellBatchLogRecordProcessor
 
 if TYPE_CHECKING:
     from logwell_otel._otel import LogRecordExporter, LogRecordProcessor
@@ -38,8 +39,6 @@ _SIZES: Final = {
     "max_export_batch_size": "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
     "max_queue_size": "OTEL_BLRP_MAX_QUEUE_SIZE",
 }
-_BATCH: Final = 512
-"""Records of a batch of OpenTelemetry's own processor by default."""
 _VARIABLE: Final = re.compile(r"\bOTEL_[A-Z_]+")
 
 
@@ -97,20 +96,17 @@ class LogwellConfigurator(_OTelSDKConfigurator):
         super()._configure(**additions, **kwargs)  # type: ignore[no-untyped-call]
 
 
-def _is_ours() -> bool:
-    """Whether this exporter was asked for: without it nothing is to be as if it were not there."""
-    exporters = os.environ.get("OTEL_LOGS_EXPORTER", "").split(",")
-    return "logwell" in {name.strip() for name in exporters}
-
-
 def _fit_batch() -> None:
     """Have a queue that is smaller than OpenTelemetry's batch filled by smaller batches.
 
-    Its own processor refuses it. Ours makes the batch smaller by itself.
+    Its own processor refuses it. Ours makes the batch smaller by itself. Without our exporter
+    all is to be as if this package were not there.
     """
+    if not is_asked_for(os.environ):
+        return
     queue, batch = _SIZES["max_queue_size"], _SIZES["max_export_batch_size"]
     size = os.environ.get(queue, "").strip()
-    if _is_ours() and size.isdecimal() and 0 < int(size) < _BATCH and not os.environ.get(batch):
+    if size.isdecimal() and 0 < int(size) < DEFAULT_BATCH_SIZE and not os.environ.get(batch):
         os.environ[batch] = size
 
 
@@ -120,7 +116,7 @@ def _of_a_variable(error: str) -> str | None:
         if name in error and variable in os.environ:
             return f"{name} ({variable}): {error}"
     named = _VARIABLE.search(error)
-    return error if named and named.group() in os.environ and _is_ours() else None
+    return error if named and named.group() in os.environ and is_asked_for(os.environ) else None
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -61,7 +61,7 @@ THREAD_NAME: Final = "LogwellBatch"
 
 # OpenTelemetry's: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 _SCHEDULE_DELAY: Final = 1_000.0
-_MAX_EXPORT_BATCH_SIZE: Final = 512
+DEFAULT_BATCH_SIZE: Final = 512
 _MAX_QUEUE_SIZE: Final = 2_048
 
 LONGEST_WAIT: Final = 1.0
@@ -136,7 +136,7 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
             "max_export_batch_size",
             "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
             max_export_batch_size,
-            _MAX_EXPORT_BATCH_SIZE,
+            DEFAULT_BATCH_SIZE,
         )
         self._batch_size = min(int(batch_size), self._max_queue_size)
         delay = _positive(

@@ -16,7 +16,7 @@ from logwell_otel._buffer.outbox import QUEUED_SECONDS
 from logwell_otel._clock import monotonic
 from logwell_otel._config.again import differing, keeps_back
 from logwell_otel._config.options import Config
-from logwell_otel._config.settings import Resolver, level_of_number
+from logwell_otel._config.settings import Resolver, is_asked_for, level_of_number
 from logwell_otel._delivery.worker import flush_while_it_gets_on
 from logwell_otel._diagnostics import warn
 from logwell_otel._encoding.values import type_name
@@ -501,9 +501,8 @@ _SET_UP_BY_FILE: Final = ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
 
 def zero_code_exporter(identity: tuple[str, int]) -> LogwellLogExporter | None:
     """The exporter that zero-code start-up made for this server and key, if it did."""
-    names = {name.strip() for name in os.environ.get("OTEL_LOGS_EXPORTER", "").split(",")}
     by_file = any(os.environ.get(name) for name in _SET_UP_BY_FILE)
-    if "logwell" not in names and not by_file:
+    if not (is_asked_for(os.environ) or by_file):
         return None
     for exporter in exporters():
         if exporter._config.identity == identity:  # noqa: SLF001 - our own class

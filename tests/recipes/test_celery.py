@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
     from logwell_otel.devserver import DevServer
 
+BROKER = """
+app.conf.broker_url = "filesystem://"
+app.conf.broker_transport_options = {
+    "data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control",
+    "polling_interval": 0.01,
+}
+"""
+
 # The example with a broker of files, and with the process's id on every record.
 APP = f"""
 import os, sys
@@ -32,12 +40,7 @@ from celery.signals import worker_process_init
 from celery_app import app, send_invoice
 from logwell_otel import set_global_context
 
-app.conf.broker_url = "filesystem://"
-app.conf.broker_transport_options = {{
-    "data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control",
-    "polling_interval": 0.01,
-}}
-
+{BROKER}
 @worker_process_init.connect
 def name_the_process(**_):
     set_global_context(pid=os.getpid())
@@ -84,17 +87,15 @@ def test_a_prefork_worker_whose_processes_are_replaced(receiver: DevServer, tmp_
     assert sum(" received" in entry.message for entry in entries) == 20
 
 
-WITHOUT_CODE = """
+WITHOUT_CODE = (
+    """
 import logging
 from celery import Celery
 
 app = Celery("shop")
-app.conf.broker_url = "filesystem://"
-app.conf.broker_transport_options = {
-    "data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control",
-    "polling_interval": 0.01,
-}
-
+"""
+    + BROKER
+    + """
 @app.task(name="send_invoice")
 def send_invoice(number):
     logging.getLogger("shop.invoices").info("invoice %d sent", number)
@@ -105,6 +106,7 @@ if __name__ == "__main__":
     for number in range(20):
         send_invoice.delay(number)
 """
+)
 
 
 @pytest.mark.parametrize("pool", ["prefork --max-tasks-per-child 5", "prefork", "threads", "solo"])
@@ -140,18 +142,17 @@ def test_without_code(receiver: DevServer, tmp_path: Path, pool: str) -> None:
     assert failed.metadata["exception.type"] == "ValueError"
 
 
-TASK_LOGGER = """
+TASK_LOGGER = (
+    """
 import logging, sys
 from celery import Celery
 from celery.signals import after_setup_logger, after_setup_task_logger, worker_process_init
 from celery.utils.log import get_task_logger
 
 app = Celery("shop")
-app.conf.broker_url = "filesystem://"
-app.conf.broker_transport_options = {
-    "data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control",
-    "polling_interval": 0.01,
-}
+"""
+    + BROKER
+    + """
 logger = get_task_logger("shop.tasks")
 
 @app.task(name="send_invoice")
@@ -162,6 +163,7 @@ if __name__ == "__main__":
     for number in range(6):
         send_invoice.delay(number)
 """
+)
 CONFIGURE = "import logwell_otel; logwell_otel.configure()"
 PROPAGATED = """
 @after_setup_task_logger.connect

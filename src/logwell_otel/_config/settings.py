@@ -218,6 +218,11 @@ class Resolver:
         )
 
 
+def is_asked_for(environ: Mapping[str, str]) -> bool:
+    """Whether `OTEL_LOGS_EXPORTER` names this exporter, for start-up without code."""
+    return "logwell" in {name.strip() for name in environ.get("OTEL_LOGS_EXPORTER", "").split(",")}
+
+
 def variable_of(name: str) -> str:
     """The variable of an argument: `spool_dir` -> `LOGWELL_SPOOL_DIR`."""
     return f"LOGWELL_{name.upper()}"

@@ -45,11 +45,13 @@ _CALL_SITE: Final = {
     "thread_name": "threadName",
 }
 
-_TAKEN: Final = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {
-    "asctime",
-    "message",
-    "taskName",
-}
+OWN_FIELDS: Final = [*vars(logging.LogRecord("", 0, "", 0, "", None, None))]
+"""What a record has before anybody has added to it, in order.
+
+`makeLogRecord` would ask the application's record factory, whose additions are attributes.
+"""
+
+_TAKEN: Final = frozenset(OWN_FIELDS) | {"asctime", "message", "taskName"}
 
 
 class Templates:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from logwell_otel._config.options import service_from_environment
+from logwell_otel._config.settings import is_asked_for
 from logwell_otel._delivery.response import quoted
 from logwell_otel._diagnostics import hide_keys
 from logwell_otel._version import __version__
@@ -137,12 +138,11 @@ def opentelemetry(
         start: Tries it.
     """
     yield "Versions", _versions()
-    named = {name.strip() for name in environ.get("OTEL_LOGS_EXPORTER", "").split(",")}
     # The distro sets what is not set, in the process that is started here as well.
-    if environ.get("OTEL_PYTHON_DISTRO", "").strip() == "logwell":
+    distro = environ.get("OTEL_PYTHON_DISTRO", "").strip() == "logwell"
+    if distro:
         environ = {"OTEL_LOGS_EXPORTER": "logwell", _CONFIGURATOR: "logwell", **environ}
-        named.add("logwell")
-    zero_code = "logwell" in named or bool(environ.get("OTEL_CONFIG_FILE"))
+    zero_code = distro or is_asked_for(environ) or bool(environ.get("OTEL_CONFIG_FILE"))
     yield "Zero-code", _zero_code(environ, zero_code=zero_code)
     started: Start | None = None
     if zero_code or config is not None:
