@@ -78,6 +78,19 @@ def test_the_one_attempt_drains_everything_if_the_server_is_back() -> None:
     assert bench.server.stored == messages(250)
 
 
+@pytest.mark.parametrize("failures", range(1, 8))
+def test_the_next_try_is_made_at_once_however_long_the_wait_was_to_be(failures: int) -> None:
+    bench = Bench()
+    bench.server.replies = [REFUSED] * failures
+    bench.exporter.export(records(250))
+    while len(bench.server.requests) < failures:
+        bench.run(0.01)
+    began = bench.clock()
+    bench.exporter.shutdown()
+    assert bench.server.stored == messages(250)
+    assert bench.clock() - began < 1.5
+
+
 def test_a_server_that_restarts_just_now_is_tried_for_a_second() -> None:
     bench = Bench()
     bench.server.replies = [REFUSED] * 2

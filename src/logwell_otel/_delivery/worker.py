@@ -221,7 +221,7 @@ class Sender:
 
     def _drain(self, deadline: float) -> None:
         """Send what is held while that goes well; one attempt where it does not."""
-        forced = False
+        forced = tried = False
         patient_until: float | None = None
         began = self._clock()
         # Where the interpreter starts no more threads, the exit itself drains: nobody else
@@ -238,12 +238,13 @@ class Sender:
                 if patient_until is not None and self._clock() + blocked < patient_until:
                     self._sleep(min(blocked, remaining))
                     continue
-                if forced or patient_until is not None:
+                if forced or (tried and patient_until is not None):
                     return
                 forced = True
             wait = self._step(force=blocked > 0)
             if wait is None:
                 return
+            tried = tried or wait == 0
             if wait >= remaining:  # for the pace: then one attempt here, too
                 if forced:
                     return
