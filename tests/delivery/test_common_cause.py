@@ -220,14 +220,34 @@ def test_with_a_spool_it_outlives_the_process(tmp_path: Path) -> None:
     assert sorted(stored) == sorted([*world.sent, *messages(1)])
 
 
+def large_errors(number: int) -> list[ReadableLogRecord]:
+    infos = [record(f"i {number + at}") for at in (1, 2)]
+    return [error(f"error {number} " + "x" * 5000), *infos]
+
+
+def test_with_a_spool_what_does_not_fit_into_memory_waits_on_disk(tmp_path: Path) -> None:
+    world = World(is_error, max_queue_bytes=1_048_576, spool_dir=tmp_path)
+    for _ in range(40):
+        world.live(10, large_errors)
+        world.bench.keep()
+    bench = world.bench
+    health = bench.exporter.health()
+    assert (health.dropped, health.held, health.held_on_disk) == ({}, 400, 400)
+    assert health.bytes_in_memory < 700_000
+    assert not any(text.startswith("error") for text in bench.server.stored)
+    requests = len(bench.server.requests)
+    world.failing = False
+    bench.run(120)
+    assert sorted(bench.server.stored) == sorted(world.sent)
+    assert len(bench.server.requests) - requests < 20
+    health = bench.exporter.health()
+    assert (health.held, health.dropped, health.status) == (0, {}, "healthy")
+    bench.check_ledger()
+
+
 def test_without_a_spool_what_does_not_fit_is_the_oldest_of_it() -> None:
     world = World(is_error, max_queue_bytes=1_048_576)
-
-    def log(number: int) -> list[ReadableLogRecord]:
-        infos = [record(f"i {number + at}") for at in (1, 2)]
-        return [error(f"error {number} " + "x" * 5000), *infos]
-
-    world.live(400, log)
+    world.live(400, large_errors)
     bench = world.bench
     health = bench.exporter.health()
     assert set(health.dropped) == {"queue_overflow"}

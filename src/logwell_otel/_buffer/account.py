@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from logwell_otel._encoding.chunk import RECOVERED, Chunk, Rows
+from logwell_otel._encoding.chunk import RECOVERED, Chunk, Row, Rows
 from logwell_otel._wire import MAX_ENTRIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class Counters(msgspec.Struct):
@@ -210,7 +210,7 @@ class Memory:
         self._queue: deque[Chunk] = deque()
         self._queued_bytes = 0
         self._in_flight: dict[Chunk, int] = {}
-        self._lost_rows: set[int] = set()
+        self._lost_rows: dict[int, str] = {}
         self.changed = threading.Condition()
         """Guards all of this, so that the sum of the counters holds at any moment; notified when
         something is settled. Held for moments only, never while a disk works."""
@@ -312,7 +312,8 @@ class Memory:
     def end_flight(self, chunk: Chunk) -> bool:
         """`chunk` is in flight no longer; False if it was not."""
         if chunk.rows is not None:
-            self._lost_rows.difference_update(chunk.rows.ids)
+            for row in chunk.rows.ids:
+                self._lost_rows.pop(row, None)
         return self._in_flight.pop(chunk, None) is not None
 
     def set_aside(self, chunk: Chunk) -> None:
@@ -398,7 +399,33 @@ class Memory:
 
     def lost_in_flight(self, chunk: Chunk) -> bool:
         """True if rows of a chunk in flight were dropped from the disk."""
-        return chunk.rows is not None and not self._lost_rows.isdisjoint(chunk.rows.ids)
+        return chunk.rows is not None and not self._lost_rows.keys().isdisjoint(chunk.rows.ids)
+
+    def unload(self, chunk: Chunk) -> bool:
+        """Have the entries of a chunk in flight on disk only; False if they are not there."""
+        if chunk.rows is None or not self.in_flight(chunk) or self.lost_in_flight(chunk):
+            return False
+        chunk.unload()
+        self._in_flight[chunk] = chunk.memory
+        return True
+
+    def load(self, chunk: Chunk, found: Sequence[Row]) -> bool:
+        """Take back what was found on disk of them; False if that is nothing."""
+        if chunk.rows is None or not self.in_flight(chunk):
+            return False
+        there = {row.id for row in found}
+        if gone := tuple(row for row in chunk.rows.ids if row not in there):
+            reasons = [self._lost_rows.pop(row) for row in gone if row in self._lost_rows]
+            lost = Chunk(b"", chunk.count - sum(row.entries for row in found))
+            lost.generation, lost.unawaited = chunk.generation, chunk.unawaited
+            lost.rows = Rows(gone, chunk.rows.bytes - sum(len(row.body) for row in found))
+            self.account(lost, dropped=reasons[0] if reasons else "spool_gone")
+        chunk.load(found)
+        if not found:
+            self.end_flight(chunk)
+            return False
+        self._in_flight[chunk] = chunk.memory
+        return True
 
     def recovered(self, change: Change) -> None:
         """Entries that a dead process left are on disk for us."""
@@ -408,12 +435,17 @@ class Memory:
     def lost_on_disk(self, change: Change) -> int:
         """The spool dropped something; gives how many entries are lost by that."""
         if change.entries < 0:  # all
-            for chunk in self._in_flight:
-                if chunk.rows is not None:
+            lost = 0
+            for chunk in [*self._in_flight]:
+                if chunk.is_unloaded:
+                    self.end_flight(chunk)
+                    self.account(chunk, dropped=change.reason)
+                    lost += chunk.count
+                elif chunk.rows is not None:
                     self.is_in_memory(chunk)
-            return self.drop_on_disk(change.reason, self.on_disk.entries)
+            return lost + self.drop_on_disk(change.reason, self.on_disk.entries)
         if change.row is not None and change.row in self.rows_in_flight():
-            self._lost_rows.add(change.row)  # it may still be accepted
+            self._lost_rows[change.row] = change.reason  # it may still be accepted
             return 0
         return self._drop(change.reason, change.generation, change.entries, change.bytes)
 

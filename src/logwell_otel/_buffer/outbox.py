@@ -229,7 +229,7 @@ class Outbox:
     def put_back(self, chunks: Iterable[Chunk]) -> None:
         """Chunks in flight go back to the front, in their order."""
         for chunk in reversed(list(chunks)):
-            if chunk.rows is not None and self._memory.lost_in_flight(chunk):
+            if self._memory.lost_in_flight(chunk) and self.load(chunk):
                 self._to_memory(chunk)
             with self._changed:
                 # If not, it was given up in a shutdown meanwhile, and counted there.
@@ -251,6 +251,27 @@ class Outbox:
         with self._changed:
             if self._memory.in_flight(chunk):
                 self._memory.set_aside(chunk)
+
+    def unload(self, chunk: Chunk) -> bool:
+        """Have the entries of a chunk in flight on disk only; False if they are not there."""
+        if self._overflow is None:
+            return False
+        with self._overflow.lock, self._changed:
+            return self._memory.unload(chunk)
+
+    def load(self, chunk: Chunk) -> bool:
+        """Have them in memory again, or what is left of them; False if that is impossible.
+
+        Then the chunk is still in flight where the disk cannot be read just now, and is not
+        where nothing is left.
+        """
+        if not chunk.is_unloaded:
+            return True
+        assert self._overflow is not None  # noqa: S101 - or it were loaded
+        with self._overflow.lock:
+            found = self._overflow.read(chunk)
+            with self._changed:
+                return found is not None and self._memory.load(chunk, found)
 
     def join(self, chunk: Chunk, other: Chunk) -> bool:
         """Have `other`, in flight as well, travel with `chunk`; False if they do not fit."""
@@ -416,7 +437,7 @@ class Outbox:
     def _leave(self, overflow: Overflow) -> None:
         with self._changed:
             lost = [chunk for chunk in self._memory if self._memory.lost_in_flight(chunk)]
-        for chunk in lost:
+        for chunk in filter(self.load, lost):
             self._to_memory(chunk)  # which is where it still is, to be stored anew
         overflow.store_all()
         with self._changed:

@@ -234,6 +234,11 @@ class CommonCauses:
         )
         place = next((at for at, one in enumerate(cause.chunks) if not _tried(one)), 0)
         chunk = cause.chunks.pop(place)
+        if not self._outbox.load(chunk):
+            if self._outbox.in_flight(chunk):  # the disk cannot be read just now
+                cause.chunks.insert(place, chunk)
+                cause.probe_at = self._clock() + cause.wait
+            return None
         if chunk.count == 1:
             return chunk
         entries = chunk.entries()
@@ -267,19 +272,16 @@ class CommonCauses:
         Args:
             older_than: Monotonic seconds when it failed first, at the latest.
         """
-        waiting = [(chunk, cause) for cause in self for chunk in cause.chunks]
-        if not waiting:
+        chunk = min(self.waiting, key=lambda chunk: _of(chunk).began, default=None)
+        if chunk is None or _of(chunk).began >= older_than:
             return None
-        chunk, cause = min(waiting, key=lambda one: _of(one[0]).began)
-        if _of(chunk).began >= older_than:
-            return None
-        cause.chunks.remove(chunk)
+        next(cause for cause in self if chunk in cause.chunks).chunks.remove(chunk)
         return chunk
 
     @property
-    def memory(self) -> int:
-        """Bytes that what waits takes."""
-        return sum(chunk.memory for cause in self for chunk in cause.chunks)
+    def waiting(self) -> list[Chunk]:
+        """All that waits."""
+        return [chunk for cause in self for chunk in cause.chunks]
 
     def __repr__(self) -> str:
         named = ", ".join(f"{cause.trait}: {cause.entries}" for cause in self)

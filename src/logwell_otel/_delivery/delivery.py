@@ -19,6 +19,7 @@ from logwell_otel._delivery.limits import Limits
 from logwell_otel._delivery.response import Action, Outcome, outcome_of
 from logwell_otel._delivery.retry import LostAnswers, RequestTimeout
 from logwell_otel._diagnostics import contained, described, entries, was
+from logwell_otel._encoding.chunk import UNLOADED_BYTES
 from logwell_otel._http import Answer, NoAnswer
 from logwell_otel._wire import IngestResponse
 from logwell_otel.errors import LogwellErrorCode
@@ -47,7 +48,8 @@ _NO_ENTRIES: Final = b"[]"
 _LIMITED_AGAIN: Final = 600.0
 
 _SUSPECTS_SHARE: Final = 0.5
-"""Of max_queue_bytes: what suspects that wait may take, so that they stand in nobody's way."""
+"""Of max_queue_bytes, and of spool_max_bytes beyond that: what suspects that wait may take, so
+that they stand in nobody's way."""
 
 _CUT_AFTER: Final = 300.0
 """Seconds that an entry is refused for its size, while others are accepted, before it is cut:
@@ -234,6 +236,10 @@ class Delivery:
     def _taken(self, chunk: Chunk) -> Chunk | None:
         """What is to be sent of a suspect: all of it, or a part."""
         self._quarantine.release(chunk)
+        if not self._outbox.load(chunk):
+            if self._outbox.in_flight(chunk):  # the disk cannot be read just now
+                self._quarantine.keep(chunk)
+            return None
         rest = self._causes.divide(chunk)
         return None if rest is None else self._part(rest, self._quarantine.parts(rest))
 
@@ -519,7 +525,9 @@ class Delivery:
         self._notices.say(error.message, about="entries set aside")
 
     def _look_for_common_cause(self) -> None:
-        alone = [chunk for chunk in self._quarantine if _failed_alone(chunk)]
+        alone = [
+            chunk for chunk in self._quarantine if _failed_alone(chunk) and not chunk.is_unloaded
+        ]
         cause = self._causes.look(alone, self._quarantine.evidence)
         if cause is None:
             return
@@ -536,24 +544,36 @@ class Delivery:
         )
 
     def _give_up_what_is_over(self) -> None:
-        """What waits under suspicion is bounded: in time, in number and in memory."""
+        """What waits under suspicion is bounded: in time, in number, in memory and on disk."""
         while chunk := self._causes.take(older_than=self._clock() - self._quarantine.lifetime):
             self._give_up(chunk, "poison")
-        most = self._config.max_queue_bytes * _SUSPECTS_SHARE
-        while len(self._quarantine.set_aside) > MAX_SET_ASIDE or self._suspects_memory() > most:
+        while len(self._quarantine.set_aside) > MAX_SET_ASIDE or self._are_too_large():
             oldest = self._causes.take()
             if oldest is None:
                 oldest = self._quarantine.set_aside[0]
                 self._quarantine.release(oldest)
             self._give_up(oldest, "queue_overflow")
 
-    def _suspects_memory(self) -> int:
-        aside = sum(chunk.memory for chunk in self._quarantine.set_aside)
-        return aside + self._causes.memory
+    def _are_too_large(self) -> bool:
+        """Whether suspects that wait take too much, although what can be is on disk only."""
+        waiting = [*self._quarantine.set_aside, *self._causes.waiting]
+        most = self._config.max_queue_bytes * _SUSPECTS_SHARE
+        over = sum(chunk.memory for chunk in waiting) - most
+        for chunk in reversed(waiting):  # the oldest are sent again next
+            if over <= 0:
+                break
+            spared = chunk.memory - UNLOADED_BYTES
+            if spared > 0 and self._outbox.unload(chunk):
+                over -= spared
+        on_disk = sum(chunk.size for chunk in waiting if chunk.is_unloaded)
+        return over > 0 or on_disk > self._config.spool_max_bytes * _SUSPECTS_SHARE
 
     def _give_up(self, chunk: Chunk, reason: str) -> None:
         suspicion = chunk.suspicion
         assert suspicion is not None  # noqa: S101 - it failed
+        if not self._outbox.load(chunk):
+            self._outbox.put_back([chunk])  # nothing is left of it, or it cannot be read just now
+            return
         error = report.given_up(
             chunk,
             suspicion.cause,

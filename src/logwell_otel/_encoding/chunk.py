@@ -18,6 +18,9 @@ PART_OVERHEAD: Final = 64
 """Bytes of memory a part costs beside its payload: the object's header and its place in a list."""
 
 
+UNLOADED_BYTES: Final = 1024
+"""Bytes of memory that a chunk costs at most whose entries are on disk only."""
+
 RECOVERED: Final = -1
 """The generation of entries that an earlier process left in the spool: no flush waits for them."""
 
@@ -32,6 +35,14 @@ class Rows(NamedTuple):
 
     ids: tuple[int, ...]
     bytes: int
+
+
+class Row(NamedTuple):
+    """One row, as it was read."""
+
+    id: int
+    entries: int
+    body: bytes
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -105,7 +116,8 @@ class Chunk:
     """Ready-made JSON of up to 100 entries, as one or more parts.
 
     A part is a JSON array. Parts are kept apart until the chunk is sent, so that joining
-    a trickle of small parts does not copy what is there again and again.
+    a trickle of small parts does not copy what is there again and again. A chunk whose entries
+    are only on disk for a while has none.
 
     Attributes:
         count: Entries.
@@ -151,12 +163,31 @@ class Chunk:
     @property
     def memory(self) -> int:
         """Bytes it holds in memory, overhead counted."""
+        if self.is_unloaded:
+            return UNLOADED_BYTES
         return self.size + PART_OVERHEAD * (len(self._parts) + 2)
+
+    @property
+    def is_unloaded(self) -> bool:
+        """Whether its entries are on disk only."""
+        return not self._parts
+
+    def unload(self) -> None:
+        """Let go of the entries, which are on disk."""
+        self._parts = []
+
+    def load(self, rows: Sequence[Row]) -> None:
+        """Take back what is left of them there."""
+        self._parts = [row.body for row in rows]
+        self.count = sum(row.entries for row in rows)
+        self.size = sum(len(row.body) for row in rows)
+        self.rows = Rows(tuple(row.id for row in rows), self.size)
 
     def takes(self, other: Chunk) -> bool:
         """Tell whether `other` fits into the same request."""
         return (
-            self.count + other.count <= MAX_ENTRIES
+            not (self.is_unloaded or other.is_unloaded)
+            and self.count + other.count <= MAX_ENTRIES
             and self.size + other.size <= MAX_REQUEST_BYTES
             and self.generation == other.generation
         )

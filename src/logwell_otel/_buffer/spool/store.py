@@ -13,7 +13,7 @@ from logwell_otel._buffer.account import Change
 from logwell_otel._buffer.spool import names
 from logwell_otel._buffer.spool import owner as owners
 from logwell_otel._clock import monotonic, wall_clock
-from logwell_otel._encoding.chunk import RECOVERED, Chunk, Rows
+from logwell_otel._encoding.chunk import RECOVERED, Chunk, Row, Rows
 from logwell_otel._process import PerProcess, keep_for_ever, rest_at_forks
 from logwell_otel._storage import DiskError, StorageError, sqlite3
 
@@ -196,6 +196,18 @@ class Spool:
             DiskError: Nothing can be read just now.
         """
         return self._run(lambda db: self._select(db, in_flight, of), _READ)
+
+    def read(self, rows: Rows) -> list[Row]:
+        """What there is of rows of ours, in their order.
+
+        Raises:
+            DiskError: Nothing can be read just now.
+        """
+        ids = ",".join(map(str, rows.ids))
+        what, where = "id, count, body", f"id IN ({ids})"
+        return self._run(
+            lambda db: [Row(*row) for row in self._waiting(db, what, where=where)], _READ
+        )
 
     def delete(self, rows: Rows) -> None:
         """Rows of ours are settled. Where the disk refuses, it is done later.
