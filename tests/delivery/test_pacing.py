@@ -314,6 +314,22 @@ def test_an_outage_does_not_raise_the_pace() -> None:
     assert pace.ready_in() > 9.0  # and nothing gathered
 
 
+def test_single_failures_do_not_keep_the_pace_down() -> None:
+    clock = Clock()
+    pace, alone = limited_to_six(clock, steady=True), limited_to_six(clock, steady=True)
+    for _ in range(60):
+        clock.advance(60)
+        for one in (pace, alone):
+            one.take()
+            one.accepted()
+        clock.advance(60)
+        for one in (pace, alone):
+            one.take()
+        alone.failed_once()
+    assert alone.rate == 600.0
+    assert pace.rate < 100.0
+
+
 def test_a_request_during_a_pause_is_taken_from_what_comes_after_it() -> None:
     clock = Clock()
     pace = new_pace(clock)

@@ -11,7 +11,7 @@ from logwell_otel import LogwellErrorCode
 from logwell_otel.cli import pools
 from support.bench import Bench
 from support.records import messages, record, records
-from support.server import SERVER_ERROR, answer
+from support.server import RATE_LIMITED, SERVER_ERROR, answer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +56,20 @@ def test_one_poison_entry_among_a_thousand_costs_itself_and_a_few_requests(place
     assert "every request with it was answered 500" in error.message
     assert error.retryable
     bench.check_ledger()
+
+
+def test_poison_does_not_keep_the_pace_down_after_a_429() -> None:
+    bench = Bench(requests_per_minute=60)
+    bench.server.poison = "poison"
+    bench.server.replies = [RATE_LIMITED]
+    for minute in range(60):
+        bench.exporter.export([record(f"minute {minute}"), record(f"poison {minute}")])
+        until = bench.clock() + 60
+        bench.run(60)
+        bench.clock.now = until
+    health = bench.exporter.health()
+    assert (health.accepted, health.held) == (60, 60)
+    assert health.requests_per_minute == 60
 
 
 @pytest.mark.parametrize("places", [(3, 4), (0, 99), (10, 80), (49, 50)])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from logwell_otel._encoding.chunk import RECOVERED, Chunk, Row, Rows
+from logwell_otel._encoding.chunk import RECOVERED, Chunk, Rows, StoredRow
 from logwell_otel._wire import MAX_ENTRIES
 
 if TYPE_CHECKING:
@@ -409,7 +409,7 @@ class Memory:
         self._in_flight[chunk] = chunk.memory
         return True
 
-    def load(self, chunk: Chunk, found: Sequence[Row]) -> bool:
+    def load(self, chunk: Chunk, found: Sequence[StoredRow]) -> bool:
         """Take back what was found on disk of them; False if that is nothing."""
         if chunk.rows is None or not self.in_flight(chunk):
             return False

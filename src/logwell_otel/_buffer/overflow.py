@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from logwell_otel._buffer.account import Memory
     from logwell_otel._buffer.spool import Spool
     from logwell_otel._diagnostics import Notices
-    from logwell_otel._encoding.chunk import Chunk, Row, Rows
+    from logwell_otel._encoding.chunk import Chunk, Rows, StoredRow
 
 _RETRY_SECONDS: Final = 10.0
 """Seconds before a disk that said no is asked again."""
@@ -159,10 +159,10 @@ class Overflow:
             count = self._memory.drop_on_disk("spool_gone", missing)
         self.lost("spool_gone", count)
 
-    def read(self, chunk: Chunk) -> list[Row] | None:
+    def read(self, chunk: Chunk) -> list[StoredRow] | None:
         """What there is of an unloaded chunk; None: it cannot be read now."""
         assert chunk.rows is not None  # noqa: S101 - or it were not unloaded
-        found: list[Row] | None = None
+        found: list[StoredRow] | None = None
         with self._contained():
             found = self._spool.read(chunk.rows)
         self.apply()

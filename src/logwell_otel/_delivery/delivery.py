@@ -273,6 +273,8 @@ class Delivery:
             self._trouble.noted(outcome)
         else:
             self._trouble.answered(outcome)
+        if outcome.error is not None and outcome.sent and self._quarantine.in_a_row < OUTAGE:
+            self._pace.failed_once()
         _HANDLERS[outcome.action](self, chunk, outcome)
 
     def _outcome(self, answer: Answer | NoAnswer) -> Outcome:

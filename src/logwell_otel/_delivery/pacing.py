@@ -63,7 +63,8 @@ class Pace:
         … post …
         pace.accepted()  or  pace.rate_limited(retry_after)
 
-    An answer of another kind, or none, needs no call: it teaches nothing about the limit.
+    An answer of another kind, or none, needs no call: it teaches nothing about the limit. A
+    failure that does not look like an outage has `failed_once` called.
     `rate` and `paused_for` may be read from any thread.
 
     Args:
@@ -156,6 +157,10 @@ class Pace:
                 self._curve = None
         self._well_since = now
         self._awaiting = self._refused = False
+
+    def failed_once(self) -> None:
+        """The request failed, and that is no outage yet: time counts on if another is accepted."""
+        self._awaiting = False
 
     def rate_limited(self, retry_after: float | None) -> None:
         """The server answered 429: pause, then go on at half of what was really sent.

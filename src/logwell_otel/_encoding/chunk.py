@@ -37,7 +37,7 @@ class Rows(NamedTuple):
     bytes: int
 
 
-class Row(NamedTuple):
+class StoredRow(NamedTuple):
     """One row, as it was read."""
 
     id: int
@@ -176,7 +176,7 @@ class Chunk:
         """Let go of the entries, which are on disk."""
         self._parts = []
 
-    def load(self, rows: Sequence[Row]) -> None:
+    def load(self, rows: Sequence[StoredRow]) -> None:
         """Take back what is left of them there."""
         self._parts = [row.body for row in rows]
         self.count = sum(row.entries for row in rows)

@@ -13,7 +13,7 @@ from logwell_otel._buffer.account import Change
 from logwell_otel._buffer.spool import names
 from logwell_otel._buffer.spool import owner as owners
 from logwell_otel._clock import monotonic, wall_clock
-from logwell_otel._encoding.chunk import RECOVERED, Chunk, Row, Rows
+from logwell_otel._encoding.chunk import RECOVERED, Chunk, Rows, StoredRow
 from logwell_otel._process import PerProcess, keep_for_ever, rest_at_forks
 from logwell_otel._storage import DiskError, StorageError, sqlite3
 
@@ -197,7 +197,7 @@ class Spool:
         """
         return self._run(lambda db: self._select(db, in_flight, of), _READ)
 
-    def read(self, rows: Rows) -> list[Row]:
+    def read(self, rows: Rows) -> list[StoredRow]:
         """What there is of rows of ours, in their order.
 
         Raises:
@@ -206,7 +206,7 @@ class Spool:
         ids = ",".join(map(str, rows.ids))
         what, where = "id, count, body", f"id IN ({ids})"
         return self._run(
-            lambda db: [Row(*row) for row in self._waiting(db, what, where=where)], _READ
+            lambda db: [StoredRow(*row) for row in self._waiting(db, what, where=where)], _READ
         )
 
     def delete(self, rows: Rows) -> None:
