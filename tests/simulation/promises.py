@@ -81,7 +81,8 @@ class Promises:
         if not stored and early:
             # What was set aside is reported once, even where it was stored after all.
             partial = any(trouble.partial for trouble in self._world.plan.troubles)
-            if not (missing or partial or app.told_to_end or app.process.no_threads):
+            aside = any(app.set_aside.get(record.number, -1.0) >= began for record in before)
+            if not (missing or partial or aside or app.told_to_end or app.process.no_threads):
                 self._world.find(
                     f"{app.name}: a flush says False after {now - began:.1f} s, but all is stored"
                 )
