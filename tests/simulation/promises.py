@@ -50,8 +50,9 @@ class Promises:
 
     def export_seconds(self, app: App) -> float:
         """What a call of `export` may take now."""
-        handed = sum(record.size + 200 for record in app.handed)
-        full = handed > app.world.plan.max_queue_bytes / 2
+        # With a spool, what others left in it may be in its memory, too.
+        held = self._world.records.values() if self._world.plan.spooled else app.handed
+        full = sum(record.size + 200 for record in held) > app.world.plan.max_queue_bytes / 2
         return FULL_SECONDS if full or app.process.no_threads else EXPORT_SECONDS
 
     def shutdown_seconds(self, app: App, seconds: float) -> float:
@@ -82,7 +83,8 @@ class Promises:
             # What was set aside is reported once, even where it was stored after all.
             partial = any(trouble.partial for trouble in self._world.plan.troubles)
             aside = any(app.set_aside.get(record.number, -1.0) >= began for record in before)
-            if not (missing or partial or aside or app.told_to_end or app.process.no_threads):
+            ending = app.told_to_end or app.shutdown_at < now
+            if not (missing or partial or aside or ending or app.process.no_threads):
                 self._world.find(
                     f"{app.name}: a flush says False after {now - began:.1f} s, but all is stored"
                 )
