@@ -64,9 +64,11 @@ class Promises:
     ) -> None:
         """A flush said that all is stored, or not."""
         now = self._world.machine.now
+        # What a signal handler logged before it looked is a part of it, too.
+        handled = any(one.name == "signal" for one in self._world.plan.happenings)
         missing = [
             record
-            for record in before
+            for record in (app.returned if handled and not stored else before)
             if not record.settled
             and record.number not in self._unsure
             and app.reported.get(record.number, math.inf) > began
