@@ -294,6 +294,14 @@ class Memory:
         self._queued_bytes -= chunk.memory
         return chunk
 
+    def pop(self) -> Chunk | None:
+        """The newest waiting chunk, likewise."""
+        if not self._queue:
+            return None
+        chunk = self._queue.pop()
+        self._queued_bytes -= chunk.memory
+        return chunk
+
     def pushleft(self, chunk: Chunk) -> None:
         """A chunk waits again, before all others."""
         self._queue.appendleft(chunk)

@@ -187,6 +187,12 @@ class Outbox:
     # What goes out.
 
     @property
+    def bytes_in_memory(self) -> int:
+        """Bytes that everything held takes, on disk excepted."""
+        with self._changed:
+            return self._memory.bytes
+
+    @property
     def in_memory(self) -> bool:
         """True if anything is held that is not on disk."""
         with self._changed:
@@ -199,24 +205,28 @@ class Outbox:
             return True
         return self._overflow is not None and not self._given_up and self._overflow.waiting
 
-    def take(self) -> Chunk | None:
+    def take(self, *, newest: bool = False) -> Chunk | None:
         """The oldest waiting chunk, in flight from now on; None when none is waiting.
 
         With chunks waiting in memory and on disk it is one of each in turn: what an
         outage left behind does not hold up what is logged now.
+
+        Args:
+            newest: The newest one instead.
         """
         if self._overflow is None:
-            return self._take(None)
+            return self._take(None, newest)
         with self._overflow.lock:
             chunk = None
-            if (self._disk_is_next or not self._memory.queued) and not self._given_up:
-                chunk = self._overflow.take()
+            disk_is_next = self._disk_is_next and not newest
+            if (disk_is_next or not self._memory.queued) and not self._given_up:
+                chunk = self._overflow.take(newest)
             self._disk_is_next = chunk is None
-            return self._take(chunk)
+            return self._take(chunk, newest)
 
-    def _take(self, chunk: Chunk | None) -> Chunk | None:
+    def _take(self, chunk: Chunk | None, newest: bool) -> Chunk | None:
         with self._changed:
-            chunk = chunk or self._memory.take()
+            chunk = chunk or (self._memory.pop() if newest else self._memory.take())
             if chunk is not None:
                 self._memory.begin_flight(chunk)
             return chunk

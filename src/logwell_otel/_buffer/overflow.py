@@ -132,21 +132,22 @@ class Overflow:
 
     # On the disk and back. The caller holds `lock`.
 
-    def take(self) -> Chunk | None:
-        """The oldest chunk on disk that is not in flight, counted there until it is settled."""
+    def take(self, newest: bool = False) -> Chunk | None:
+        """The oldest or newest chunk on disk not in flight, counted there until it is settled."""
         chunk: Chunk | None = None
         with self._contained():
-            if self.waiting and (chunk := self._oldest()) is None:
+            if self.waiting and (chunk := self._next(newest)) is None:
                 self._find_missing()
                 # The look at what is missing may have claimed rows of a dead process.
-                chunk = self._oldest()
+                chunk = self._next(newest)
         self.apply()
         if chunk is not None:
             chunk.entered = self._clock()
         return chunk
 
-    def _oldest(self) -> Chunk | None:
-        return self._spool.take(self._memory.rows_in_flight(), self._memory.flushes.of)
+    def _next(self, newest: bool) -> Chunk | None:
+        memory = self._memory
+        return self._spool.take(memory.rows_in_flight(), memory.flushes.of, newest=newest)
 
     def _find_missing(self) -> None:
         """Nothing was found although there should be something: somebody deleted rows."""

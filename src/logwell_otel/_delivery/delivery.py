@@ -47,6 +47,9 @@ _NO_ENTRIES: Final = b"[]"
 
 _LIMITED_AGAIN: Final = 600.0
 
+_SUSPECTS_TURNS: Final = 2
+"""Requests for suspects to one for another chunk, where there are too many suspects."""
+
 _SUSPECTS_SHARE: Final = 0.5
 """Of max_queue_bytes, and of spool_max_bytes beyond that: what suspects that wait may take, so
 that they stand in nobody's way."""
@@ -118,7 +121,7 @@ class Delivery:
         self._accepted_before_limit = 0
         self._limits = Limits(outbox, clock=clock)
         self._suspecting = False
-        self._others_first = False
+        self._suspects_in_a_row = 0
         self._timeout = RequestTimeout(config.timeout, clock)
         self._lost_answers = LostAnswers(clock)
         self._uncounted = False
@@ -185,12 +188,15 @@ class Delivery:
                 self._ask()
             return 0.0
         if suspect is not None:
-            self._others_first = True
+            self._suspects_in_a_row += 1
             chunk = suspect.take()
         else:
-            self._others_first = False
+            self._suspects_in_a_row = 0
             parts = self._limits.parts
-            chunk = parts.popleft() if parts else self._outbox.take()
+            # Of what waits the newest is most likely to be unlike what fails: a firewall may
+            # dislike thousands of lines in a row, and none after them.
+            newest = self._suspecting and self._quarantine.in_a_row > 0
+            chunk = parts.popleft() if parts else self._outbox.take(newest=newest)
             self.waits_for_disk = chunk is None
             if chunk is None:
                 return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
@@ -198,7 +204,7 @@ class Delivery:
                 chunk = self._causes.divide(chunk)
                 self._give_up_what_is_over()
                 if chunk is not None:
-                    chunk = self._part(chunk, self._quarantine.first_sample(chunk))
+                    chunk = self._sampled(chunk)
         if chunk is None:
             return 0.0  # what it was made of waits for another turn
         # The thread must live, and the chunk be kept.
@@ -221,8 +227,9 @@ class Delivery:
             return None
         idle = not self._waiting
         # In turns, or what is logged now would wait until all that is disliked is found, at a
-        # pace of a few requests a minute for ten minutes and more.
-        if self._others_first and not idle and not self._quarantine.full:
+        # pace of a few requests a minute for hours.
+        share = _SUSPECTS_TURNS if self._quarantine.full else 1
+        if self._suspects_in_a_row >= share and not (idle or self._quarantine.is_patient):
             return None
         turn, probe_in = self._quarantine.turn(idle=idle), self._causes.turn()
         probes = probe_in is not None and (probe_in == 0.0 or idle)
@@ -242,6 +249,19 @@ class Delivery:
             return None
         rest = self._causes.divide(chunk)
         return None if rest is None else self._part(rest, self._quarantine.parts(rest))
+
+    def _sampled(self, chunk: Chunk) -> Chunk | None:
+        """An entry of a chunk that was not tried yet, in what looks like an outage; else all of it.
+
+        The others go on waiting: nothing is held against them.
+        """
+        parts = self._quarantine.first_sample(chunk, only=not self._waiting)
+        if parts is None:
+            return chunk
+        if not self._outbox.split(chunk, parts):
+            return None
+        self._outbox.put_back(parts[1:])
+        return parts[0]
 
     def _part(self, chunk: Chunk, parts: list[Chunk] | None) -> Chunk | None:
         """The first of `parts`, for the others to be kept; all of it where there are none."""
@@ -320,19 +340,15 @@ class Delivery:
         """
         own = outcome.refusal in ("unauthorized", "rate_limited")
         failed = outcome.action is not Action.DONE and outcome.sent and not own
-        suspicion = chunk.suspicion
-        searched = suspicion is not None and suspicion.strikes > 0
         return failed and (
             self._quarantine.is_about(chunk)
             or self._quarantine.is_known(chunk)
-            or (searched and self._quarantine.in_a_row < OUTAGE)
+            or (_is_struck(chunk) and self._quarantine.in_a_row < OUTAGE)
         )
 
     def _posted(self, chunk: Chunk) -> Answer | NoAnswer:
         self._pace.take()
-        suspicion = chunk.suspicion
-        suspected = suspicion is not None and suspicion.strikes > 0
-        own = suspected or self._quarantine.is_about(chunk)
+        own = _is_struck(chunk) or self._quarantine.is_about(chunk)
         seconds = self._seconds_of_its_own(chunk) if own else self._timeout.seconds
         timeout = min(seconds, self.request_timeout)
         answer = self._transport.post(chunk.body(), timeout)
@@ -478,8 +494,7 @@ class Delivery:
             and self._server_is_down()
         )
         # Who has failed while others were accepted may ask for an hour for itself only.
-        struck = chunk.suspicion is not None and chunk.suspicion.strikes > 0
-        if down or not (blamed or struck):
+        if down or not (blamed or _is_struck(chunk)):
             self._breaker.failed(
                 _retry_after(outcome) or self._lost_answers.pause, down=down and not blamed
             )
@@ -512,7 +527,8 @@ class Delivery:
                 self._give_up(chunk, "poison")
             elif verdict is Verdict.SET_ASIDE:
                 self._set_aside(chunk)
-            self._look_for_common_cause()
+            if _failed_alone(chunk):
+                self._look_for_common_cause()
         self._give_up_what_is_over()
 
     def _set_aside(self, chunk: Chunk) -> None:
@@ -527,9 +543,8 @@ class Delivery:
         self._notices.say(error.message, about="entries set aside")
 
     def _look_for_common_cause(self) -> None:
-        alone = [
-            chunk for chunk in self._quarantine if _failed_alone(chunk) and not chunk.is_unloaded
-        ]
+        alone = [chunk for chunk in self._quarantine.latest if _failed_alone(chunk)]
+        alone = [chunk for chunk in alone if not chunk.is_unloaded]
         cause = self._causes.look(alone, self._quarantine.evidence)
         if cause is None:
             return
@@ -558,8 +573,10 @@ class Delivery:
 
     def _are_too_large(self) -> bool:
         """Whether suspects that wait take too much, although what can be is on disk only."""
-        waiting = [*self._quarantine.set_aside, *self._causes.waiting]
         most = self._config.max_queue_bytes * _SUSPECTS_SHARE
+        if self._outbox.bytes_in_memory <= most and not self._causes:
+            return False  # no need to add up
+        waiting = [*self._quarantine.set_aside, *self._causes.waiting]
         over = sum(chunk.memory for chunk in waiting) - most
         for chunk in reversed(waiting):  # the oldest are sent again next
             if over <= 0:
@@ -588,12 +605,12 @@ class Delivery:
             self._losses.report()
 
     def _pause(self, chunk: Chunk, outcome: Outcome) -> None:
-        if self._blames_entries(chunk, outcome):
-            self._suspected(chunk, outcome)
-            return
         if outcome.refusal == "rate_limited":
             self._pace.rate_limited(_retry_after(outcome))
             self._return(chunk)
+            return
+        if self._blames_entries(chunk, outcome) or _is_struck(chunk):
+            self._suspected(chunk, outcome)
             return
         # Something in front of the server that limits requests does so again and again, lets some
         # pass in between, and does not care which. Once, or time after time for what is suspected,
@@ -612,13 +629,14 @@ class Delivery:
         self._suspect_of(chunk, outcome)
 
     def _hold(self, chunk: Chunk, outcome: Outcome) -> None:
-        if self._blames_entries(chunk, outcome):
+        own = outcome.refusal == "unauthorized"
+        if self._blames_entries(chunk, outcome) or (_is_struck(chunk) and not own):
             self._suspected(chunk, outcome)
             return
         refused_key = outcome.error and outcome.error.code is LogwellErrorCode.UNAUTHORIZED
         if not (refused_key and self._config.api_key.reload()):
             self._hold_until = self._clock() + HOLD_SECONDS
-        if outcome.refusal == "unauthorized":
+        if own:
             self._return(chunk)
         else:
             self._suspect_of(chunk, outcome)
@@ -701,10 +719,17 @@ class _Turn(NamedTuple):
     holds: bool = False
 
 
+def _is_struck(chunk: Chunk) -> bool:
+    """Whether it has failed while others were accepted."""
+    return chunk.suspicion is not None and chunk.suspicion.strikes > 0
+
+
 def _failed_alone(chunk: Chunk) -> bool:
-    suspicion = chunk.suspicion
     return (
-        suspicion is not None and chunk.count == 1 and suspicion.alone > 0 and suspicion.strikes > 0
+        chunk.suspicion is not None
+        and chunk.count == 1
+        and chunk.suspicion.alone > 0
+        and chunk.suspicion.strikes > 0
     )
 
 

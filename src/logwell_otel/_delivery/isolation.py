@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import random
 from enum import Enum
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -43,7 +44,7 @@ PATIENCE: Final = 3
 """Failures of one entry, others than 500, before others are tried: order is kept through a
 short outage."""
 
-MAX_SET_ASIDE: Final = 1000
+MAX_SET_ASIDE: Final = 10_000
 """Entries set aside at a time."""
 
 ANSWERED_500: Final = "answered 500"
@@ -108,6 +109,7 @@ class Quarantine:
         self._suspects: list[Chunk] = []
         self._set_aside: dict[Chunk, None] = {}
         self._next_try = 0.0
+        self._none_due_until = 0.0
         self._released_at = 0.0
         self._next_alone = 0.0
         self._evidence = Evidence()
@@ -123,6 +125,11 @@ class Quarantine:
         """All suspects, those set aside first."""
         yield from self._set_aside
         yield from self._suspects
+
+    @property
+    def latest(self) -> list[Chunk]:
+        """Some of the suspects, those that were set aside last first."""
+        return [*self._suspects[-MAX_SUSPECTS:], *islice(reversed(self._set_aside), MAX_SUSPECTS)]
 
     @property
     def lifetime(self) -> float:
@@ -146,15 +153,15 @@ class Quarantine:
 
     @property
     def full(self) -> bool:
-        """True if suspects are to be tried before another chunk is suspected."""
+        """True if there are so many suspects that they go before other chunks."""
         larger = sum(chunk.count > 1 for chunk in self._suspects)
-        most = MAX_CHUNKS
-        # All of one chunk may be disliked, also where it looks like an outage: every third try
-        # is of another.
-        if self._is_outage and self._in_a_row % 3:
-            most = 1
-        many = larger >= most or len(self._suspects) >= MAX_SUSPECTS
-        return many or self._trying is not None
+        most = 1 if self._is_outage else MAX_CHUNKS
+        return larger >= most or len(self._suspects) >= MAX_SUSPECTS
+
+    @property
+    def is_patient(self) -> bool:
+        """True while one chunk is tried again before any other, for the sake of their order."""
+        return self._trying is not None
 
     @property
     def _is_outage(self) -> bool:
@@ -173,6 +180,10 @@ class Quarantine:
             self._nothing_passes = False
             for held in filter(self.holds, self._suspects):
                 _of(held).not_before = self._clock()
+        if chunk.unawaited and self._set_aside:
+            # What stopped it may be over for another, and if so for the one after that.
+            _of(min(self._set_aside, key=_is_due_at)).not_before = self._next_try = self._clock()
+            self._none_due_until = self._clock()
         suspicion = chunk.suspicion
         recovered = suspicion is not None and suspicion.attempts > 0
         self._evidence = replace(
@@ -309,8 +320,12 @@ class Quarantine:
         # A request that nothing answers takes its whole time-out from all others.
         took = self._clock() - self._released_at
         self._next_try = max(self._next_try, self._clock() + _REST * took)
-        self._set_aside[chunk] = None
+        self._set_aside_until(chunk, suspicion.not_before)
         return Verdict.SET_ASIDE
+
+    def _set_aside_until(self, chunk: Chunk, at: float) -> None:
+        self._set_aside[chunk] = None
+        self._none_due_until = min(self._none_due_until, at)
 
     def join(self, join: Callable[[Chunk, Chunk], bool]) -> None:
         """Have suspects against which nothing but an outage speaks travel together again.
@@ -319,10 +334,14 @@ class Quarantine:
             join: Appends the second chunk to the first; False if that cannot be.
         """
         joined: list[Chunk] = []
+        last: Chunk | None = None
         for chunk in self._suspects:
-            innocent = [other for other in joined if not _of(other).strikes]
-            if _of(chunk).strikes or not any(join(other, chunk) for other in innocent):
-                joined.append(chunk)
+            innocent = not _of(chunk).strikes
+            if innocent and last is not None and join(last, chunk):
+                continue
+            joined.append(chunk)
+            if innocent:
+                last = chunk
         self._suspects = joined
 
     # Whose turn it is.
@@ -380,12 +399,13 @@ class Quarantine:
 
     def _due_set_aside(self) -> Chunk | None:
         now = self._clock()
-        if now < self._next_try:
+        if now < max(self._next_try, self._none_due_until):
             return None
         for chunk in self._set_aside:
             suspicion = _of(chunk)
             if suspicion.not_before <= now and self._evidence.accepted > suspicion.accepted_before:
                 return chunk
+        self._none_due_until = min(map(_is_due_at, self._set_aside), default=now)
         return None
 
     def release(self, chunk: Chunk) -> None:
@@ -407,7 +427,7 @@ class Quarantine:
         suspicion = _of(chunk)
         if chunk.unawaited or self._is_unwanted(suspicion):
             suspicion.not_before = self._clock() + _LONGEST_DELAY * self._rng.uniform(0.5, 1.0)
-            self._set_aside[chunk] = None
+            self._set_aside_until(chunk, suspicion.not_before)
         elif suspicion.attempts > 0 and self._is_to_be_patient(suspicion):
             self._trying = chunk
         else:
@@ -431,27 +451,28 @@ class Quarantine:
         unanswered = suspicion.unanswered and self.is_about(chunk)
         if suspicion.attempts > 0 and (suspicion.strikes > 0 or unanswered):
             middle = chunk.count // 2
-            return self._taken_apart(chunk, slice(0, middle), slice(middle, None))
+            return _taken_apart(chunk, slice(0, middle), slice(middle, None))
         return None  # a half that may well be innocent is sent whole first
 
-    def first_sample(self, chunk: Chunk) -> list[Chunk] | None:
+    def first_sample(self, chunk: Chunk, *, only: bool = False) -> list[Chunk] | None:
         """What a chunk that was not tried yet is to be taken apart into; None: it is sent whole.
 
         In what looks like an outage it is no more than an entry of it that asks whether anything
         passes: all that is suspected may be disliked, for ever, and this not.
+
+        Args:
+            chunk: The chunk.
+            only: There is no other.
         """
         if self._in_a_row < OUTAGE or chunk.count == 1 or chunk.suspicion is not None:
             return None
-        chunk.suspicion = Suspicion(
-            since=self._evidence,
-            began=self._clock(),
-            accepted_before=self._evidence.accepted,
-        )
-        return self._sample(chunk, 0)  # the oldest, so that order is kept if it passes
+        # The oldest, so that order is kept if it passes, or what is logged now.
+        at = 0 if only else chunk.count - 1
+        return _taken_apart(chunk, slice(at, at + 1), slice(0, at), slice(at + 1, None))
 
     def _sample(self, chunk: Chunk, at: int) -> list[Chunk]:
         suspicion = _of(chunk)
-        parts = self._taken_apart(chunk, slice(at, at + 1), slice(0, at), slice(at + 1, None))
+        parts = _taken_apart(chunk, slice(at, at + 1), slice(0, at), slice(at + 1, None))
         if suspicion.unanswered:
             parts[1].suspicion = replace(suspicion)  # it is the same still, but for one entry
         _of(parts[1]).not_before = self._clock()  # the next one is of another chunk
@@ -480,19 +501,23 @@ class Quarantine:
         # All that were taken out are known to fail: the next one need not be.
         return self._in_a_row >= OUTAGE and not self._telling
 
-    @staticmethod
-    def _taken_apart(chunk: Chunk, *places: slice) -> list[Chunk]:
-        entries = chunk.entries()
-        first, *rest = (entries[place] for place in places)
-        parts = [Chunk.of_entries(first), Chunk.of_entries([one for part in rest for one in part])]
-        for part in parts:
-            part.suspicion = _of(chunk).heir()
-        return parts
+
+def _taken_apart(chunk: Chunk, *places: slice) -> list[Chunk]:
+    entries = chunk.entries()
+    first, *rest = (entries[place] for place in places)
+    parts = [Chunk.of_entries(first), Chunk.of_entries([one for part in rest for one in part])]
+    for part in parts:
+        part.suspicion = chunk.suspicion and chunk.suspicion.heir()
+    return parts
 
 
 def _is_bisected(chunk: Chunk) -> bool:
     suspicion = _of(chunk)
     return suspicion.strikes > 0 and (chunk.count > 1 or suspicion.attempts == 0)
+
+
+def _is_due_at(chunk: Chunk) -> float:
+    return _of(chunk).not_before
 
 
 def _of(chunk: Chunk) -> Suspicion:

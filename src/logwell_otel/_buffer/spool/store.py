@@ -182,7 +182,13 @@ class Spool:
         """
         return self._run(lambda db: self._insert(db, chunks, in_flight, instead_of))
 
-    def take(self, in_flight: Collection[int] = (), of: Callable[[int], int] = int) -> Chunk | None:
+    def take(
+        self,
+        in_flight: Collection[int] = (),
+        of: Callable[[int], int] = int,
+        *,
+        newest: bool = False,
+    ) -> Chunk | None:
         """The oldest rows of ours that are not in flight and make one request.
 
         Small ones travel together: the server counts requests, and after an outage there
@@ -191,11 +197,12 @@ class Spool:
         Args:
             in_flight: Rows that are not taken.
             of: Gives the generation that stands for a row's.
+            newest: The newest row instead, by itself.
 
         Raises:
             DiskError: Nothing can be read just now.
         """
-        return self._run(lambda db: self._select(db, in_flight, of), _READ)
+        return self._run(lambda db: self._select(db, in_flight, of, newest), _READ)
 
     def read(self, rows: Rows) -> list[StoredRow]:
         """What there is of rows of ours, in their order.
@@ -359,13 +366,21 @@ class Spool:
         )
 
     def _select(
-        self, db: sqlite3.Connection, in_flight: Collection[int], of: Callable[[int], int]
+        self,
+        db: sqlite3.Connection,
+        in_flight: Collection[int],
+        of: Callable[[int], int],
+        newest: bool,
     ) -> Chunk | None:
         chunk: Chunk | None = None
         ids: list[int] = []
-        # What was claimed lies among what is ours, and no flush lets the two travel together.
-        kind = (self._waiting(db, f"generation = {RECOVERED}", in_flight).fetchone() or (0,))[0]
-        where = f"generation {'=' if kind else '<>'} {RECOVERED}"
+        if newest:
+            (last,) = self._waiting(db, "max(id)", in_flight).fetchone()
+            where = f"id = {last or 0}"
+        else:
+            # What was claimed lies among what is ours, and no flush lets the two travel together.
+            kind = self._waiting(db, f"generation = {RECOVERED}", in_flight).fetchone() or (0,)
+            where = f"generation {'=' if kind[0] else '<>'} {RECOVERED}"
         what = "id, generation, count, body"
         for row, generation, count, body in self._waiting(db, what, in_flight, where):
             part = Chunk(body, count)
