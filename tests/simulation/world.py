@@ -311,13 +311,14 @@ def fork(app: App) -> None:
     world.note(f"{app.name} forks")
     reader, writer = os.pipe()
     world.forking = app
+    logged = len(world.records)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which are none
         child = os.fork()
     if child == 0:
         signal.alarm(_CHILD_SECONDS)
         try:
-            _live_as_child(app, writer)
+            _live_as_child(app, writer, logged)
         finally:
             os._exit(1)
     world.forking = None
@@ -331,8 +332,10 @@ def fork(app: App) -> None:
     world.take_over(pickle.loads(told))
 
 
-def _live_as_child(app: App, writer: int) -> None:
+def _live_as_child(app: App, writer: int, logged: int) -> None:
     world, machine = app.world, app.world.machine
+    # A signal may have come already, in the child's first moments, and its handler have logged.
+    world.promises.unsure([one for number, one in world.records.items() if number > logged])
     app.become(f"{app.name}.{app.children}")
     world.forking = None
     world.lines.clear()
