@@ -266,3 +266,53 @@ def test_a_hundred_refused_lines_in_a_row_hold_up_nothing_that_comes_later(name:
         bench.clock.now = max(bench.clock(), until)
     assert len(bench.server.stored) > 300
     bench.check_ledger()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "longest"),
+    [
+        ("403 with a page", 60.0),
+        ("413", 120.0),
+        ("a reset connection", 60.0),
+        ("503, later", 150.0),
+        ("429 with a page", 580.0),  # each may be the limit of a gateway for all
+    ],
+)
+def test_five_hundred_refused_lines_in_a_row_hold_up_nothing_that_comes_later(
+    name: str, longest: float
+) -> None:
+    bench = Bench()
+    refuses, stored = firewall(REFUSALS[name]), dict[str, float]()
+
+    def reply(entries: list[dict[str, Any]]) -> Reply:
+        refusal = refuses(entries)
+        if refusal is None:
+            stored.update(dict.fromkeys((entry["message"] for entry in entries), bench.clock()))
+        return refusal
+
+    def live(seconds: int, logged: dict[str, float]) -> None:
+        for _ in range(seconds):
+            logged[f"later {len(logged)}"] = bench.clock()
+            bench.exporter.export([record(f"later {len(logged) - 1}")])
+            until = bench.clock() + 1
+            bench.run(1)
+            bench.clock.now = max(bench.clock(), until)
+
+    bench.server.always = reply
+    bench.exporter.export(records(10))
+    bench.run()
+    lines = [record(f"{LINE} {number}") for number in range(500)]
+    for start in range(0, 500, 100):
+        bench.exporter.export(lines[start : start + 100])
+    logged: dict[str, float] = {}
+    live(400, logged)
+    now = bench.clock()
+    assert max(stored.get(text, now) - at for text, at in logged.items()) < longest
+    assert bench.exporter.health().dropped == {}
+    bench.server.always = lambda _: None
+    live(400, logged)
+    health = bench.exporter.health()
+    assert (health.held, health.dropped) == (0, {}), "the firewall's rule was corrected"
+    assert len(bench.server.stored) == 10 + 500 + len(logged)
+    bench.check_ledger()

@@ -195,8 +195,9 @@ class Delivery:
             parts = self._limits.parts
             # Of what waits the newest is most likely to be unlike what fails: a firewall may
             # dislike thousands of lines in a row, and none after them.
-            newest = self._suspecting and self._quarantine.in_a_row > 0
-            chunk = parts.popleft() if parts else self._outbox.take(newest=newest)
+            failing = self._suspecting and self._quarantine.in_a_row > 0
+            newest = failing and self._outbox.waiting
+            chunk = parts.popleft() if parts and not newest else self._outbox.take(newest=newest)
             self.waits_for_disk = chunk is None
             if chunk is None:
                 return _DISK_RETRY_SECONDS  # what waits is on a disk that cannot be read now
