@@ -122,6 +122,7 @@ class Delivery:
         self._limits = Limits(outbox, clock=clock)
         self._suspecting = False
         self._suspects_in_a_row = 0
+        self._unloaded = False
         self._timeout = RequestTimeout(config.timeout, clock)
         self._lost_answers = LostAnswers(clock)
         self._uncounted = False
@@ -575,7 +576,7 @@ class Delivery:
     def _are_too_large(self) -> bool:
         """Whether suspects that wait take too much, although what can be is on disk only."""
         most = self._config.max_queue_bytes * _SUSPECTS_SHARE
-        if self._outbox.bytes_in_memory <= most and not self._causes:
+        if not self._unloaded and self._outbox.bytes_in_memory <= most:
             return False  # no need to add up
         waiting = [*self._quarantine.set_aside, *self._causes.waiting]
         over = sum(chunk.memory for chunk in waiting) - most
@@ -586,6 +587,7 @@ class Delivery:
             if spared > 0 and self._outbox.unload(chunk):
                 over -= spared
         on_disk = sum(chunk.size for chunk in waiting if chunk.is_unloaded)
+        self._unloaded = on_disk > 0
         return over > 0 or on_disk > self._config.spool_max_bytes * _SUSPECTS_SHARE
 
     def _give_up(self, chunk: Chunk, reason: str) -> None:
