@@ -149,6 +149,13 @@ def _entries() -> list[Scenario]:
             _same(f"firewall refuses one line: {refusal}", partial(entries.firewall, refusal))
             for refusal in refusals
         ),
+        *(
+            _same(
+                f"firewall refuses 1,000 lines in a row: {refusal}",
+                partial(entries.firewall_in_a_row, refusal),
+            )
+            for refusal in refusals
+        ),
         _same("a table fails: 500 for errors, 1 min", entries.table_fails),
         *(
             _same(

@@ -164,6 +164,36 @@ def firewall(refusal: Refusal, count: int = 5_960) -> Result:
         )
 
 
+def firewall_in_a_row(refusal: Refusal, lines: int = 1_000, seconds: int = 300) -> Result:
+    """Somebody scans the application: the firewall dislikes every line of it, and none after."""
+    trial = Trial()
+    with DevServer(requests_per_minute=None) as receiver:
+        if refusal == "connection cut":
+            receiver.faults.close(only="<script>")
+        else:
+            receiver.faults.answer(int(refusal), body="<html>Blocked</html>", only="<script>")
+        sender = Compressed(receiver)
+        sender.export(records(10))
+        disliked = [f"{_FIREWALL_LINE} {number}" for number in range(lines)]
+        for start in range(0, lines, 100):
+            sender.export([record(text) for text in disliked[start : start + 100]])
+        for second in range(seconds):
+            sender.export([record(f"later {second}")])
+            sender.pass_time(1)
+        sender.pass_time(60)
+        stored = receiver.count() - 10
+        trial.expect(stored == seconds, f"{stored} of {seconds} that came later stored")
+        receiver.faults.clear()
+        trial.expect(sender.deliver(1_200), f"still held: {sender.exporter!r}")
+        trial.ledger(sender.exporter.health())
+        trial.within("shutdown", sender.exporter.shutdown)
+        trial.send([*texts(10, prefix="message"), *disliked, *texts(seconds, prefix="later")])
+        return trial.judge(
+            (entry.message for entry in receiver.entries()),
+            remark=f"{len(receiver.requests)} requests",
+        )
+
+
 def table_fails(seconds: int = 60) -> Result:
     """Every request with an error entry is answered 500, while the rest is stored."""
     trial = Trial()
