@@ -13,7 +13,6 @@ from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 
 from logwell_otel._buffer.outbox import QUEUED_SECONDS
-from logwell_otel._clock import monotonic
 from logwell_otel._config.again import differing, keeps_back
 from logwell_otel._config.options import Config
 from logwell_otel._config.settings import Resolver, is_asked_for, level_of_number
@@ -29,7 +28,7 @@ from logwell_otel._wire import LEVELS
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import WithoutFrames, config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter, exporters
-from logwell_otel.processor import LogwellBatchLogRecordProcessor
+from logwell_otel.processor import LogwellBatchLogRecordProcessor, UnreachableProcessor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -510,24 +509,8 @@ def zero_code_exporter(identity: tuple[str, int]) -> LogwellLogExporter | None:
     return None
 
 
-class ZeroCodeProcessor:
-    """In the place of the batch processor, which start-up made and nobody can reach.
-
-    Args:
-        provider: The global LoggerProvider.
-        exporter: The exporter behind it.
-    """
-
-    def __init__(self, provider: LoggerProvider, exporter: LogwellLogExporter) -> None:
-        self._provider = provider
-        self._exporter = exporter
-
-    def force_flush(self, timeout_millis: int) -> bool:
-        """Everything logged before is stored at the server."""
-        began = monotonic()
-        handed_over = self._provider.force_flush(timeout_millis)
-        spent = int((monotonic() - began) * 1000)
-        return self._exporter.force_flush(max(0, timeout_millis - spent)) and handed_over
+class ZeroCodeProcessor(UnreachableProcessor):
+    """The same for whoever calls `configure()` in a program that start-up has set up."""
 
     def shutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
         """Flush only: the provider is not ours to end, and ends with the program."""

@@ -18,7 +18,7 @@ import pytest
 
 from logwell_otel.cli import main, read
 from logwell_otel.devserver import DevServer
-from logwell_otel.reader import LogRow
+from logwell_otel.reader import LogRow, LogwellReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -239,7 +239,7 @@ def test_tail_holds_no_more_rows_than_it_prints(
             yield row
             del row
 
-    monkeypatch.setattr(read.LogwellReader, "search", found)
+    monkeypatch.setattr(LogwellReader, "search", found)
     assert main(["tail", "--since", "1d", "--limit", "3"]) == 0
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["m1", "m2", "m3"]
     assert most <= 5
