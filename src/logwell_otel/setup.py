@@ -16,7 +16,7 @@ from logwell_otel._buffer.outbox import QUEUED_SECONDS
 from logwell_otel._config.again import differing, keeps_back
 from logwell_otel._config.options import Config
 from logwell_otel._config.settings import Resolver, is_asked_for, level_of_number
-from logwell_otel._delivery.worker import flush_while_it_gets_on
+from logwell_otel._delivery.worker import flush_while_progressing
 from logwell_otel._diagnostics import warn
 from logwell_otel._encoding.values import type_name
 from logwell_otel._install import InstalledHandler, install_handler, open_up
@@ -162,11 +162,11 @@ class Pipeline:
         self._processor.shutdown(timeout_millis)
 
     async def aforce_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
-        """`force_flush` for asyncio: the event loop goes on meanwhile."""
+        """`force_flush` for asyncio: the event loop keeps running meanwhile."""
         return await asyncio.to_thread(self.force_flush, timeout_millis)
 
     async def ashutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
-        """`shutdown` for asyncio: the event loop goes on meanwhile."""
+        """`shutdown` for asyncio: the event loop keeps running meanwhile."""
         await asyncio.to_thread(self.shutdown, timeout_millis)
 
     def flush_after(self, function: Callable[P, R]) -> Callable[P, R]:
@@ -230,7 +230,7 @@ class Pipeline:
             self._users -= 1
             others = self._users > 0
         if others:
-            flush_while_it_gets_on(self.force_flush, self.health)
+            flush_while_progressing(self.force_flush, self.health)
         else:
             self.shutdown()
 
@@ -514,4 +514,4 @@ class ZeroCodeProcessor(UnreachableProcessor):
 
     def shutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
         """Flush only: the provider is not ours to end, and ends with the program."""
-        flush_while_it_gets_on(self.force_flush, self._exporter.health, timeout_millis / 1000)
+        flush_while_progressing(self.force_flush, self._exporter.health, timeout_millis / 1000)
