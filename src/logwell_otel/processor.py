@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from opentelemetry.context import Context, attach, detach, set_value
 
+from logwell_otel._clock import monotonic
 from logwell_otel._config.settings import number_of
 from logwell_otel._diagnostics import warn
 from logwell_otel._encoding.exceptions import (
@@ -51,7 +52,7 @@ from logwell_otel.errors import config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk._logs import ReadWriteLogRecord
+    from opentelemetry.sdk._logs import LoggerProvider, ReadWriteLogRecord
 
     from logwell_otel._delivery.engine import Engine
     from logwell_otel.exporter import LogwellLogExporter
@@ -500,6 +501,32 @@ class LogwellBatchLogRecordProcessor(LogRecordProcessor):
 
     def __repr__(self) -> str:
         return f"<LogwellBatchLogRecordProcessor {len(self._queue)} queued, {self._exporter!r}>"
+
+
+class UnreachableProcessor:
+    """In the place of the batch processor that OpenTelemetry's start-up made, for nobody to reach.
+
+    Args:
+        provider: The provider in front of it.
+        exporter: The exporter behind it.
+    """
+
+    def __init__(self, provider: LoggerProvider, exporter: LogwellLogExporter) -> None:
+        self._provider = provider
+        self._exporter = exporter
+
+    def force_flush(self, timeout_millis: int) -> bool:
+        """Everything logged before is stored at the server."""
+        until = monotonic() + timeout_millis / 1000
+        handed_over = self._provider.force_flush(timeout_millis)
+        left = max(0, int((until - monotonic()) * 1000))
+        return self._exporter.force_flush(left) and handed_over
+
+    def shutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
+        """Deliver what was logged before, and account for the rest."""
+        until = monotonic() + timeout_millis / 1000
+        self._provider.force_flush(int(timeout_millis))
+        self._exporter.shutdown(max(0.0, until - monotonic()) * 1000)
 
 
 def _without_context(log: LogRecord) -> LogRecord:

@@ -13,11 +13,10 @@ from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 
 from logwell_otel._buffer.outbox import QUEUED_SECONDS
-from logwell_otel._clock import monotonic
 from logwell_otel._config.again import differing, keeps_back
 from logwell_otel._config.options import Config
 from logwell_otel._config.settings import Resolver, is_asked_for, level_of_number
-from logwell_otel._delivery.worker import flush_while_it_gets_on
+from logwell_otel._delivery.worker import flush_while_progressing
 from logwell_otel._diagnostics import warn
 from logwell_otel._encoding.values import type_name
 from logwell_otel._install import InstalledHandler, install_handler, open_up
@@ -29,7 +28,7 @@ from logwell_otel._wire import LEVELS
 from logwell_otel.context import ContextLogRecordProcessor
 from logwell_otel.errors import WithoutFrames, config_error
 from logwell_otel.exporter import DEFAULT_FLUSH_MILLIS, LogwellLogExporter, exporters
-from logwell_otel.processor import LogwellBatchLogRecordProcessor
+from logwell_otel.processor import LogwellBatchLogRecordProcessor, UnreachableProcessor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,11 +162,11 @@ class Pipeline:
         self._processor.shutdown(timeout_millis)
 
     async def aforce_flush(self, timeout_millis: int = DEFAULT_FLUSH_MILLIS) -> bool:
-        """`force_flush` for asyncio: the event loop goes on meanwhile."""
+        """`force_flush` for asyncio: the event loop keeps running meanwhile."""
         return await asyncio.to_thread(self.force_flush, timeout_millis)
 
     async def ashutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
-        """`shutdown` for asyncio: the event loop goes on meanwhile."""
+        """`shutdown` for asyncio: the event loop keeps running meanwhile."""
         await asyncio.to_thread(self.shutdown, timeout_millis)
 
     def flush_after(self, function: Callable[P, R]) -> Callable[P, R]:
@@ -231,7 +230,7 @@ class Pipeline:
             self._users -= 1
             others = self._users > 0
         if others:
-            flush_while_it_gets_on(self.force_flush, self.health)
+            flush_while_progressing(self.force_flush, self.health)
         else:
             self.shutdown()
 
@@ -510,25 +509,9 @@ def zero_code_exporter(identity: tuple[str, int]) -> LogwellLogExporter | None:
     return None
 
 
-class ZeroCodeProcessor:
-    """In the place of the batch processor, which start-up made and nobody can reach.
-
-    Args:
-        provider: The global LoggerProvider.
-        exporter: The exporter behind it.
-    """
-
-    def __init__(self, provider: LoggerProvider, exporter: LogwellLogExporter) -> None:
-        self._provider = provider
-        self._exporter = exporter
-
-    def force_flush(self, timeout_millis: int) -> bool:
-        """Everything logged before is stored at the server."""
-        began = monotonic()
-        handed_over = self._provider.force_flush(timeout_millis)
-        spent = int((monotonic() - began) * 1000)
-        return self._exporter.force_flush(max(0, timeout_millis - spent)) and handed_over
+class ZeroCodeProcessor(UnreachableProcessor):
+    """The same for whoever calls `configure()` in a program that start-up has set up."""
 
     def shutdown(self, timeout_millis: float = DEFAULT_FLUSH_MILLIS) -> None:
         """Flush only: the provider is not ours to end, and ends with the program."""
-        flush_while_it_gets_on(self.force_flush, self._exporter.health, timeout_millis / 1000)
+        flush_while_progressing(self.force_flush, self._exporter.health, timeout_millis / 1000)

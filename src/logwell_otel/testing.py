@@ -75,7 +75,7 @@ class LogwellTestServer:
         return self
 
     def stop(self) -> None:
-        """Shut down what `configure()` set up for it, stop it, put the environment back."""
+        """Shut down what `configure()` set up for it, stop it, and restore the environment."""
         for pipeline in pipelines(self._server.url):
             pipeline.shutdown()
         if self._forget_calls is not None:

@@ -44,13 +44,13 @@ class UncaughtCapture:
         self._threading_hook = self._on_thread
 
     def install(self) -> None:
-        """Put the hooks in place, in front of those that are there."""
+        """Install the hooks, in front of those that are already there."""
         self._active = True
         self._sys_before, sys.excepthook = sys.excepthook, self._sys_hook
         self._threading_before, threading.excepthook = threading.excepthook, self._threading_hook
 
     def uninstall(self) -> None:
-        """Stop recording, and put the earlier hooks back where ours are in front."""
+        """Stop recording, and restore the earlier hooks where ours are still in front."""
         global _installed  # noqa: PLW0603 - sys.excepthook is one for the process
         self._active = False
         if sys.excepthook is self._sys_hook:

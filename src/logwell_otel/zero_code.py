@@ -12,10 +12,9 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from logwell_otel._otel import LoggerProvider
-    from logwell_otel.exporter import LogwellLogExporter
+    from logwell_otel.processor import UnreachableProcessor
 
-_behind_opentelemetrys: Final[list[BehindOpenTelemetrys]] = []
+_opentelemetrys: Final[list[UnreachableProcessor]] = []
 
 
 def after_instrumentation() -> None:
@@ -46,6 +45,7 @@ def deliver_all_at_the_end() -> None:
     from logwell_otel._process import at_exit_of_children  # noqa: PLC0415
     from logwell_otel._sigterm import deliver_on_sigterm  # noqa: PLC0415
     from logwell_otel.exporter import exporters  # noqa: PLC0415
+    from logwell_otel.processor import UnreachableProcessor  # noqa: PLC0415
 
     provider = get_logger_provider()
     if not isinstance(provider, LoggerProvider):
@@ -53,38 +53,11 @@ def deliver_all_at_the_end() -> None:
     for exporter in exporters():
         if exporter._followed:  # noqa: SLF001 - our own class
             continue  # by a processor of ours, which sees to it
-        made = BehindOpenTelemetrys(provider, exporter)
-        _behind_opentelemetrys.append(made)
+        made = UnreachableProcessor(provider, exporter)
+        _opentelemetrys.append(made)
         at_exit_of_children(made.shutdown)
         if exporter._delivers_on_sigterm:  # noqa: SLF001 - our own class
             deliver_on_sigterm(made)
-
-
-class BehindOpenTelemetrys:
-    """An exporter whose batch processor is OpenTelemetry's, which nobody can reach.
-
-    Args:
-        provider: The provider in front of both.
-        exporter: The exporter.
-    """
-
-    def __init__(self, provider: LoggerProvider, exporter: LogwellLogExporter) -> None:
-        self._provider = provider
-        self._exporter = exporter
-
-    def force_flush(self, timeout_millis: int) -> bool:
-        """Have everything logged before stored at the server."""
-        return self._provider.force_flush(timeout_millis) and self._exporter.force_flush(
-            timeout_millis
-        )
-
-    def shutdown(self, timeout_millis: float = 30_000) -> None:
-        """Deliver what was logged before, and account for the rest."""
-        from logwell_otel._clock import monotonic  # noqa: PLC0415 - only with an exporter
-
-        until = monotonic() + timeout_millis / 1000
-        self._provider.force_flush(int(timeout_millis))
-        self._exporter.shutdown(max(0.0, until - monotonic()) * 1000)
 
 
 def take_over() -> None:

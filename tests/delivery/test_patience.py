@@ -34,7 +34,7 @@ class Delivery:
 
 
 def flushes(delivery: Delivery) -> int:
-    patience.flush_while_it_gets_on(delivery.flush, delivery.health)
+    patience.flush_while_progressing(delivery.flush, delivery.health)
     return len(delivery.flushes)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import typing
 import warnings
 from importlib.metadata import version
@@ -26,14 +27,28 @@ SOURCE = Path(__file__).parents[2] / "src" / "logwell_otel"
 OTEL = f"opentelemetry-sdk {version('opentelemetry-sdk')}"
 
 
+# Every node of the files that name OpenTelemetry at all, by file.
+NODES = {
+    str(file.relative_to(SOURCE)): list(ast.walk(ast.parse(text)))
+    for file in sorted(SOURCE.rglob("*.py"))
+    if re.search(r"^ *from opentelemetry\b", text := file.read_text(encoding="utf-8"), re.MULTILINE)
+}
+
+
+def imports(nodes: list[ast.AST]) -> Iterator[tuple[str, ast.alias]]:
+    """What is imported from a module of OpenTelemetry's."""
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("opentelemetry"):
+            for alias in node.names:
+                yield node.module or "", alias
+
+
 def imported_names() -> Iterator[tuple[str, str, str]]:
     """File, module and name of everything unstable that is imported anywhere."""
-    for file in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("opentelemetry"):
-                for alias in node.names:
-                    if "._" in f".{node.module}.{alias.name}":
-                        yield str(file.relative_to(SOURCE)), node.module or "", alias.name
+    for file, nodes in NODES.items():
+        for module, alias in imports(nodes):
+            if "._" in f".{module}.{alias.name}":
+                yield file, module, alias.name
 
 
 NAMES = sorted(set(imported_names()))
@@ -66,19 +81,15 @@ def test_the_names_are_found_at_all() -> None:
 
 def keywords() -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
     """File, module and name of everything of OpenTelemetry's that is called, with its keywords."""
-    for file in sorted(SOURCE.rglob("*.py")):
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+    for file, nodes in NODES.items():
         imported = {
-            alias.asname or alias.name: (node.module or "", alias.name)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("opentelemetry")
-            for alias in node.names
+            alias.asname or alias.name: (module, alias.name) for module, alias in imports(nodes)
         }
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 names = tuple(sorted(word.arg for word in node.keywords if word.arg is not None))
                 if node.func.id in imported and names:
-                    yield str(file.relative_to(SOURCE)), *imported[node.func.id], names
+                    yield file, *imported[node.func.id], names
 
 
 KEYWORDS = sorted(set(keywords()))

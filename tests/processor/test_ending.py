@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from logwell_otel import LogwellBatchLogRecordProcessor
+from logwell_otel import LogwellBatchLogRecordProcessor, processor
 from logwell_otel._process import Worker
-from support.clock import run_together
+from support.clock import Clock, run_together
 from support.process import environment
 from support.processor import Emitting, Keeping
 
@@ -157,3 +157,32 @@ def test_a_script_that_just_ends(receiver: DevServer, early: bool) -> None:
     texts = [entry.message for entry in receiver.entries()]
     assert texts == (["before", "at exit"] if early else ["at exit"])
     assert "Traceback" not in run.stderr
+
+
+def test_a_flush_through_the_provider_leaves_the_exporter_the_rest_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For a batch processor that OpenTelemetry's start-up made, however it ends."""
+    clock = Clock()
+    monkeypatch.setattr(processor, "monotonic", clock)
+
+    class Slow:
+        def __init__(self, seconds: float, answer: bool = True) -> None:
+            self.seconds = seconds
+            self.answer = answer
+            self.asked: list[float] = []
+
+        def force_flush(self, timeout_millis: float) -> bool:
+            self.asked.append(timeout_millis)
+            clock.now += self.seconds
+            return self.answer
+
+        shutdown = force_flush
+
+    for seconds, answer, left in ((0.25, True, 750), (2, True, 0), (0.25, False, 750)):
+        provider: Any = Slow(seconds, answer)
+        exporter: Any = Slow(0)
+        behind = processor.UnreachableProcessor(provider, exporter)
+        assert behind.force_flush(1000) is answer
+        behind.shutdown(1000)
+        assert (provider.asked, exporter.asked) == ([1000, 1000], [left, left])

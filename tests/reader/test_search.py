@@ -104,6 +104,7 @@ def test_what_is_found(
         ({"since": "yesterday"}, "since: expected a time such as 15m"),
         ({"until": "2026-99-99"}, "until: expected a time"),
         ({"since": "99999999999999d"}, "since: expected a time"),
+        ({"since": "1h", "until": "2h"}, "until: expected a time after since, which is '1h'"),
         ({"trace": "abc"}, "trace: expected 32 hexadecimal digits, got 'abc'"),
         ({"since": 1764241807}, "since: expected a time such as 15m.*, got 1764241807"),
         ({"text": "a\0b"}, "text: expected words, got characters that no entry has"),

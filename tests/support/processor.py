@@ -14,6 +14,7 @@ from logwell_otel._delivery.engine import Dependencies
 from logwell_otel._otel import LogRecordExportResult
 from support.clock import Clock
 from support.config import KEY
+from support.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +32,8 @@ class Keeping(LogwellLogExporter):
         self.entered = threading.Event()
         self.hook: Callable[[], object] = lambda: None
         config = Config.resolve(endpoint="http://localhost:1", api_key=KEY, **options)
-        self._begin(config, dependencies or Dependencies())
+        server = Server(Clock())  # takes reports of losses, so that no shutdown waits for it
+        self._begin(config, dependencies or Dependencies(transport=lambda _: server))
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         self.entered.set()

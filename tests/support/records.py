@@ -26,9 +26,13 @@ RESOURCE = Resource({"service.name": "shop"})
 SCOPE = InstrumentationScope("shop.orders")
 
 
+# Made once: the simulated outages log hundreds of thousands of records.
+_ATTRIBUTES = bounded_attributes({"request_id": "r-1"}, 0)
+
+
 def record(message: Any = "hello", **fields: Any) -> ReadableLogRecord:
     """A record as a processor hands it over."""
-    attributes = fields.pop("attributes", {"request_id": "r-1"})
+    attributes = fields.pop("attributes", None)
     resource = fields.pop("resource", RESOURCE)
     scope = fields.pop("scope", SCOPE)
     defaults: dict[str, Any] = {
@@ -38,7 +42,7 @@ def record(message: Any = "hello", **fields: Any) -> ReadableLogRecord:
         "body": message,
     }
     log = LogRecord(**{**defaults, **fields})
-    log.attributes = bounded_attributes(attributes, 0)
+    log.attributes = _ATTRIBUTES if attributes is None else bounded_attributes(attributes, 0)
     return ReadableLogRecord(log, resource, scope)
 
 

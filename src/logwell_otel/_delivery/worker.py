@@ -288,7 +288,7 @@ _LOOKS: Final = 2
 """Looks in a row that may see nothing accepted: a request may take its whole time-out."""
 
 
-def flush_while_it_gets_on(
+def flush_while_progressing(
     flush: Callable[[int], bool], health: Callable[[], Health], longest: float | None = None
 ) -> None:
     """Flush, up to 30 s for a server that accepts, 2 s for one that fails, 4 s for one that hangs.

@@ -13,9 +13,9 @@ import io
 import json
 import os
 import sys
+from collections import deque
 from contextlib import contextmanager
-from datetime import datetime, timezone
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -25,7 +25,7 @@ from logwell_otel._clock import monotonic
 from logwell_otel.cli.terminal import Terminal, printable
 from logwell_otel.errors import LogwellError, config_error
 from logwell_otel.reader import Incident, IncidentDetail, LogRow, LogwellReader
-from logwell_otel.reader.filters import as_text, moment
+from logwell_otel.reader.filters import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -218,13 +218,6 @@ def _filters(options: argparse.Namespace) -> Filters:
         if not equals or not name:
             raise config_error(f"--where: expected KEY=VALUE, got {pair!r}.")
         where[name] = value
-    now = datetime.now(timezone.utc)
-    since, until = moment("since", options.since, now), moment("until", options.until, now)
-    if since is not None and until is not None and since > until:
-        raise config_error(
-            f"until: expected a time after since, which is {options.since!r}, got "
-            f"{options.until!r}."
-        )
     return {
         "level": options.level,
         "service": options.service,
@@ -256,7 +249,9 @@ def tail(options: argparse.Namespace, terminal: Terminal) -> int:
         if options.follow:
             rows = reader.tail(text, history=history, **filters)
         else:
-            rows = [*reader.search(text, limit=history, **filters)][::-1]
+            # Of those the oldest, which come last, are printed.
+            found = reader.search(text, limit=history, **filters)
+            rows = reversed(deque(found, options.limit))
         printer.print_all(islice(rows, options.limit))
     return FOUND if printer.count else NOTHING_FOUND
 
@@ -333,6 +328,7 @@ class _Printer(Generic[_T]):
 
     Args:
         write: Takes a text.
+        begin: Called once before that, when the first row has come, or their end.
         terminal: For colours, and for telling how far it is.
         form: What a row looks like.
         options: `json`, `csv` and `verbose`.
@@ -342,6 +338,7 @@ class _Printer(Generic[_T]):
     def __init__(
         self,
         write: Callable[[str], object],
+        begin: Callable[[], object],
         terminal: Terminal,
         form: _Form[_T],
         options: argparse.Namespace,
@@ -350,6 +347,7 @@ class _Printer(Generic[_T]):
     ) -> None:
         self.count = 0
         self._write = write
+        self._begin = begin
         self._terminal = terminal
         self._form = form
         self._options = options
@@ -358,11 +356,9 @@ class _Printer(Generic[_T]):
 
     def print_all(self, items: Iterable[_T]) -> None:
         """Print each as it comes, until whoever reads has gone."""
-        if self._options.csv:
-            self._write(_csv_line(self._form.columns))
         told = False
         try:
-            for item in items:
+            for item in self._begun(items):
                 self.count += 1
                 self._write(self._text(item))
                 if self._terminal.reader_gone:
@@ -374,6 +370,14 @@ class _Printer(Generic[_T]):
         finally:
             if told:  # also at Ctrl-C: what the shell writes next begins a line
                 self._terminal.progress("")
+
+    def _begun(self, items: Iterable[_T]) -> Iterator[_T]:
+        items = iter(items)
+        first = [*islice(items, 1)]
+        self._begin()
+        if self._options.csv:
+            self._write(_csv_line(self._form.columns))
+        yield from chain(first, items)
 
     def _text(self, item: _T) -> str:
         shows = self._terminal.shows
@@ -393,11 +397,18 @@ def _printer(
 ) -> Iterator[_Printer[_T]]:
     if options.output is None:
         progress = terminal.tells and not terminal.shows
-        yield _Printer(terminal.raw, terminal, form, options, progress=progress)
+        yield _Printer(terminal.raw, lambda: None, terminal, form, options, progress=progress)
         return
-    with Path(options.output).open("w", encoding="utf-8", newline="") as file:
+    path = Path(options.output)
+    with path.open("a", encoding="utf-8", newline="") as file:
+
+        def empty() -> None:
+            """What the file held is worth more than a question that failed."""
+            if path.is_file():
+                file.truncate(0)
+
         plain = Terminal(file, sys.stderr)
-        yield _Printer(file.write, plain, form, options, progress=terminal.tells)
+        yield _Printer(file.write, empty, plain, form, options, progress=terminal.tells)
 
 
 def _row_lines(row: LogRow, terminal: Terminal, verbose: bool) -> Iterator[str]:

@@ -101,12 +101,17 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             raise config_error("text: expected words, got characters that no entry has.")
         if trace is not None and not re.fullmatch("[0-9a-fA-F]{32}", trace):
             raise config_error(f"trace: expected 32 hexadecimal digits, got {trace!r}.")
+        oldest, newest = moment("since", since, now), moment("until", until, now)
+        if oldest is not None and newest is not None and oldest > newest:
+            raise config_error(
+                f"until: expected a time after since, which is {since!r}, got {until!r}."
+            )
         return cls(
             text=text.strip(),
             levels=_levels(level),
             service=service,
-            since=moment("since", since, now),
-            until=moment("until", until, now),
+            since=oldest,
+            until=newest,
             where={name: as_text(value) for name, value in (where or {}).items()},
             trace=None if trace is None else trace.lower(),
         )
