@@ -349,9 +349,9 @@ def put(metadata: dict[str, Any], reserved: Mapping[str, Any]) -> None:
     put_back(metadata, aside)
 
 
-def set_aside(metadata: dict[str, Any]) -> dict[str, Any]:
+def set_aside(metadata: dict[str, Any], reserved: tuple[str, ...]) -> dict[str, Any]:
     """Take out the attributes that have a reserved name."""
-    return {name: metadata.pop(name) for name in list(filter(RESERVED.__contains__, metadata))}
+    return {name: metadata.pop(name) for name in reserved if name in metadata}
 
 
 def put_back(metadata: dict[str, Any], aside: Mapping[str, Any]) -> None:

@@ -36,6 +36,7 @@ from logwell_otel._encoding.fields import (
 from logwell_otel._encoding.sanitize import fit
 from logwell_otel._encoding.values import (
     MAX_CHARACTERS,
+    MAX_DECIMAL_BITS,
     MIN_SAFE_INTEGER,
     BodyConversion,
     convert,
@@ -115,9 +116,9 @@ class Mapper:
         self._request_id_from_trace = request_id_from_trace
         self.redacts = redact is not None
         self._timestamps = Timestamps()
-        # Names of attributes that came together, none of which is special: a lookup takes
-        # half the time of looking at each name.
-        self._plain: set[tuple[str, ...]] = set()
+        # Names of attributes that came together, and which of them are reserved; None where none
+        # is special. A lookup takes half the time of looking at each name.
+        self._shapes: dict[tuple[str, ...], tuple[str, ...] | None] = {}
         self.severity = Severities().of
         self.resource_scope = ResourceScopes(service, levels, redact).of
 
@@ -153,11 +154,15 @@ class Mapper:
         service = source.service
         source_file = metadata.pop("code.file.path", ABSENT)
         line_number = metadata.pop("code.line.number", ABSENT)
-        special = (names := tuple(metadata)) not in self._plain and self._is_special(names)
-        if special and "service.name" in metadata:
-            service = _service_of_record(metadata) or service
-        if special and CORRELATION[0] in metadata:
-            take_correlation(metadata, in_trace=bool(log.trace_id))
+        try:
+            reserved = self._shapes[names := tuple(metadata)]
+        except KeyError:
+            reserved = self._reserved(names)
+        if reserved is not None:
+            if "service.name" in metadata:
+                service = _service_of_record(metadata) or service
+            if CORRELATION[0] in metadata:
+                take_correlation(metadata, in_trace=bool(log.trace_id))
         if (
             type(source_file) is not str
             or type(line_number) is not int
@@ -168,7 +173,7 @@ class Mapper:
             if (
                 source_file is not ABSENT
                 or line_number is not ABSENT
-                or (special and not LOCATION.isdisjoint(metadata))
+                or (reserved is not None and not LOCATION.isdisjoint(metadata))
             ):
                 source_file, line_number = take_location(
                     metadata, source_file, line_number, wanted=self._source_location
@@ -198,7 +203,7 @@ class Mapper:
         message = log.body
         if (
             not ready
-            or special
+            or reserved is not None
             or cut
             or dropped
             or log.event_name
@@ -208,7 +213,7 @@ class Mapper:
             or not (trace_id := log.trace_id)
             or not (span_id := log.span_id)
         ):
-            aside = set_aside(metadata) if special else None
+            aside = set_aside(metadata, reserved) if reserved else None
             if cut:
                 metadata[TRUNCATED] = True
             message = _add_record_fields(
@@ -247,15 +252,16 @@ class Mapper:
             metadata=metadata,
         )
 
-    def _is_special(self, names: tuple[str, ...]) -> bool:
-        """Whether an attribute has a name of ours; where none has, that is remembered."""
+    def _reserved(self, names: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Which of the names are reserved, None where none is special; remembered."""
+        reserved: tuple[str, ...] | None = None
         if not _SPECIAL.isdisjoint(names):
-            return True
+            reserved = tuple(filter(RESERVED.__contains__, names))
         if len(names) <= _MOST_NAMES:
-            if len(self._plain) >= _MOST_SHAPES:
-                self._plain = set()
-            self._plain.add(names)
-        return False
+            if len(self._shapes) >= _MOST_SHAPES:
+                self._shapes = {}
+            self._shapes[names] = reserved
+        return reserved
 
     def salvage(self, record: ReadableLogRecord, error: BaseException) -> LogEntry:
         """Make an entry of what can be read of a record that `entry` could not."""
@@ -330,6 +336,7 @@ def _service_of_record(metadata: dict[str, Any]) -> str | None:
 def _convert(metadata: dict[str, Any], ready: bool, raw_bytes: bool) -> bool:
     """Convert values that are not plain, each on its own; True if something was cut."""
     cut = False
+    raw = ready and not raw_bytes
     for key, value in metadata.items():
         kind = type(value)
         if kind is str:
@@ -337,8 +344,14 @@ def _convert(metadata: dict[str, Any], ready: bool, raw_bytes: bool) -> bool:
                 metadata[key] = storable(value)
         elif kind is float:
             metadata[key] = number(value)
-        elif kind is not int or not MIN_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-            metadata[key], cut_here = convert(value, ready and not raw_bytes, raw_bytes)
+        # What `convert` answers to the next two, without two calls more.
+        elif kind is int and value.bit_length() <= MAX_DECIMAL_BITS:
+            if not MIN_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+                metadata[key] = str(value)
+        elif kind is tuple and raw and (json := convert_structure(value)) is not None:
+            metadata[key] = Raw(json)
+        else:
+            metadata[key], cut_here = convert(value, raw, raw_bytes)
             cut |= cut_here
     return cut
 

@@ -64,7 +64,7 @@ _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 # 602 digits. Longer ones are written in hexadecimal: decimal takes quadratic time, and
 # Python refuses it from a limit on that can be set as low as 640 digits
 # (https://docs.python.org/3/library/stdtypes.html#int-max-str-digits).
-_MAX_DECIMAL_BITS: Final = 2000
+MAX_DECIMAL_BITS: Final = 2000
 _TRIES: Final = 8
 _MAX_REASON: Final = 200
 # Shorter texts need not be counted before they are encoded.
@@ -725,7 +725,7 @@ class _MessageConversion(AttributeConversion):
         return super().value(value, depth)
 
     def _integer(self, value: int) -> int | str:
-        return value if value.bit_length() <= _MAX_DECIMAL_BITS else Digits(_digits(value))
+        return value if value.bit_length() <= MAX_DECIMAL_BITS else Digits(_digits(value))
 
     def _sequence(self, items: Iterable[Any], depth: int) -> Any:
         made = super()._sequence(items, depth)
@@ -764,7 +764,7 @@ def _plain_of(value: Any, kind: type) -> bool | int | float | str | None:
 
 
 def _digits(value: int) -> str:
-    return str(value) if value.bit_length() <= _MAX_DECIMAL_BITS else f"{value:#x}"
+    return str(value) if value.bit_length() <= MAX_DECIMAL_BITS else f"{value:#x}"
 
 
 def _text_of(value: object) -> tuple[str, bool]:
