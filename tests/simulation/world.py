@@ -196,6 +196,8 @@ class App:
             try:
                 told.append(self.exporter.export(batch).name)
                 self.returned += records
+                if told[0] == "FAILURE":  # it says itself that something may be gone
+                    world.promises.unsure(records)
             except SystemExit:
                 world.promises.unsure(records)
                 raise
