@@ -460,6 +460,23 @@ def test_damage_is_told_once_with_where_it_lies(world: World) -> None:
     assert drain(spool) == [1]
 
 
+@pytest.mark.parametrize(
+    "change", ["DROP TABLE chunks", "DROP TABLE dead", "ALTER TABLE chunks DROP COLUMN generation"]
+)
+def test_a_database_that_somebody_has_changed_by_hand_is_damaged(world: World, change: str) -> None:
+    spool = world.open()
+    spool.store([chunk(0)])
+    with sqlite3.connect(world.database) as db:
+        db.execute("DROP INDEX held")
+        db.execute(change)
+    spool.store([chunk(1)])
+    spool.bury(chunk(1), "refused")
+    (damage, *_) = spool.changes()
+    assert (damage.reason, damage.entries) == ("spool_unreadable", -1)
+    spool.store([chunk(2)])
+    assert drain(spool)[-1] == 2
+
+
 def test_another_versions_database_is_refused_and_left_alone(world: World) -> None:
     world.open().store([chunk(0)])
     world.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import threading
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -38,6 +39,8 @@ _CLAIM_ROWS: Final = 512
 _FREE_PAGES: Final = 128
 _VACUUM_PAGES: Final = 4096
 _FORK_SECONDS: Final = 1.0
+# What SQLite says of a table or column that is not there.
+_CHANGED: Final = re.compile("no such|no column")
 _WRITE: Final = "BEGIN IMMEDIATE"
 _READ: Final = "BEGIN"
 
@@ -546,7 +549,8 @@ class Spool:
                 try:
                     return self._transaction(work, begin)
                 except sqlite3.DatabaseError as error:
-                    if type(error) is not sqlite3.DatabaseError:  # its subclasses say other things
+                    # Its subclasses say other things, but for what somebody has dropped by hand.
+                    if type(error) is not sqlite3.DatabaseError and not _CHANGED.search(str(error)):
                         raise
                     self._set_aside(error)
                 return self._transaction(work, begin)
