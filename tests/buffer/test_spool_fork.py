@@ -113,11 +113,12 @@ def test_a_living_child_does_not_keep_the_dead_parents_rows(world: World) -> Non
     wait, go = os.pipe()
 
     def sleep(out: int) -> None:
+        say(out, "lives")  # and so has let go of what it inherited
         os.read(wait, 1)
 
     def parent(out: int) -> None:
         world.open().store(chunks(0, 3))
-        Child(sleep)
+        assert Child(sleep).line() == "lives"
         say(out, "forked")
         os.read(wait, 1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sqlite3
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -330,6 +331,41 @@ def test_a_flush_is_exact_whatever_went_to_disk_in_which_order(tmp_path: Path) -
             box.settle(taken, accepted=taken.count)
             assert box.is_settled(mark) is (waiting or taken.count == 3)
         assert box.is_settled(last)
+
+
+def test_what_goes_back_while_it_is_being_stored_is_there_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with World(tmp_path) as world:
+        spool = world.open()
+        box = Outbox(1_000_000, spool, notices=Notices(None, None, say=lambda _: None))
+        box.put([chunk(0, 3)])
+        taken = box.take()
+        assert taken is not None
+        store, storing, goes_on = spool.store, threading.Event(), threading.Event()
+
+        def slow(*args: Any, **options: Any) -> Any:
+            storing.set()
+            assert goes_on.wait(30)
+            return store(*args, **options)
+
+        monkeypatch.setattr(spool, "store", slow)
+        flusher = threading.Thread(target=box.spill)
+        sender = threading.Thread(target=box.put_back, args=([taken],))
+        flusher.start()
+        assert storing.wait(30)
+        sender.start()
+        sender.join(0.1)
+        goes_on.set()
+        flusher.join(30)
+        sender.join(30)
+        found = []
+        while (again := box.take()) is not None:
+            found += again.entries()
+            box.settle(again, accepted=again.count)
+        assert len(found) == 3
+        assert box.holdings().counters.accepted == 3
+        assert spool.entries() == 0
 
 
 def test_nobody_waits_for_what_is_in_flight_and_on_disk(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_shutdown_from_a_callback_ends_both_threads(tmp_path: Path) -> None:
 @pytest.mark.socket
 def test_a_pace_slower_than_an_answer_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries were dropped after 4.5 s although the server was well and there were 30."""
-    monkeypatch.setattr("logwell_otel._delivery.worker._STALLED_AFTER", 0.1)
+    monkeypatch.setattr("logwell_otel._delivery.worker._STALLED_AFTER", 2.0)
     with DevServer() as receiver:
         exporter = LogwellLogExporter(receiver.url, receiver.key, requests_per_minute=11)
         for number in range(11):

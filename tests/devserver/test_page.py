@@ -182,7 +182,6 @@ def test_the_state_counts_what_was_stored_what_was_not_and_why(
     # Everything that was sent is counted once.
     counts = receiver.counts
     assert counts.entries == state["stored"] + sum(state["refused"].values()) == 9
-    assert state["left"] < 600
 
 
 def test_a_whole_trace_or_request_is_found(client: httpx.Client) -> None:

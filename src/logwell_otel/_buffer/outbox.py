@@ -238,6 +238,13 @@ class Outbox:
 
     def put_back(self, chunks: Iterable[Chunk]) -> None:
         """Chunks in flight go back to the front, in their order."""
+        if self._overflow is None:
+            self._put_back(chunks)
+            return
+        with self._overflow.lock:  # none is just being written: its row would be taken as well
+            self._put_back(chunks)
+
+    def _put_back(self, chunks: Iterable[Chunk]) -> None:
         for chunk in reversed(list(chunks)):
             if self._memory.lost_in_flight(chunk) and self.load(chunk):
                 self._to_memory(chunk)
