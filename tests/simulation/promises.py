@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS: Final = 600.0
 """An entry that nothing stops any more is stored within ten minutes, whatever cannot be sent
 before it. A minute does where one entry in a hundred is disliked; it takes as long where every
-fifth is, and nothing is accepted for a while."""
+fifth is, and nothing is accepted for a while. Twice as long, where then nothing else is logged."""
 
 SEARCH_REQUESTS: Final = 12
 """What finding an entry costs: a time-out each, if something swallows it without an answer."""
@@ -29,6 +29,7 @@ FULL_SECONDS: Final = 5.3
 UNACKNOWLEDGED_SECONDS: Final = 1.1
 """With a spool, what was handed over so long before a kill is not lost by it."""
 
+_MANY: Final = 0.2
 _SETTLING: Final = 180.0
 _DISK_RETRY: Final = 10.5
 """Seconds after which a disk that said no is asked again."""
@@ -84,7 +85,8 @@ class Promises:
         if not stored and early:
             # What was set aside is reported once, even where it was stored after all.
             partial = any(trouble.partial for trouble in self._world.plan.troubles)
-            aside = any(app.set_aside.get(record.number, -1.0) >= began for record in before)
+            aside = [number for number in app.set_aside if number not in app.reported]
+            app.reported.update(dict.fromkeys(aside, now))
             # Another thread's call may have begun and not ended.
             lost = any(not record.settled and record.at <= began for record in app.handed)
             ending = app.told_to_end or app.shutdown_at < now
@@ -139,6 +141,8 @@ class Promises:
         world, plan = self._world, self._world.plan
         requests: float = SEARCH_REQUESTS * sum(map(self.hopeless, world.records.values()))
         wait = WAIT_SECONDS
+        if any(plan.words.get(one.word or "", 0.0) >= _MANY for one in self._for_ever):
+            wait *= 2
         if any(one.kind == "silent" for one in self._for_ever):
             wait += requests * plan.timeout
         if plan.per_minute < FEW_REQUESTS:

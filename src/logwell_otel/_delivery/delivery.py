@@ -295,7 +295,8 @@ class Delivery:
             self._trouble.noted(outcome)
         else:
             self._trouble.answered(outcome)
-        if outcome.error is not None and outcome.sent and self._quarantine.in_a_row < OUTAGE:
+        failed_once = outcome.error is not None and not self._quarantine.looks_like_outage
+        if failed_once and outcome.sent:
             self._pace.failed_once()
         _HANDLERS[outcome.action](self, chunk, outcome)
 
@@ -345,7 +346,7 @@ class Delivery:
         return failed and (
             self._quarantine.is_about(chunk)
             or self._quarantine.is_known(chunk)
-            or (_is_struck(chunk) and self._quarantine.in_a_row < OUTAGE)
+            or (_is_struck(chunk) and not self._quarantine.looks_like_outage)
         )
 
     def _posted(self, chunk: Chunk) -> Answer | NoAnswer:
@@ -500,7 +501,7 @@ class Delivery:
             self._breaker.failed(
                 _retry_after(outcome) or self._lost_answers.pause, down=down and not blamed
             )
-        elif self._quarantine.in_a_row >= OUTAGE and not self._quarantine.is_known(chunk):
+        elif self._quarantine.looks_like_outage and not self._quarantine.is_known(chunk):
             self._breaker.failed()  # perhaps an outage has begun
         if down:
             self._trouble.database_is_down(outcome)

@@ -63,6 +63,9 @@ _REST: Final = 4.0
 OUTAGE: Final = 8
 """Failures in a row after which nobody is suspected any more: two minutes or so."""
 
+_EXPECTED: Final = 24
+# More of them in a row at most, where as many entries are known to fail by themselves.
+
 _MAX_SAMPLES: Final = 100
 # Entries taken out of chunks while nothing is accepted. They are joined again afterwards.
 
@@ -169,7 +172,7 @@ class Quarantine:
 
         What is sent meanwhile may be stored with each attempt, and silence costs a time-out each.
         """
-        return self._nothing_passes or self._in_a_row >= OUTAGE
+        return self._nothing_passes or self.looks_like_outage
 
     # What happened.
 
@@ -220,6 +223,17 @@ class Quarantine:
     def in_a_row(self) -> int:
         """Failures since the last accepted request, those of known entries left out."""
         return self._in_a_row
+
+    @property
+    def looks_like_outage(self) -> bool:
+        """True if so many failures in a row are not the entries' fault.
+
+        Where many are known to fail by themselves, more like them are no surprise.
+        """
+        if self._in_a_row < OUTAGE:
+            return False
+        known = len(self._set_aside) + sum(map(self.is_known, self._suspects))
+        return self._in_a_row >= OUTAGE + min(known, _EXPECTED)
 
     def failed(
         self,
@@ -387,7 +401,7 @@ class Quarantine:
         """
         now, accepted = self._clock(), self._evidence.accepted
         due = [chunk for chunk in self._suspects if _of(chunk).not_before <= now]
-        if self._in_a_row < OUTAGE:
+        if not self.looks_like_outage:
             bisected = [chunk for chunk in due if _is_bisected(chunk)]
             if bisected:
                 return min(bisected, key=lambda chunk: chunk.count)
@@ -464,7 +478,7 @@ class Quarantine:
             chunk: The chunk.
             only: There is no other.
         """
-        if self._in_a_row < OUTAGE or chunk.count == 1 or chunk.suspicion is not None:
+        if not self.looks_like_outage or chunk.count == 1 or chunk.suspicion is not None:
             return None
         # The oldest, so that order is kept if it passes, or what is logged now.
         at = 0 if only else chunk.count - 1
@@ -481,7 +495,7 @@ class Quarantine:
     def _wants_sample(self, suspicion: Suspicion) -> bool:
         if not self._may_sample:
             return False
-        if self._in_a_row >= OUTAGE:
+        if self.looks_like_outage:
             return True
         # Whole, it might be stored with each try: by a gateway that loses each answer. What the
         # server answers 500 is not, and passes the second time more often than not.
@@ -499,7 +513,7 @@ class Quarantine:
         if self._samples < min(_MAX_SAMPLES, self._in_a_row):
             return True
         # All that were taken out are known to fail: the next one need not be.
-        return self._in_a_row >= OUTAGE and not self._telling
+        return self.looks_like_outage and not self._telling
 
 
 def _taken_apart(chunk: Chunk, *places: slice) -> list[Chunk]:
