@@ -12,7 +12,7 @@ import signal
 import subprocess
 from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
 
@@ -187,7 +187,7 @@ PROGRAMS = {
     "Celery": Program("celery", "celery --app app worker --loglevel INFO --concurrency 2", CELERY),
 }
 
-FAILED = {
+FAILED: Final[dict[str, Callable[[int, str], str]]] = {
     "script": lambda number, way: f"order {number} failed",
     "Flask": lambda number, way: f"Exception on /orders/{number} [GET]",
     # The request's own record has the exception; without one, uvicorn's.
