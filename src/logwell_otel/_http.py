@@ -10,8 +10,10 @@ import codecs
 import errno
 import logging
 import platform
+import socket
+import sys
 import zlib
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from importlib.util import find_spec
@@ -46,6 +48,24 @@ _PORTS: Final = {"http": 80, "https": 443}
 _PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 # What a path and a query may have in them as they are: RFC 3986, and what is quoted already.
 _SAFE: Final = "!#$%&'()*+,/:;=?@[]~"
+
+
+@contextmanager
+def _without_trio_on_greenlets() -> Iterator[None]:
+    """Have httpcore do without trio where sockets are greenlets'.
+
+    It imports trio where that is installed, for whatever reason, and we have no use for it. With
+    eventlet's sockets that raises an AttributeError, for ever, and nothing would be sent.
+    """
+    greenlets = socket.socket.__module__.startswith(("gevent.", "eventlet."))
+    if not greenlets or "trio" in sys.modules:
+        yield
+        return
+    sys.modules["trio"] = None  # type: ignore[assignment] # so that its import is refused
+    try:
+        yield
+    finally:
+        sys.modules.pop("trio", None)
 
 
 class Answer(NamedTuple):
@@ -178,7 +198,8 @@ class HttpClient:
         return connection
 
     def _open(self, tls: ssl.SSLContext | None) -> _Connection:
-        import httpcore  # noqa: PLC0415 - see the module
+        with _without_trio_on_greenlets():
+            import httpcore  # noqa: PLC0415 - see the module
 
         install()
         deadline = Deadline(self._clock)

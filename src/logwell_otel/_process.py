@@ -157,6 +157,7 @@ def keep_for_ever(thing: object) -> None:
 
 
 def _before_fork() -> None:
+    _held.in_a_thread = get_ident() != threading.main_thread().ident
     _held.by_us = _importing.acquire(timeout=_LONGEST_WAIT)
     _held.resting = [thing for thing in list(_resting) if thing.rest()]
 
@@ -187,6 +188,37 @@ def _after_fork_in_child() -> None:
                 hook.finalize_here()
     if "celery.signals" in sys.modules:
         _tell_celery()
+    # A greenlet's locals end with the greenlet.
+    if _held.in_a_thread and not {"gevent", "eventlet"} & sys.modules.keys():
+        _held.end = _EndOfForkedThread()
+
+
+class _EndOfForkedThread:
+    """Delivers at the end of a child that was forked on a thread, and lets it end.
+
+    Such a child has that thread alone, and no interpreter that ends in order: when the thread
+    returns the process is gone, without exit handlers, unless another thread lives on. Ours
+    would, for ever. This is one of the thread's locals, which end with it.
+    """
+
+    def __del__(self) -> None:
+        if sys.is_finalizing():
+            return
+        # The others are what the process goes on for, and may log. To join one makes Python see
+        # one more: this thread, which it has forgotten by now, and which cannot be joined.
+        seen: set[threading.Thread] = set()
+        while others := {*threading.enumerate()} - seen:
+            seen |= others
+            for thread in others:
+                if not _is_workers(thread):
+                    with suppress(AssertionError, RuntimeError):
+                        thread.join()
+        for hook in _hooks:
+            with suppress(Exception):  # the next one is called all the same
+                hook.at_process_end()
+        for thread in threading.enumerate():
+            if worker := _is_workers(thread):
+                worker.stop()
 
 
 if hasattr(os, "register_at_fork"):  # Not on Windows, which has no fork.
@@ -324,6 +356,24 @@ class _End(logging.Handler):
         while _last:
             with suppress(Exception):  # the next one is called all the same
                 _last.pop(0)()
+        if is_exiting():
+            _end_as_interrupted()
+
+
+def _end_as_interrupted() -> None:
+    """Have a program that Ctrl-C has ended tell so by its exit status, as without us.
+
+    Python notes that in a flag, and resets it with each text that is run as code. Named tuples
+    and dataclasses are made from such texts: when modules are imported at exit, as for the
+    first request, the status would be 1 and no shell would know.
+    """
+    trace = getattr(sys, "last_traceback", None)
+    if getattr(sys, "last_type", None) is not KeyboardInterrupt or trace is None:
+        return
+    # It has left the program. In an interactive one it has left a command, which told.
+    if trace.tb_frame.f_back is None and not hasattr(sys, "ps1"):
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102 - what sets the flag again
 
 
 def _at_exit() -> None:
@@ -484,6 +534,12 @@ class Wakeup:
 _ABOUT_TO_START_SECONDS: Final = 0.5
 
 _ours = threading.local()
+_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+
+def _is_workers(thread: threading.Thread) -> Worker | None:
+    """The worker whose thread it is."""
+    return next((worker for worker in list(_workers) if worker.is_thread(thread)), None)
 
 
 def is_on_worker() -> bool:
@@ -535,6 +591,11 @@ class Worker:
         # exception ends is taken for one that has ended.
         self._lives = allocate_lock()
         self.failures = 0
+        _workers.add(self)
+
+    def is_thread(self, thread: object) -> bool:
+        """True for its own thread."""
+        return self._thread is thread
 
     @property
     def running(self) -> bool:

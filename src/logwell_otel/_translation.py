@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from opentelemetry._logs import LoggerProvider
+    from typing_extensions import Self
 
 _MAX_SHOWN_ARGUMENTS: Final = 200
 _MAX_NAME: Final = 1024
@@ -175,12 +176,23 @@ class TranslatingHandler(logging.Handler):
         # Numbers of logging's levels, of the handler's own under the name of all loggers.
         self._thresholds = {name: _THRESHOLDS[level] for name, level in (levels or {}).items()}
         self.setLevel(self.level)
+        self._begin()
+
+    def _begin(self) -> None:
         self._counts = HandlerCounts()
         self._uninterrupted = Uninterrupted(self._emit, self._drop)
         # None for those whose records go nowhere.
         self._goals: dict[str, Goal | None] = {}
         self._severities: dict[tuple[int, str], tuple[SeverityNumber | None, str]] = {}
         duplicates.one_more_handler()
+
+    def __copy__(self) -> Self:
+        """Another handler, with the same settings: what both are given is sent once."""
+        made = _new(type(self))
+        vars(made).update(vars(self), filters=self.filters[:])
+        made.createLock()
+        made._begin()  # noqa: SLF001 - our own class
+        return cast("Self", made)
 
     def setLevel(self, level: int | str) -> None:  # noqa: N802 - logging's name
         """Leave out records below `level`, but for loggers that have a level of their own."""

@@ -15,7 +15,7 @@ from logwell_otel import LogwellLogExporter
 from logwell_otel import exporter as exporter_module
 from logwell_otel._otel import LogRecordExportResult
 from logwell_otel.devserver import DevServer
-from support.process import run
+from support.process import only_logging, run
 from support.records import messages, records
 
 if TYPE_CHECKING:
@@ -225,3 +225,61 @@ def test_a_child_of_a_child_of_multiprocessing_that_returns(
     )
     run(f"python {shlex.quote(str(program))}", receiver)
     assert stored(receiver) == ["child", "grandchild", "great-grandchild", "parent"]
+
+
+LAST_OF_A_THREAD = {
+    "returns": "",
+    "exits": "sys.exit()",
+    "raises": "raise ValueError('no')",
+    # Whatever is the last to end, the process ends with it.
+    "leaves a thread": """
+            def later():
+                time.sleep(0.2)
+                logging.info("later")
+            threading.Thread(target=later).start()
+    """,
+    "forks again": """
+            if (pid := os.fork()) == 0:
+                logging.info("later")
+            else:
+                os.waitpid(pid, 0)
+    """,
+}
+
+
+@pytest.mark.parametrize("way", ["configure", "without code"])
+@pytest.mark.parametrize("last", LAST_OF_A_THREAD)
+def test_a_child_that_was_forked_on_a_thread_ends_with_it(
+    receiver: DevServer, tmp_path: Path, last: str, way: str
+) -> None:
+    """Python ends it without exit handlers, and only when no thread is left: not one of ours."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"""
+import logging, os, sys, threading, time
+{"import logwell_otel; logwell_otel.configure()" if way == "configure" else ""}
+
+def work():
+    logging.info("parent")
+    pid = os.fork()
+    if pid == 0:
+        logging.info("child")
+{textwrap.indent(textwrap.dedent(LAST_OF_A_THREAD[last]), "        ")}
+        return
+    print(os.waitpid(pid, 0)[1])
+
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+    )
+    command, variables = f"python {shlex.quote(str(program))}", {"LOGWELL_ROOT_LEVEL": "info"}
+    if way != "configure":
+        pytest.importorskip("opentelemetry.distro")
+        command = f"opentelemetry-instrument {command}"
+        variables |= {"OTEL_PYTHON_DISTRO": "logwell", **only_logging()}
+        # OpenTelemetry's own threads, which it starts in children too, do keep one alive.
+        variables |= {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
+    assert run(command, receiver, variables).stdout == "0\n"
+    later = ["later"] if "later" in LAST_OF_A_THREAD[last] else []
+    assert stored(receiver) == ["child", *later, "parent"]

@@ -109,7 +109,7 @@ if __name__ == "__main__":
 )
 
 
-@pytest.mark.parametrize("pool", ["prefork --max-tasks-per-child 5", "prefork", "threads", "solo"])
+@pytest.mark.parametrize("pool", ["prefork --max-tasks-per-child 5", "threads", "solo"])
 def test_without_code(receiver: DevServer, tmp_path: Path, pool: str) -> None:
     pytest.importorskip("opentelemetry.instrumentation.logging.handler")
     (tmp_path / "app.py").write_text(WITHOUT_CODE)

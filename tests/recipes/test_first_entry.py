@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
-import venv
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.request import urlopen
 
 import pytest
 
 from support.process import PATIENCE
+from support.terminal import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).parents[2]
-# pip fetches some twenty packages.
-INSTALLING = 5 * PATIENCE
+    from support.terminal import Terminal
 
 
 def block(language: str, text: str) -> str:
@@ -36,73 +30,6 @@ def block(language: str, text: str) -> str:
 def commands(text: str) -> list[str]:
     """The commands of the block in which `text` stands."""
     return block("sh", text).replace("\\\n", " ").splitlines()
-
-
-def succeeded(done: subprocess.CompletedProcess[str]) -> None:
-    if "No matching distribution found" in done.stderr:
-        pytest.skip("no package index can be reached, or it lacks a dependency")
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def wheel(tmp_path: Path) -> Path:
-    """The project's own wheel, built now."""
-    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(ROOT)]
-    succeeded(subprocess.run(pip, capture_output=True, text=True, timeout=PATIENCE, check=False))
-    (path,) = tmp_path.glob("*.whl")
-    return path
-
-
-class Terminal(NamedTuple):
-    """A shell in a directory, with a virtual environment that is active."""
-
-    directory: Path
-    environ: dict[str, str]
-    wheel: Path
-
-    def start(self, *lines: str) -> subprocess.Popen[str]:
-        """Start these commands; what only the reader knows has been put in."""
-        return subprocess.Popen(
-            ["sh", "-ec", "\n".join(lines)],
-            env=self.environ,
-            cwd=self.directory,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *lines: str) -> None:
-        """Run these commands to their end, all in one shell."""
-        process = self.start(*lines)
-        stdout, stderr = process.communicate(timeout=INSTALLING)
-        succeeded(subprocess.CompletedProcess(lines, process.returncode, stdout, stderr))
-
-    def install(self, command: str) -> str:
-        """The command, which takes the project from here instead of from the index."""
-        assert command.count("logwell-otel") == 1
-        return command.replace("logwell-otel", str(self.wheel))
-
-
-@pytest.fixture
-def open_terminal(tmp_path: Path, wheel: Path) -> Callable[[str], Terminal]:
-    def open_one(name: str) -> Terminal:
-        directory = tmp_path / name
-        venv.create(directory / "venv", symlinks=True)
-        # The pip of this environment working on that one: an own copy takes 5 s to make.
-        pip = directory / "venv" / "bin" / "pip"
-        pip.write_text(f'#!/bin/sh\nexec {sys.executable} -m pip --python {pip.parents[1]} "$@"\n')
-        pip.chmod(0o755)
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("LOGWELL_", "OTEL_", "PYTHON", "COVERAGE_"))
-        }
-        path = f"{pip.parent}{os.pathsep}{os.environ['PATH']}"
-        # pip may need a proxy; the server of this test is on this machine.
-        environ = {**inherited, "PATH": path, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-        return Terminal(directory, environ, wheel)
-
-    return open_one
 
 
 class Server(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -225,3 +226,43 @@ except KeyboardInterrupt:
 """
     done = end(receiver, tmp_path, program, LOGWELL_ENDPOINT=silent_server)
     assert json.loads(done.stdout) == {"shutdown": 1}
+
+
+INTERRUPTS_ITSELF = """
+import atexit, logging, os, signal
+{before}
+
+def work():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+    finally:
+        logging.warning("interrupted")  # the first record, so that all is imported at exit
+
+work()
+"""
+SET_UP = "import logwell_otel; logwell_otel.configure()"
+
+
+@pytest.mark.parametrize("module", [False, True], ids=["a script", "a module"])
+@pytest.mark.parametrize("before", ["", SET_UP], ids=["without us", "configure()"])
+def test_ctrl_c_has_the_status_that_shells_look_for(
+    receiver: DevServer, tmp_path: Path, before: str, module: bool
+) -> None:
+    (tmp_path / "app.py").write_text(INTERRUPTS_ITSELF.format(before=before))
+    command = "python -m app" if module else "python app.py"
+    run(command, receiver, status=-signal.SIGINT, cwd=tmp_path)
+    assert receiver.count() == bool(before)
+
+
+def test_an_interrupt_that_was_survived_is_no_end(receiver: DevServer, tmp_path: Path) -> None:
+    program = f"""
+import code, logging
+{SET_UP}
+shell = code.InteractiveInterpreter()
+shell.runcode(compile("raise KeyboardInterrupt", "<input>", "exec"))
+logging.warning("one")
+"""
+    (tmp_path / "app.py").write_text(program)
+    run("python app.py", receiver, cwd=tmp_path)
+    assert receiver.count() == 1

@@ -47,6 +47,19 @@ def test_patched_first(receiver: DevServer, tmp_path: Path, patch: str, flush: s
 
 
 @needs_threads_at_exit
+@pytest.mark.parametrize("patch", [GEVENT, EVENTLET])
+def test_beside_trio_which_cannot_be_imported_then(
+    receiver: DevServer, tmp_path: Path, patch: str
+) -> None:
+    """httpcore imports it where it is there, and it does not expect sockets of eventlet's."""
+    (tmp_path / "trio.py").write_text("import socket\nsocket.socket.of_the_standard_library\n")
+    ask = "import sys; assert 'trio' not in sys.modules"
+    done = end(receiver, tmp_path, patch, CONFIGURE, LOG, FLUSH, ask)
+    assert arrived(receiver) == [*range(1_000)]
+    assert done.stderr == ""
+
+
+@needs_threads_at_exit
 @pytest.mark.parametrize("flush", ["", FLUSH])
 @pytest.mark.parametrize("early", ["", EARLY])
 def test_gevent_patches_after_configure(

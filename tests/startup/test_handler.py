@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -279,3 +280,31 @@ def test_a_raising_processor_loses_the_record_and_says_so_on_stderr(
     logger.info("second")
     assert capsys.readouterr().err == ""
     assert handler.counts == HandlerCounts(records_lost=2)
+
+
+def test_a_copy_is_another_handler_of_the_same_records() -> None:
+    """Libraries copy a handler to give it another level or another formatter."""
+    recorder = Recorder()
+    logger, handler = logging_to(recorder)
+    other = copy.copy(handler)
+    other.setLevel(logging.ERROR)
+    other.setFormatter(logging.Formatter("[copy] %(message)s"))
+    other.addFilter(lambda record: record.msg != "left out")
+    alone = logging.Logger("shop.alone")
+    alone.addHandler(other)
+    for message in ("placed", "left out"):
+        alone.error(message)
+    alone.info("below its level")
+    assert [record.body for record in recorder.records] == ["[copy] placed"]
+    logger.addHandler(other)
+    logger.info("left out")
+    logger.error("once")
+    assert [record.body for record in recorder.records[1:]] == ["left out", "once"]
+
+
+def test_a_copy_counts_for_itself() -> None:
+    logger, handler = logging_to(Recorder())
+    logger.info("%d", "three")
+    other = copy.copy(handler)
+    assert other.counts == HandlerCounts()
+    assert handler.counts.messages_unformatted == 1

@@ -280,6 +280,13 @@ class Refusing:
         (Decimal("12.50"), 12.5),
         (Decimal(5), 5.0),
         (Decimal("12345678901234567890.12"), "12345678901234567890.12"),
+        (Decimal("1E+400"), "1E+400"),  # more than a float holds
+        (Decimal("-1E+400"), "-1E+400"),
+        (Decimal("1E-400"), "1E-400"),  # less
+        (Decimal("0E-400"), 0.0),
+        (Decimal("-Infinity"), -math.inf),
+        (Fraction(1, 10**400), f"1/1{'0' * 400}"),
+        (Fraction(10**400, 3), f"1{'0' * 400}/3"),
         (Fraction(1, 4), 0.25),
         (Size.LARGE, 3),
         (Colour.RED, "red"),
@@ -315,6 +322,10 @@ def test_numpys_numbers_keep_their_kind() -> None:
         (numpy.float64(1.5), 1.5),
         (numpy.bool_(True), True),
         (numpy.str_("a"), "a"),
+        (numpy.float32("-inf"), -math.inf),
+        (numpy.longdouble(0), 0.0),
     ):
         found = attribute(value)
         assert (found, type(found)) == (expected, type(expected))
+    if numpy.isfinite(large := numpy.longdouble("1e400")):  # where it is wider than a double
+        assert attribute(large) == str(large)

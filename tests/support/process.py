@@ -134,11 +134,15 @@ def wait_until(true: Callable[[], Any], what: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def ask(port: int, path: str) -> int:
+def ask(
+    port: int,
+    path: str,
+    headers: Mapping[str, str] = MappingProxyType({"traceparent": TRACE_PARENT}),
+) -> int:
     """GET from a server on this machine, as part of the trace `TRACE_ID`; gives the status."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
-        connection.request("GET", path, headers={"traceparent": TRACE_PARENT})
+        connection.request("GET", path, headers=dict(headers))
         answer = connection.getresponse()
         answer.read()
         return answer.status

@@ -744,6 +744,10 @@ def _has(kind: type, name: str) -> bool:
     return any(name in _members_of_type(base) for base in _bases_of_type(kind))
 
 
+# Digits that are not all 0, in front of an exponent.
+_SOME: Final = re.compile(r"[^eE]*?[1-9]")
+
+
 def _plain_of(value: Any, kind: type) -> bool | int | float | str | None:
     """Return what a value is by Python's protocols, None where they do not tell."""
     name = _name_of_type(kind)
@@ -756,8 +760,12 @@ def _plain_of(value: Any, kind: type) -> bool | int | float | str | None:
     if _has(kind, "__float__"):
         # Of a Decimal with more digits than a float has, the text says more.
         text = str.__str__(str(value))
-        many = sum(map(str.isdigit, text[:MAX_CHARACTERS])) > _EXACT_DIGITS and "/" not in text
-        return text if many else float(value)
+        if sum(map(str.isdigit, text[:MAX_CHARACTERS])) > _EXACT_DIGITS and "/" not in text:
+            return text
+        plain = float(value)
+        # And of one that is too large for a float, or too small.
+        ends = plain - plain != 0 or plain == 0
+        return text if ends and _SOME.match(text) else plain
     if _has(kind, "isoformat"):  # Arrow's, and others that are no datetime
         return str.__str__(value.isoformat())
     return None
