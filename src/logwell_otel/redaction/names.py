@@ -170,6 +170,15 @@ _SECRETS: dict[tuple[str, ...], str] = {
     ("saml", "response"): "saml",
     ("saml", "request"): "saml",
     ("saml", "assertion"): "saml",
+    ("client", "assertion"): "token",
+    ("code", "verifier"): "otp",
+    ("device", "code"): "otp",
+    ("backup", "code"): "otp",
+    ("backup", "codes"): "otp",
+    ("social", "security", "number"): "ssn",
+    ("require", "pass"): "password",
+    ("master", "auth"): "password",
+    ("store", "pass"): "password",
 }
 # `encryption_key`, `stripe_key`: what a key is for, or whose it is. `public_key`, `primary_key`,
 # `routing_key` and most others are no secrets.
@@ -182,6 +191,23 @@ for _owner in word_set(
     _SECRETS[_owner, "key"] = "api_key"
 for _owner in word_set("admin bind db ftp key ldap mail mysql pg root smtp store user"):
     _SECRETS[_owner + "pass",] = _SECRETS[_owner + "pw",] = "password"
+# `tokens` alone are what a language model counts, `user_keys` what a mapping has.
+for _owner in word_set(
+    "access api auth bearer bot csrf device id invite jwt oauth personal refresh reset session "
+    "verification"
+):
+    _SECRETS[_owner, "tokens"] = "token"
+_SECRETS |= {
+    (*_name[:-1], "keys"): _SECRETS[_name]
+    for _name in (
+        *(("access", "key"), ("account", "key"), ("secret", "key"), ("private", "key")),
+        *(("signing", "key"), ("encryption", "key"), ("decryption", "key"), ("master", "key")),
+    )
+}
+for _plural in word_set("passcodes passphrases passwds pwds"):
+    _SECRETS[_plural,] = "password"
+_SECRETS[("connection", "strings")] = "dsn"
+_SECRETS[("jwts",)] = "token"
 # Nobody can split what is written in small letters only: `signingkey`, `securitycode`.
 _SECRETS |= {("".join(_name),): _kind for _name, _kind in _SECRETS.items()}
 
@@ -261,7 +287,10 @@ class SecretKeys:
             return kind
         while parts and (parts[-1] in _STILL_SECRET or parts[-1].isdigit()):
             parts.pop()
-        return self._match(parts)
+        # `pASSWORD` splits where no word ends.
+        return self._match(parts) or (
+            self._secrets.get(("".join(parts),)) if key.isalpha() else None
+        )
 
     def _match(self, parts: list[str]) -> str | None:
         for length in range(min(self._longest, len(parts)), 0, -1):
