@@ -22,10 +22,12 @@ _QUOTED = r"(?:\\?[\"'](?=[^\s\"'\\,\])]))?"
 _ATTACHED = r"[^\s\"'\\,\])-][^\s\"',\])]*"
 
 
-def _command(names: str, options: str, value: str, *, gap: str = _GAP) -> re.Pattern[str]:
+def _command(
+    names: str, options: str, value: str, *, gap: str = _GAP, within: int = 300
+) -> re.Pattern[str]:
     return re.compile(
         rf"(?<![\w-])(?:{names})(?:\.exe)?(?=[ \t\"'\\,])"
-        rf"(?:[^\n]|(?<=\\)\n|(?<=\\\r)\n){{0,300}}?(?<![\w-])(?:{options}){gap}(?P<value>{value})"
+        rf"(?:[^\n]|(?<=\\)\n|(?<=\\\r)\n){{0,{within}}}?(?<![\w-])(?:{options}){gap}(?P<value>{value})"
     )
 
 
@@ -40,7 +42,7 @@ _USER = _command(
     "-u|-U|--user|--proxy-user",
     rf"(?:(?<![\"'])[\w.@$-]{{1,128}}|[^\s\"']{{1,128}}\\?[\"']):\\?[\"']{_WORD}|{_WORD}",
 )
-_HTTPIE = _command("https?", "-a", rf"[^\s\"':]{{1,128}}:{_WORD}")
+_HTTPIE = _command("https?", "-a", rf"[^\s\"':]{{1,128}}:{_WORD}", within=80)
 _USER_OF_DSN = re.compile(
     r"(?<![\w:/@.-])[\w.-]{1,64}:(?P<value>[^\s\"'@]{1,128})(?=@(?:tcp6?|unix)\()"
 )
