@@ -151,6 +151,9 @@ _SECRETS: dict[tuple[str, ...], str] = {
     ("totp",): "otp",
     ("otp", "code"): "otp",
     ("mfa", "code"): "otp",
+    ("2", "fa", "code"): "otp",
+    ("two", "factor", "code"): "otp",
+    ("sms", "code"): "otp",
     ("auth", "code"): "otp",
     ("verification", "code"): "otp",
     ("confirmation", "code"): "otp",
@@ -183,10 +186,11 @@ _SECRETS: dict[tuple[str, ...], str] = {
 # `encryption_key`, `stripe_key`: what a key is for, or whose it is. `public_key`, `primary_key`,
 # `routing_key` and most others are no secrets.
 for _owner in word_set(
-    "admin aes anthropic auth aws azure bot cipher client cloudflare cosmos crypto datadog "
-    "deploy deployment dev developer enc fernet github gitlab google gpg heroku hmac hubspot "
-    "ingest ingestion instrumentation integration jwt mailgun maps merchant okta openai partner "
-    "paypal pgp root rsa sas sendgrid server snyk stripe twilio vault webhook wifi wrapping write"
+    "admin aes anthropic auth aws azure bot cipher client cloudflare cosmos crypto "
+    "datadog deploy deployment dev developer enc fernet github gitlab google gpg heroku hmac "
+    "hubspot ingest ingestion instrumentation integration jwt mailgun maps merchant okta openai "
+    "partner paypal pgp recovery root rsa sas sendgrid server snyk stripe twilio unseal vault "
+    "wallet webhook wifi wrapping write"
 ):
     _SECRETS[_owner, "key"] = "api_key"
 for _owner in word_set("admin bind db ftp key ldap mail mysql pg root smtp store user"):
@@ -201,7 +205,14 @@ _SECRETS |= {
     (*_name[:-1], "keys"): _SECRETS[_name]
     for _name in (
         *(("access", "key"), ("account", "key"), ("secret", "key"), ("private", "key")),
-        *(("signing", "key"), ("encryption", "key"), ("decryption", "key"), ("master", "key")),
+        *(
+            ("unseal", "key"),
+            ("recovery", "key"),
+            ("signing", "key"),
+            ("encryption", "key"),
+            ("decryption", "key"),
+            ("master", "key"),
+        ),
     )
 }
 for _plural in word_set("passcodes passphrases passwds pwds"):

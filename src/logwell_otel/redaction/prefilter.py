@@ -50,6 +50,7 @@ _SHORT_NAMES = (
     ),
     *("verification[_. -]?code", "confirmation[_. -]?code", "security[_. -]?code"),
     *("time[_. -]?code", "device[_. -]?code", "backup[_. -]?code", "code[_. -]?verifier"),
+    *("0[_. -]?fa[_. -]?code", "two[_. -]?factor[_. -]?code", "sms[_. -]?code"),
     *("client[_. -]?assertion", "social[_. -]?security[_. -]?number"),
 )
 """Expressions: inside other words these would say nothing (`shipping: 5`, `status_code=200`)."""
