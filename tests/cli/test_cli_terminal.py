@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from logwell_otel.cli import check, main
 from logwell_otel.cli.terminal import Terminal, wants_colour
 from logwell_otel.devserver import DevServer
+from support.config import KEY
 
 
 def test_an_encoding_without_the_character() -> None:
@@ -141,6 +143,21 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(check, "_run", interrupt)
     assert main(["check"]) == 130
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[KEY], ["spool", KEY], ["spool", "list", KEY], ["patterns", KEY], ["watch", KEY],
+     ["serve", "--port", KEY], ["tail", "--limit", KEY]],
+)  # fmt: skip
+def test_a_key_in_another_arguments_place_is_not_shown(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with suppress(SystemExit):
+        assert main(arguments) != 0
+    said = capsys.readouterr()
+    assert said.err
+    assert KEY not in said.out + said.err
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from logwell_otel import LogwellError, LogwellHandler, LogwellLogExporter, configure
 from logwell_otel._config.options import Config
 from logwell_otel.devserver import DevServer
+from logwell_otel.devserver.store import StoreError
 from logwell_otel.reader import AsyncLogwellReader, LogwellReader
 from logwell_otel.sampling import PolicyServer
 from support.config import KEY
@@ -57,7 +58,7 @@ def locals_shown(error: BaseException) -> str:
 
 
 def raised(call: Callable[[], object]) -> BaseException:
-    with pytest.raises((LogwellError, TypeError, ValueError)) as caught:
+    with pytest.raises((LogwellError, StoreError, TypeError, ValueError)) as caught:
         call()
     return caught.value
 
@@ -119,7 +120,13 @@ def test_a_sign_in_that_nobody_answers_shows_none() -> None:
 
 
 def test_the_stand_in_shows_none() -> None:
-    for wrong in ({"api_key": SECRET}, {"api_key": KEY, "requests_per_minute": 0}):
+    for wrong in (
+        {"api_key": SECRET},
+        {"api_key": KEY, "requests_per_minute": 0},
+        {"api_key": KEY, "password": SECRET, "requests_per_minute": 0},
+        {"password": SECRET, "username": "x"},
+        {"api_key": KEY, "password": SECRET, "db": "/does/not/exist/logs.db"},
+    ):
         shown = locals_shown(raised(lambda wrong=wrong: DevServer(**wrong)))  # type: ignore[misc]
         assert SECRET not in shown
         assert KEY not in shown

@@ -58,6 +58,12 @@ def ask(server: DevServer, method: str, path: str, **headers: str) -> httpx.Resp
         ({"Host": "evil.example.com:3000"}, 421),
         ({"Host": "127.0.0.1.evil.example.com"}, 421),
         ({"Host": "localhost.evil.example"}, 421),
+        ({"Host": "user:pw@localhost"}, 421),
+        ({"Host": "localhost:1@evil.example.com"}, 421),
+        ({"Host": "[::1].evil.example.com"}, 421),
+        ({"Host": "[::1]evil.example.com:80"}, 421),
+        ({"Host": "evil.example.com."}, 421),
+        ({"Host": ""}, 421),
         ({"Origin": "https://evil.example.com"}, 403),
         ({"Origin": "null"}, 403),
         ({"Origin": "http://127.0.0.1:1"}, 403),
@@ -73,9 +79,36 @@ def test_a_foreign_page_is_answered_nothing_on_every_route(
     assert receiver.key not in answer.text
 
 
+def test_nor_with_its_own_origin_before_a_foreign_one(receiver: DevServer) -> None:
+    origins = [("Origin", receiver.url), ("Origin", "https://evil.example.com")]
+    answer = httpx.get(f"{receiver.url}/api/logs", headers=origins, trust_env=False)
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"username":"admin","password":"\\ud800"}',
+        b'{"username":"adm\\ud800in","password":"x"}',
+        b"[" * 100_000,
+        b"\xff",
+    ],
+)
+def test_a_sign_in_of_any_text_is_refused_and_no_more(body: bytes, receiver: DevServer) -> None:
+    """An error in the server would be told with the frames that have the password."""
+    answer = httpx.post(
+        f"{receiver.url}/api/auth/sign-in/username",
+        content=body,
+        headers={"Content-Type": "application/json"},
+        trust_env=False,
+    )
+    assert answer.status_code in (400, 401, 422)
+
+
 @pytest.mark.parametrize(
     "host",
-    ["localhost:{}", "LOCALHOST:{}", "127.0.0.1:{}", "[::1]:{}", "logwell:{}", "app.localhost",
+    ["localhost:{}", "localhost.:{}", "localhost:", "LOCALHOST:{}", "127.0.0.1:{}",
+     "[::1]:{}", "logwell:{}", "app.localhost",
      "host.docker.internal:{}", "192.168.1.7:{}"],
 )  # fmt: skip
 def test_its_own_names_are_answered(host: str, receiver: DevServer) -> None:

@@ -10,15 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx
 import pytest
 
 from logwell_otel.devserver import DevServer, DevServerProcess, FaultOutcome, FaultSettings
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def post(receiver: DevServerProcess, message: str) -> httpx.Response:
@@ -190,6 +187,14 @@ def test_a_port_that_is_taken() -> None:
         f"logwell-otel serve: port {port} on 127.0.0.1 is in use: "
         "stop what runs there, or choose another --port\n"
     )
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs Linux's /proc")
+def test_no_list_of_processes_shows_its_key() -> None:
+    with DevServerProcess() as server:
+        shown = Path(f"/proc/{server.pid}/cmdline").read_bytes()
+        assert b"logwell_otel.devserver" in shown
+        assert server.key.encode() not in shown
 
 
 def test_the_module_names_the_command() -> None:

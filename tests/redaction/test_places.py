@@ -80,6 +80,12 @@ PAIRS: list[Any] = [
     (["sshpass", "-p", "hunter2", "ssh"], ["sshpass", "-p", "[redacted:password]", "ssh"]),
     (["docker", "login", "-p", "x7"], ["docker", "login", "-p", "[redacted:password]"]),
     (["mysql", "-p", "shop"], ["mysql", "-p", "shop"]),
+    (["http", "-a", "bob:x7", "h"], ["http", "-a", "bob:[redacted:password]", "h"]),
+    (["openssl", "enc", "-k", "x7"], ["openssl", "enc", "-k", "[redacted:password]"]),
+    (["twine", "upload", "-p", "x7"], ["twine", "upload", "-p", "[redacted:password]"]),
+    (["smbclient", "-U", "bob%x7"], ["smbclient", "-U", "bob%[redacted:password]"]),
+    ({"access_tokens": 3, "tokens": ["a"]}, {"access_tokens": 3, "tokens": ["a"]}),
+    ({"access_tokens": ["a"]}, {"access_tokens": "[redacted:token]"}),
     (["curl", '-u "bob:x"'], ["curl", '-u "bob:[redacted:password]"']),
     (
         ["Host", "h", "Authorization", "Bearer x", "Cookie", "a=b", "X-Api-Key", "<<16>>"],

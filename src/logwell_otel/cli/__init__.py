@@ -79,11 +79,13 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
+        from logwell_otel._diagnostics import hide_keys  # noqa: PLC0415 - errors are few
+
         known, names, unknown = message.partition("unrecognized arguments: ")
         if names:
             options = [one.partition("=")[0] for one in unknown.split() if one.startswith("-")]
             message = f"{known}{names}{' '.join(options) or 'more than it takes'}"
-        super().error(message)
+        super().error(hide_keys(message))
 
 
 def _parser(command: str = "") -> argparse.ArgumentParser:

@@ -73,8 +73,10 @@ class Terminal:
         self._write(self._output, text)
 
     def error(self, text: str) -> None:
-        """Write a line to standard error."""
-        self._write(self._errors, f"{text}\n")
+        """Write a line to standard error; a key that stands in another's place is hidden."""
+        from logwell_otel._diagnostics import hide_keys  # noqa: PLC0415 - errors are few
+
+        self._write(self._errors, f"{hide_keys(text)}\n")
 
     def ask(self, question: str) -> str:
         """Ask the person at the terminal; an end of input is an empty answer."""

@@ -141,12 +141,12 @@ class _FrontDoor:
 
     def _foreign(self, request: Request) -> Response | None:
         """Answer what a browser sends for somebody else's page."""
-        host = request.headers.get("host", "")
-        if host and not _is_own(_name_in(host), self._host):
+        host = request.headers.get("host")
+        if host is not None and not _is_own(_name_in(host), self._host):
             return answers.misdirected(host)
-        origin = request.headers.get("origin")
-        if origin is not None and origin != f"{request.url.scheme}://{host}":
-            return answers.foreign_origin(origin)
+        for origin in request.headers.getlist("origin"):
+            if origin != f"{request.url.scheme}://{host or ''}":
+                return answers.foreign_origin(origin)
         # An image or a script of another site has no origin; a link that is followed may come.
         if (
             request.headers.get("sec-fetch-site") == "cross-site"
@@ -156,17 +156,23 @@ class _FrontDoor:
         return None
 
 
-def _name_in(host: str) -> str:
-    name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
-    return name.lower().rstrip(".")
+_HOST = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[\w.-]+))(?::[0-9]{0,5})?", re.ASCII)
+"""RFC 9110: nothing in front of the name and nothing but a port behind it."""
 
 
-def _is_own(name: str, listens_on: str) -> bool:
+def _name_in(host: str) -> str | None:
+    found = _HOST.fullmatch(host)
+    return None if found is None else (found["address"] or found["name"]).lower().rstrip(".")
+
+
+def _is_own(name: str | None, listens_on: str) -> bool:
     """Tell whether a host's name can be nobody else's: rebinding needs a name that somebody owns.
 
     That is an address, this machine's names, what the server was told to listen on, a name
     without a dot (containers call each other so), and top-level domains that nobody can have.
     """
+    if not name:
+        return False
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -93,9 +93,9 @@ class DevServerProcess:
             "faults": True,
             "quiet": True,
         }
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "logwell_otel.devserver", json.dumps(options)],
-            stdin=subprocess.DEVNULL,
+        process = subprocess.Popen(
+            [sys.executable, "-m", "logwell_otel.devserver", "-"],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -103,7 +103,11 @@ class DevServerProcess:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         said = []
-        assert process.stdout is not None  # noqa: S101 - for mypy: a pipe was asked for
+        assert process.stdin is not None  # noqa: S101 - for mypy: pipes were asked for
+        assert process.stdout is not None  # noqa: S101
+        # Not as an argument, which everybody on this machine sees.
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(json.dumps(options))
         for line in process.stdout:
             said.append(line)
             match = _READY.match(line)

@@ -121,7 +121,8 @@ class DevServer:
         on_stored: Callable[[Sequence[Entry]], None] | None = None,
     ) -> None:
         self.key: str = new_key() if api_key is None else api_key
-        del api_key  # what shows a frame's locals would show it
+        self.password: str = secrets.token_urlsafe(12) if password is None else password
+        del api_key, password  # what shows a frame's locals would show them
         if not KEY_FORMAT.fullmatch(self.key):
             raise ValueError("the API key must be lw_ and 32 of A-Z a-z 0-9 _ -")
         limit = None if requests_per_minute is None else RateLimit(requests_per_minute, clock)
@@ -140,7 +141,6 @@ class DevServer:
             on_stored=on_stored,
         )
         self.username = username
-        self.password: str = secrets.token_urlsafe(12) if password is None else password
         sessions = Sessions(username, self.password, clock)
         reading = Reading(self._store, sessions)
         self._streams = Streams(self._store, reading, speed=stream_speed)

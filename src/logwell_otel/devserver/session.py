@@ -76,11 +76,12 @@ class Sessions:
     def __init__(
         self, username: str, password: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self._password = password
+        del password  # what shows a frame's locals would show it
         if len(username) < _MIN_USERNAME or not _USERNAME.fullmatch(username):
             raise ValueError(
                 "the user name must be three or more of A-Z a-z 0-9 _ ., got " + repr(username)
             )
-        self._password = password
         self._secret = secrets.token_bytes(32)
         self._open: dict[str, dict[str, Any]] = {}
         self._sign_ins = Tries(_TRIES, clock)
@@ -152,7 +153,7 @@ class Sessions:
             )
         try:
             sent = json.loads(await request.body())
-        except ValueError:
+        except (ValueError, RecursionError):
             return _problem(400, "BAD_REQUEST", "Invalid JSON in request body")
         return self._check(sent if isinstance(sent, dict) else {})
 
@@ -169,7 +170,10 @@ class Sessions:
             return _problem(422, "USERNAME_TOO_SHORT", "Username is too short")
         if not _USERNAME.fullmatch(username):
             return _problem(422, "INVALID_USERNAME", "Username is invalid")
-        known = hmac.compare_digest(password.encode(), self._password.encode())
+        # JSON can hold half a surrogate pair, which UTF-8 cannot.
+        known = hmac.compare_digest(
+            password.encode(errors="surrogatepass"), self._password.encode(errors="surrogatepass")
+        )
         if not known or username.lower() != self._user["username"]:
             return _problem(401, "INVALID_USERNAME_OR_PASSWORD", "Invalid username or password")
         token, now = secrets.token_urlsafe(24), utc_now()

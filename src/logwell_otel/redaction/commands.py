@@ -17,16 +17,23 @@ _GAP = r"(?:[ \t=,\"']|\\(?:\r?\n)?){0,12}"
 _WORD = r"(?:(?<=[\"'])[^\n\"'\\]{1,256}|[^\s\"'\\,\])]{1,256})"
 
 
-def _command(names: str, options: str, value: str, *, gap: str = _GAP) -> re.Pattern[str]:
+# Right behind its option, in quotes or not: `-p'x'`. In `"-p", "shop"` it is not.
+_QUOTED = r"(?:\\?[\"'](?=[^\s\"'\\,\])]))?"
+_ATTACHED = r"[^\s\"'\\,\])-][^\s\"',\])]*"
+
+
+def _command(
+    names: str, options: str, value: str, *, gap: str = _GAP, within: int = 300
+) -> re.Pattern[str]:
     return re.compile(
         rf"(?<![\w-])(?:{names})(?:\.exe)?(?=[ \t\"'\\,])"
-        rf"(?:[^\n]|(?<=\\)\n|(?<=\\\r)\n){{0,300}}?(?<![\w-])(?:{options}){gap}(?P<value>{value})"
+        rf"(?:[^\n]|(?<=\\)\n|(?<=\\\r)\n){{0,{within}}}?(?<![\w-])(?:{options}){gap}(?P<value>{value})"
     )
 
 
 COMMANDS = (
     "curl|mysql[a-z]*|mariadb[a-z-]*|sshpass|redis-cli|mongo[a-z]*|ldap[a-z]+|docker|podman|sqlcmd"
-    "|zip|unzip|plink|pscp|openssl"
+    "|zip|unzip|plink|pscp|openssl|https?|twine|cqlsh|mosquitto_[a-z]+|smbclient|psexec|7z"
 )
 """An expression for the commands whose options are known."""
 
@@ -35,6 +42,7 @@ _USER = _command(
     "-u|-U|--user|--proxy-user",
     rf"(?:(?<![\"'])[\w.@$-]{{1,128}}|[^\s\"']{{1,128}}\\?[\"']):\\?[\"']{_WORD}|{_WORD}",
 )
+_HTTPIE = _command("https?", "-a", rf"[^\s\"':]{{1,128}}:{_WORD}", within=80)
 _USER_OF_DSN = re.compile(
     r"(?<![\w:/@.-])[\w.-]{1,64}:(?P<value>[^\s\"'@]{1,128})(?=@(?:tcp6?|unix)\()"
 )
@@ -48,14 +56,14 @@ _SYNTAX: tuple[tuple[str, str, re.Pattern[str]], ...] = (
         _command(
             "mysql(?:dump|admin|import|show|check|pump)?",
             "-p",
-            r"[^\s\"'\\,\])-][^\s\"',\])]*",
-            gap="",
+            _ATTACHED,
+            gap=_QUOTED,
         ),
     ),
     (
         "mariadb",
         "password",
-        _command("mariadb(?:-dump|-admin|-import)?", "-p", r"[^\s\"'\\,\])-][^\s\"',\])]*", gap=""),
+        _command("mariadb(?:-dump|-admin|-import)?", "-p", _ATTACHED, gap=_QUOTED),
     ),
     ("sshpass", "password", _command("sshpass", "-p", _WORD)),
     ("redis-cli", "password", _command("redis-cli", "-a", _WORD)),
@@ -70,20 +78,43 @@ _SYNTAX: tuple[tuple[str, str, re.Pattern[str]], ...] = (
     ("zip", "password", _command("(?:un)?zip", "-P", _WORD)),
     ("plink", "password", _command("plink|pscp", "-pw", _WORD)),
     ("openssl", "password", _command("openssl", "-pass(?:in|out)?", _WORD, gap=_GAP + "pass:")),
+    ("openssl", "password", _command("openssl[\"', ]{1,4}enc", "-k", _WORD)),
+    ("twine", "password", _command("twine", "-p", _WORD)),
+    ("cqlsh", "password", _command("cqlsh", "-p", _WORD)),
+    ("psexec", "password", _command("psexec", "-p", _WORD)),
+    ("mosquitto_", "password", _command("mosquitto_[a-z]{2,8}", "-P", _WORD)),
+    ("7z", "password", _command("7z[ar]?", "-p", _ATTACHED, gap=_QUOTED)),
+    (
+        "smbclient",
+        "password",
+        _command("smbclient", rf"-U{_GAP}[^\s\"'%]{{1,128}}%", _WORD, gap=""),
+    ),
     (
         "net user",
         "password",
         re.compile(r"\bnet user [\w.-]{1,64} (?P<value>[^\s/*\"']+)", re.IGNORECASE),
     ),
     (
-        "aws configure",
-        "secret",
-        re.compile(r"\baws configure set aws_secret_access_key (?P<value>\S+)"),
-    ),
-    (
         "sqlplus",
         "password",
-        re.compile(r"\bsqlplus (?:-\S{1,8} ){0,4}[\w.-]{1,64}/(?P<value>[^\s@\"']{1,128})(?=@)"),
+        re.compile(r"\bsqlplus (?:-\S{1,8} ){0,4}[\w.-]{1,64}/(?P<value>[^\s@\"']{1,128})"),
+    ),
+    (
+        "auth ",  # SMTP's, as smtplib prints it
+        "authorization",
+        re.compile(
+            r"\bAUTH (?:PLAIN|LOGIN|XOAUTH2) (?=.[a-z]{0,64}[A-Z0-9+/])(?=[^a-z\s]{0,64}[a-z])"
+            r"(?P<value>[A-Za-z0-9+/]{8,}={0,2})(?![\w.:])"
+        ),
+    ),
+    (
+        "set password for",
+        "password",
+        re.compile(
+            r"\bset password for [^;=]{1,200}=\s{0,4}(?:password\(\s{0,4})?\\*[\"']"
+            r"(?P<value>[^\"'\\]{1,256})",
+            re.IGNORECASE,
+        ),
     ),
     (
         "oracle:",
@@ -160,6 +191,13 @@ _ITEM = re.compile(
 _MAX_ROWS = 100
 _MAX_STATEMENT = 4000
 
+# A shell's and other programs' way to set what has a name, without a sign: `setx TOKEN abc`.
+_SETTING = re.compile(
+    r"\b(?:setx|setenv|config(?:ure)?[ :]set)[ \t]{1,8}(?:--?[\w-]{1,32}[ \t]{1,8}){0,4}"
+    r"(?P<name>[\w./:@-]{1,256})[ \t]{1,8}[\"']?(?P<value>[^\s\"']{1,1024})",
+    re.IGNORECASE,
+)
+
 _IN_MANUALS = word_set(
     "password pass passwd pwd token secret apikey api_key key username user test xxx yyy"
 )
@@ -193,6 +231,8 @@ def redact_commands(text: str, low: str, allowed: Callable[[str], bool]) -> str:
 
     if "curl" in low:
         text = _USER.sub(user, text)
+    if "http" in low and "-a" in low:
+        text = _HTTPIE.sub(user, text)
     for needle, kind, pattern in _SYNTAX:
         if needle in low:
 
@@ -204,9 +244,10 @@ def redact_commands(text: str, low: str, allowed: Callable[[str], bool]) -> str:
 
 
 def redact_inserted(text: str, low: str, keys: SecretKeys, allowed: Callable[[str], bool]) -> str:
-    """Replace what a statement puts into or compares with columns that secrets' names name.
+    """Replace what a command or a statement sets or compares by the name of a secret.
 
-    That is, the rows of an INSERT and the parameters that SQLAlchemy quotes behind any statement.
+    That is, what a shell sets, the rows of an INSERT, and the parameters that SQLAlchemy quotes
+    behind any statement.
 
     Args:
         text: What to look through.
@@ -215,6 +256,8 @@ def redact_inserted(text: str, low: str, keys: SecretKeys, allowed: Callable[[st
         allowed: Says of a value whether it may stay.
     """
     spans: list[tuple[int, int, str]] = []
+    if "set" in low:
+        spans += _in_settings(text, keys)
     if "insert" in low:
         spans += _in_inserts(text, keys)
     if "[parameters: " in low:
@@ -252,6 +295,12 @@ def redact_unformatted(
         return text
     start, end = found.span("arguments")
     return text[:start] + marker(kinds[0]) + text[end:]
+
+
+def _in_settings(text: str, keys: SecretKeys) -> Iterator[tuple[int, int, str]]:
+    for setting in _SETTING.finditer(text):
+        if kind := keys.kind(setting["name"]):
+            yield *setting.span("value"), kind
 
 
 def _in_inserts(text: str, keys: SecretKeys) -> Iterator[tuple[int, int, str]]:

@@ -44,6 +44,22 @@ def _shape(kind: str, needle: str, pattern: str, look: str | None = None) -> Sha
     )
 
 
+def _prefixed(kind: str, *tokens: tuple[str, str]) -> list[Shape]:
+    """Make shapes of what follows a prefix that nothing else has, 16 characters at least."""
+    return [
+        _shape(
+            kind,
+            prefix.lower(),
+            rf"{re.escape(prefix)}{rest}",
+            re.escape(shape_of(prefix).decode()) + r"[\w$.~+/=-]{16}",
+        )
+        for prefix, rest in tokens
+    ]
+
+
+_ID = r"[a-f0-9]{8}(?:-[a-f0-9]{4}){3}-[a-f0-9]{12}"
+_MIXED = r"(?=[A-Za-z]{0,24}\d)(?=[a-z0-9]{0,24}[A-Z])"
+
 # The secret half has no shape of its own; it is known by the id before it.
 _AWS = r"{}[A-Z0-9]{{16}}(?![A-Za-z0-9])(?:[^\w+]{{1,8}}[\w/+]{{40}}(?![\w/+]))?"
 
@@ -72,6 +88,7 @@ SHAPES = (
         "slack_token",
         "xox",
         r"xox[abeprs](?:\.xox[bp])?-(?=[A-Za-z-]{0,60}\d)[A-Za-z0-9-]{10,}"
+        r"|xoxd-[\w%+/=-]{40,}"
         r"|xoxo-(?:\d{6,}-){1,5}[A-Za-z0-9]{10,}",
     ),
     _shape("slack_token", "xapp-", r"xapp-\d-[A-Za-z0-9-]{10,}"),
@@ -88,7 +105,7 @@ SHAPES = (
     _shape(
         "ai_key",
         "sk-",
-        r"(?<!-)sk-(?:(?:ant|or|proj|svcacct|admin)-[\w-]{30,}|(?=[\w-]{0,60}\d)(?=[\w-]{0,60}[A-Z])[\w-]{20,}"
+        r"(?<!-)sk-(?:(?:ant|or|proj|svcacct|admin|lf)-[\w-]{30,}|(?=[\w-]{0,60}\d)(?=[\w-]{0,60}[A-Z])[\w-]{20,}"
         r"|(?=[a-z]{0,60}\d)[a-z0-9]{32,64}(?![\w-]))",
     ),
     # Letters of both cases in turns keep names of classes and functions out.
@@ -178,6 +195,137 @@ SHAPES = (
         r"\.[\w-]{6}\.[\w-]{27}",
     ),
     _shape("discord_webhook", "/api/webhooks/", r"(?<=/api/webhooks/)\d{17,20}/[\w-]{60,}"),
+    *_prefixed("ai_key", ("csk-", r"[a-z0-9]{48}"), ("e2b_", r"[a-f0-9]{40}")),
+    *_prefixed(
+        "ai_key",
+        ("fw_", rf"{_MIXED}[A-Za-z0-9]{{22,24}}(?!\w)"),
+        ("jina_", rf"{_MIXED}[\w-]{{56,}}"),
+    ),
+    *_prefixed("ai_key", ("pcsk_", r"[A-Za-z0-9]{5,6}_[A-Za-z0-9]{50,}")),
+    *_prefixed("ai_key", ("sk_", r"[a-f0-9]{48}(?!\w)"), ("tgp_v1_", r"[\w-]{43}")),
+    *_prefixed("ai_key", ("tvly-", r"(?:dev-|prod-)?[A-Za-z0-9]{32}")),
+    *_prefixed("adobe_secret", ("p8e-", r"[A-Za-z0-9]{32}(?!\w)")),
+    *_prefixed("aiven_password", ("AVNS_", r"[\w-]{16,}")),
+    *_prefixed("alibaba_key", ("LTAI", r"[A-Za-z0-9]{16,24}(?!\w)")),
+    *_prefixed("apify_token", ("apify_api_", r"[A-Za-z0-9]{36}")),
+    *_prefixed("atlassian_token", ("ATBB", r"[A-Za-z0-9]{32}(?!\w)"), ("ATCTT3", r"[\w=-]{60,}")),
+    *_prefixed("atlassian_token", ("ATTA", r"[a-f0-9]{60}")),
+    *_prefixed("braintree_token", ("access_token$production$", r"[a-z0-9]{16}\$[a-f0-9]{32}")),
+    *_prefixed("brevo_key", ("xsmtpsib-", r"[a-f0-9]{64}-[A-Za-z0-9]{16}")),
+    *_prefixed("buildkite_token", ("bkua_", r"[a-f0-9]{40}")),
+    *_prefixed("circleci_token", ("CCIPAT_", r"[A-Za-z0-9]{22}_[a-f0-9]{40}")),
+    *_prefixed("circleci_token", ("CCIPRJ_", r"[A-Za-z0-9]{22}_[a-f0-9]{40}")),
+    *_prefixed("clojars_token", ("CLOJARS_", r"[a-z0-9]{60}")),
+    *_prefixed("cloudflare_key", ("v1.0-", r"[a-f0-9]{24}-[a-f0-9]{146}")),
+    *_prefixed("contentful_token", ("CFPAT-", r"[\w-]{43}")),
+    *_prefixed("crates_token", ("cio", r"[A-Za-z0-9]{32}(?!\w)")),
+    *_prefixed("deno_token", ("ddp_", r"[A-Za-z0-9]{36}"), ("ddo_", r"[A-Za-z0-9]{36}")),
+    *_prefixed("dropbox_token", ("sl.", r"[\w=-]{130,}"), ("sl.u.", r"[\w=-]{130,}")),
+    *_prefixed("duffel_token", ("duffel_live_", r"[\w=-]{43}"), ("duffel_test_", r"[\w=-]{43}")),
+    *_prefixed("dynatrace_token", ("dt0c01.", r"[A-Z0-9]{24}\.[A-Z0-9]{64}")),
+    *_prefixed("dynatrace_token", ("dt0s01.", r"[A-Z0-9]{8,24}\.[A-Z0-9]{64}")),
+    *_prefixed("easypost_key", ("EZAK", r"[A-Za-z0-9]{54}"), ("EZTK", r"[A-Za-z0-9]{54}")),
+    _shape("facebook_token", "eaa", r"EAA[BD-LN-Z][A-Za-z0-9]{80,}", r"eaa[a-z][a-z0]{80}"),
+    *_prefixed("facebook_token", ("IGQV", r"[\w-]{80,}"), ("IGAA", r"[\w-]{80,}")),
+    *_prefixed("flutterwave_key", ("FLWSECK-", r"[a-z0-9]{32}-X")),
+    *_prefixed("flutterwave_key", ("FLWSECK_TEST-", r"[a-z0-9]{32}-X")),
+    *_prefixed("frameio_token", ("fio-u-", r"[\w=-]{64}")),
+    _shape("gcp_token", "1//0", r"1//0[\w-]{40,}", r"//0[\w-]{40}"),
+    *_prefixed("harness_token", ("pat.", r"[\w-]{22}\.[a-f0-9]{24}\.[A-Za-z0-9]{20}")),
+    *_prefixed("harness_token", ("sat.", r"[\w-]{22}\.[a-f0-9]{24}\.[A-Za-z0-9]{20}")),
+    *_prefixed("heroku_key", ("HRKU-", _ID)),
+    *_prefixed("hubspot_token", ("pat-na1-", _ID), ("pat-na2-", _ID), ("pat-eu1-", _ID)),
+    *_prefixed("infisical_token", ("st.", r"[a-f0-9]{24}\.[a-f0-9]{32}\.[a-f0-9]{32}")),
+    *_prefixed("jfrog_token", ("AKCp", r"[A-Za-z0-9]{69}"), ("cmVmdGtuO", r"[A-Za-z0-9]{50,}")),
+    *_prefixed("lichess_token", ("lip_", rf"{_MIXED}[A-Za-z0-9]{{20}}(?!\w)")),
+    *_prefixed("mapbox_token", ("sk.eyJ", r"[\w-]{20,}\.[\w-]{20,}")),
+    _shape(
+        "maxmind_key",
+        "_mmk",
+        r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?!\w)",
+        r"_mmk(?<=[a-z0]{6}_[a-z0]{29}_mmk)",
+    ),
+    *_prefixed("mercadopago_token", ("APP_USR-", r"\d{12,16}-\d{6}-[a-f0-9]{32}")),
+    *_prefixed("neon_key", ("napi_", r"[a-z0-9]{64}")),
+    *_prefixed("netlify_token", ("nfp_", r"[A-Za-z0-9]{36,}")),
+    *_prefixed("newrelic_key", ("NRAA-", r"[a-f0-9]{27}"), ("NRII-", r"[\w-]{32}")),
+    _shape(
+        "newrelic_key",
+        "nral",
+        r"(?:[a-f0-9]{36}|eu01xx[a-f0-9]{26,30}F{4})NRAL(?!\w)",
+        r"nral(?<=[a-f0]{20}nral)",
+    ),
+    *_prefixed("notion_token", ("secret_", r"[A-Za-z0-9]{43}(?!\w)")),
+    *_prefixed("nuget_key", ("oy2", r"[a-z0-9]{43}(?!\w)")),
+    *_prefixed("octopus_key", ("API-", r"[A-Z0-9]{26}(?!\w)")),
+    *_prefixed("openshift_token", ("sha256~", r"[\w-]{43}")),
+    *_prefixed(
+        "paseto",
+        *(
+            (f"v{version}.{use}.", r"[\w-]{32,}(?:\.[\w-]+)?")
+            for version in range(1, 5)
+            for use in ("local", "public")
+        ),
+    ),
+    *_prefixed(
+        "plaid_token",
+        *((f"access-{place}-", _ID) for place in ("sandbox", "development", "production")),
+    ),
+    *_prefixed("polar_token", ("polar_oat_", r"[A-Za-z0-9]{40,}")),
+    *_prefixed("posthog_key", ("phx_", r"[A-Za-z0-9]{43,}")),
+    *_prefixed("prefect_key", ("pnu_", r"[A-Za-z0-9]{36}"), ("pnb_", r"[A-Za-z0-9]{36}")),
+    *_prefixed("pulumi_token", ("pul-", r"[a-f0-9]{40}")),
+    *_prefixed("readme_key", ("rdme_", r"[a-z0-9]{70}")),
+    *_prefixed("render_key", ("rnd_", rf"{_MIXED}[A-Za-z0-9]{{28,}}(?!\w)")),
+    *_prefixed("resend_key", ("re_", r"[A-Za-z0-9]{8}_[A-Za-z0-9]{24}(?!\w)")),
+    *_prefixed("rootly_key", ("rootly_", r"[a-f0-9]{64}")),
+    *_prefixed("scalingo_token", ("tk-us-", r"[\w-]{48}")),
+    *_prefixed(
+        "shippo_token", ("shippo_live_", r"[a-f0-9]{40}"), ("shippo_test_", r"[a-f0-9]{40}")
+    ),
+    *_prefixed("snyk_token", ("snyk_uat.", r"[a-f0-9]{8}\.[\w.-]{30,}")),
+    *_prefixed("snyk_token", ("snyk_sat.", r"[a-f0-9]{8}\.[\w.-]{30,}")),
+    *_prefixed("supabase_token", ("sbp_", r"[a-f0-9]{40}"), ("sb_secret_", r"[\w-]{22,}")),
+    *_prefixed(
+        "tailscale_key",
+        *(
+            (f"tskey-{use}-", r"[A-Za-z0-9]{8,}-[A-Za-z0-9]{16,}")
+            for use in ("auth", "api", "client", "webhook", "scim")
+        ),
+    ),
+    _shape(
+        "teams_webhook",
+        "webhook.office.com/",
+        r"webhook\.office\.com/webhook(?:b2)?/[\w@-]+/IncomingWebhook/[\w/-]+",
+    ),
+    *_prefixed("tencent_key", ("AKID", r"[A-Za-z0-9]{32}(?!\w)")),
+    _shape(
+        "terraform_token",
+        ".atlasv1.",
+        r"[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,}",
+        r"\.atlasv0\.[\w=-]{60}",
+    ),
+    *_prefixed("typeform_token", ("tfp_", rf"{_MIXED}[\w-]{{40,}}")),
+    _shape(
+        "airtable_token", "pat", r"pat[A-Za-z0-9]{14}\.[a-f0-9]{64}", r"pat[a-z0]{14}\.[a-f0]{64}"
+    ),
+    _shape(
+        "asana_token",
+        ":",
+        r"\d/\d{16}(?:/\d{16})?:[a-f0-9]{32}(?!\w)",
+        r":[a-f0]{32}(?<=/0{16}:[a-f0]{32})",
+    ),
+    *_prefixed("vault_token", ("hvr.", r"[\w-]{24,}")),
+    *_prefixed("vercel_token", *((f"vc{use}_", r"[A-Za-z0-9]{56}(?!\w)") for use in "pkiar")),
+    *_prefixed("wakatime_key", ("waka_", _ID)),
+    *_prefixed("yandex_key", ("AQVN", r"[\w-]{35,38}(?![\w-])")),
+    *_prefixed("yandex_token", ("t1.", r"[\w-]{20,}={0,2}\.[\w-]{86}={0,2}")),
+    _shape(
+        "zapier_webhook",
+        "hooks.zapier.com/",
+        r"hooks\.zapier\.com/hooks/catch/\d+/\w+",
+    ),
+    *_prefixed("zuplo_key", ("zpka_", r"[A-Za-z0-9_]{32,}")),
     # In the URL of a call the word "bot" stands right before it.
     Shape("telegram_token", ":aa", re.compile(r"(?<!\d)\d{8,10}:AA[\w-]{33}(?![\w-])", re.ASCII)),
 )

@@ -72,7 +72,8 @@ _ELEMENT = re.compile(
 )
 _KEYED = re.compile(
     r"\b(?:key|name|id)=(?P<quote>\\*[\"'])(?P<name>[\w .:-]{1,128})(?P=quote)[^<>]{0,200}>"
-    r"(?:\s{0,20}<value>)?(?P<value>[^<]{1,4096})</",
+    r"(?:\s{0,20}<value>)?(?P<cdata>\s{0,80}<!\[CDATA\[)?"
+    r"(?P<value>(?(cdata)[^\]]|[^<]){1,4096})(?:</|\]\])",
     re.IGNORECASE,
 )
 _TWO_ELEMENTS = re.compile(

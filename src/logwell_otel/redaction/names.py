@@ -151,6 +151,9 @@ _SECRETS: dict[tuple[str, ...], str] = {
     ("totp",): "otp",
     ("otp", "code"): "otp",
     ("mfa", "code"): "otp",
+    ("2", "fa", "code"): "otp",
+    ("two", "factor", "code"): "otp",
+    ("sms", "code"): "otp",
     ("auth", "code"): "otp",
     ("verification", "code"): "otp",
     ("confirmation", "code"): "otp",
@@ -170,18 +173,52 @@ _SECRETS: dict[tuple[str, ...], str] = {
     ("saml", "response"): "saml",
     ("saml", "request"): "saml",
     ("saml", "assertion"): "saml",
+    ("client", "assertion"): "token",
+    ("code", "verifier"): "otp",
+    ("device", "code"): "otp",
+    ("backup", "code"): "otp",
+    ("backup", "codes"): "otp",
+    ("social", "security", "number"): "ssn",
+    ("require", "pass"): "password",
+    ("master", "auth"): "password",
+    ("store", "pass"): "password",
 }
 # `encryption_key`, `stripe_key`: what a key is for, or whose it is. `public_key`, `primary_key`,
 # `routing_key` and most others are no secrets.
 for _owner in word_set(
-    "admin aes anthropic auth aws azure bot cipher client cloudflare cosmos crypto datadog "
-    "deploy deployment dev developer enc fernet github gitlab google gpg heroku hmac hubspot "
-    "ingest ingestion instrumentation integration jwt mailgun maps merchant okta openai partner "
-    "paypal pgp root rsa sas sendgrid server snyk stripe twilio vault webhook wifi wrapping write"
+    "admin aes anthropic auth aws azure bot cipher client cloudflare cosmos crypto "
+    "datadog deploy deployment dev developer enc fernet github gitlab google gpg heroku hmac "
+    "hubspot ingest ingestion instrumentation integration jwt mailgun maps merchant okta openai "
+    "partner paypal pgp recovery root rsa sas sendgrid server snyk stripe twilio unseal vault "
+    "wallet webhook wifi wrapping write"
 ):
     _SECRETS[_owner, "key"] = "api_key"
 for _owner in word_set("admin bind db ftp key ldap mail mysql pg root smtp store user"):
     _SECRETS[_owner + "pass",] = _SECRETS[_owner + "pw",] = "password"
+# `tokens` alone are what a language model counts, `user_keys` what a mapping has.
+for _owner in word_set(
+    "access api auth bearer bot csrf device id invite jwt oauth personal refresh reset session "
+    "verification"
+):
+    _SECRETS[_owner, "tokens"] = "token"
+_SECRETS |= {
+    (*_name[:-1], "keys"): _SECRETS[_name]
+    for _name in (
+        *(("access", "key"), ("account", "key"), ("secret", "key"), ("private", "key")),
+        *(
+            ("unseal", "key"),
+            ("recovery", "key"),
+            ("signing", "key"),
+            ("encryption", "key"),
+            ("decryption", "key"),
+            ("master", "key"),
+        ),
+    )
+}
+for _plural in word_set("passcodes passphrases passwds pwds"):
+    _SECRETS[_plural,] = "password"
+_SECRETS[("connection", "strings")] = "dsn"
+_SECRETS[("jwts",)] = "token"
 # Nobody can split what is written in small letters only: `signingkey`, `securitycode`.
 _SECRETS |= {("".join(_name),): _kind for _name, _kind in _SECRETS.items()}
 
@@ -261,7 +298,10 @@ class SecretKeys:
             return kind
         while parts and (parts[-1] in _STILL_SECRET or parts[-1].isdigit()):
             parts.pop()
-        return self._match(parts)
+        # `pASSWORD` splits where no word ends.
+        return self._match(parts) or (
+            self._secrets.get(("".join(parts),)) if key.isalpha() else None
+        )
 
     def _match(self, parts: list[str]) -> str | None:
         for length in range(min(self._longest, len(parts)), 0, -1):

@@ -27,22 +27,29 @@ if TYPE_CHECKING:
 _ENCODED_QUOTE = r"\\+(?:u00|x)2[27]|&(?:quot|apos|#0{0,4}3[49]|#[xX]2[27]);|%(?:25){0,3}2[27]"
 _ESCAPED = re.compile(r"(?<=%)(?:25){0,3}[0-9A-Fa-f]{2}|(?<=\\)(?:u00|x)[0-9A-Fa-f]{2}")
 """What a run of letters may begin with that is no part of it: `%26token`, `\u0026token`."""
+_PART = r"\d{1,3}|first|second|repeat|confirm\w{0,8}|plain|raw|old|new|current"
+"""What a form has in brackets behind a secret's name: `password[first]=…`."""
 _NAME = re.compile(
-    r"(?<![\w.-])(?<!\[redacted:)(?:(?<=\\)[nrt])?(?P<option>--|-(?=(?i:pass|pwd|token|secret|api)))?(?P<name>[\w.-]+)(?![\w.-])"
-    rf"(?:[:=][ \t]?(?=\\*[\"'],))?(?P<close>\\*[\"']|{_ENCODED_QUOTE})?"
-    r"(?:\[?\]|%5[dD]|%5[bB]%5[dD]|\(?\)(?==b?[\"']))?"
-    r"(?P<lead>[ \t]{0,8}(?:=>|==?|[:?]{1,3}=|:(?!:)|::(?=[ \t][\w+/]{8,}={0,2}(?!\S))"
+    r"(?<![\w.-])(?<!\[redacted:)(?:(?<=\\)[nrt])?(?P<option>--|-(?=(?i:pass|pwd|token|secret|api|(?:store|key)pass)))?(?P<name>[\w.-]+)(?![\w.-])"
+    rf"(?:[:=][ \t]?(?=\\*[\"'],))?(?P<close>\\*[\"'`]|{_ENCODED_QUOTE})?"
+    rf"(?:(?:\]?\[(?:{_PART})?|:protected|:\\*\"[\w\\]{{1,128}}\":private)?\]"
+    rf"|(?:(?:%5[dD])?%5[bB](?:{_PART})?)?%5[dD]|\(?\)(?==b?[\"']))?"
+    r"(?P<lead>[ \t]{0,32}(?:=>|={1,3}|[:?]{1,3}=|<>(?=[ \t]?[nNeE]?[\"'])|!=(?=[ \t]?[nNeE]?[\"'])"
+    r"|&#(?:61|[xX]3[dD]);|;s:\d{1,9}:(?=\\*[\"'])|:(?!:)|::(?=[ \t][\w+/]{8,}={0,2}(?!\S))"
     r"|%(?:25){0,3}3[aAdD]|\\+u003[aAdD]|->|→|>"
     r"|&gt;|%(?:25){0,3}3[eE]|\\+u003[eE]"
     r"|,(?=\s{0,8}\[?(?:[bBrRuU]{0,2}\\*[\"']|\d)))"
-    r"(?:(?<=,)\s{0,8}|(?(close)\s{0,80}(?=[\"'\[{])|(?!))|[ \t]{0,8})"
-    r"|[ \t](?:is|was):?[ \t](?=[\"'`]|[^\s\"'\\,;]{0,64}\d)"
+    r"(?:(?<=,)\s{0,8}|(?(close)\s{0,80}(?=[\"'\[{]|string\()|(?!))|[ \t]{0,8})"
+    r"|[ \t]{1,8}(?:NOT )?(?:I?LIKE|IN)[ \t]{0,8}(?=\(?[NE]?[\"'])"
+    r"|[ \t](?:is|was):?[ \t](?=b?[\"'`]|[^\s\"'\\,;]{0,64}\d)"
     r"|[ \t](?:-[ \t])?[ \t]{0,7}(?=[\"'])"
     r"|(?(option)[ \t](?=[^\s-])|(?!)))"
 )
 _RUN = re.compile(r"[\w.-]+")
 _QUOTE = re.compile(
-    r"(?:(?:bytearray|frozenset|set|deque|Some|UUID|Secret\w{0,20})\(\{?)?(?:[\[(]\s{0,80})?"
+    r"(?:(?:bytearray|frozenset|set|deque|Some|UUID|Secret\w{0,20}"
+    r"|(?i:md5|sha\d{0,3}|(?:aes_|pgp_sym_)?encrypt|crypt|upper|lower|trim|unhex|to_base64))\(\{?"
+    r"|string\(\d{1,9}\) )?(?:[\[(]\s{0,80})?"
     r"(?:[bBrRuUfFnNeE]{1,2}(?=[\"']))?"
     rf"(?P<quote>\"{{3}}|'{{3}}|\\*[\"'`]|{_ENCODED_QUOTE})"
 )
@@ -101,8 +108,11 @@ _TOLD_CODE = re.compile(r"\d(?:[ -]?\d){3,7}[.,!]?")
 _SCHEME = re.compile(
     r"(?:Digest|AWS4-HMAC-SHA256|OAuth|Hawk)[ \t]+(?:[\w-]+=(?:\"[^\"]*\"|[^\s,\"']+)[ \t,]*)+"
     r"|(?:Bearer|Basic|(?:Api-)?Token|(?:[\w-]+-)?(?:ApiKey|Api-Key|Auth-Key)|Key|Negotiate|NTLM|Bot"
-    r"|DPoP|GenieKey|MAC|SharedKey(?:Lite)?|SSWS)[ \t]+"
-    r"(?:\[redacted:[\w-]+\]|token=\"[^\"\r\n]*\"|[^\s\"',;<>\\]+)",
+    r"|DPoP|GenieKey|MAC|SharedKey(?:Lite)?|SSWS|AWS)[ \t]+"
+    r"(?:\[redacted:[\w-]+\](?::[\w+/=]{8,})?|token=\"[^\"\r\n]*\"|[^\s\"',;<>\\]+)"
+    # A scheme that is not known, and behind it what is no word and ends the header.
+    r"|[A-Z][\w-]{0,31}[ \t]+(?![0-9a-f]{8}-(?:[0-9a-f]{4}-){3})(?=[\w+/=.:~-]{0,99}\d)"
+    r"(?=[^\sA-Za-z]{0,99}[A-Za-z])[\w+/=.:~-]{16,}(?=\\?[\"'\r\n]|\\+[rn]|\Z)",
     re.IGNORECASE,
 )
 
@@ -132,7 +142,12 @@ _LEAST = {"card": 3, "otp": 3, "ssn": 3, "pin": 4}
 _NUMERIC_ID = re.compile(r"\d{1,19}(?:[_-]\d{1,19}){0,3}|0x[0-9a-fA-F]{1,16}")
 """A session that is counted, in a database or by ZooKeeper, opens no door."""
 
-_COUNTED = frozenset({"password", "secret", "api_key", "cookie", "credentials", "otp"})
+_COUNTED = frozenset(
+    {
+        *("password", "secret", "token", "api_key", "access_key", "private_key", "cookie"),
+        *("credentials", "otp", "dsn"),
+    }
+)
 _COUNT = re.compile(r"\d{1,4}")
 
 _CONNECTS = re.compile(r"[=/@]")

@@ -49,20 +49,24 @@ _SHORT_NAMES = (
         "conn(?:ection)?[_. -]?str",
     ),
     *("verification[_. -]?code", "confirmation[_. -]?code", "security[_. -]?code"),
-    "time[_. -]?code",
+    *("time[_. -]?code", "device[_. -]?code", "backup[_. -]?code", "code[_. -]?verifier"),
+    *("0[_. -]?fa[_. -]?code", "two[_. -]?factor[_. -]?code", "sms[_. -]?code"),
+    *("client[_. -]?assertion", "social[_. -]?security[_. -]?number"),
 )
 """Expressions: inside other words these would say nothing (`shipping: 5`, `status_code=200`)."""
 
 _QUOTE = r"(?:\\*[\"'`]|\\+(?:u00|x)00|&[#a-z]{1,5}0{0,2};|%(?:00){1,4})?"
 _LEAD = (
     rf"[\w.-]{{0,40}}(?![\w.-])(?: (?:id|number|card|code)(?![\w.-]))?{_QUOTE}"
-    r"(?:\[?\]|%0d|%0b%0d|\(?\)(?==))?"
-    r"[ \t]{0,8}(?:[=:>\"',?]|%(?:00){0,3}0[ade]|\\+u000[ade]|&gt;|->|→|</|-[ \t]{1,8}[\"']"
+    r"(?:(?:\]?\[\w{0,15})?\]|(?:(?:%0d)?%0b\w{0,15})?%0d|\(?\)(?==))?"
+    r"[ \t]{0,32}(?:[=:>\"',?]|<>|!=|;s:|&#x?0[0d];|%(?:00){0,3}0[ade]|\\+u000[ade]|&gt;|->|→|</"
+    r"|-[ \t]{1,8}[\"']"
     r"|\)[ \t]{0,8}values"
-    r"|(?<=[ \t])(?:is|was):?[ \t](?:[\"'`]|[^\s\"'\\,;]{0,64}0))"
+    r"|(?<=[ \t])(?:not )?(?:i?like|in)[ \t(]"
+    r"|(?<=[ \t])(?:is|was):?[ \t](?:b?[\"'`]|[^\s\"'\\,;]{0,64}0))"
 )
 _ALSO_NAMED = (
-    *("--[a-z]", "-(?:pass|pwd|token|secret|api)[a-z-]{0,40}[ \t]"),
+    *("--[a-z]", "-(?:pass|pwd|token|secret|api|(?:store|key)pass)[a-z-]{0,40}[ \t]"),
     *(r"\?code=", "&code=", r"\ncode=", "input_value=", r"\n[ \t]{0,8}password[ \t]"),
     # In YAML the name of a secret may end its line.
     (
@@ -93,7 +97,20 @@ _OTHER = (
         for name in ("docker", "podman", "helm registry", r"\naz", r"\noc")
     ),
     r"login [^\s]{1,128}[ \t]+password ",
-    *(r"zip[ \"'].{0,300}-p", r"openssl[ \"'].{0,300}-pass", r"net user ", "aws configure set "),
+    *(
+        r"zip[ \"'].{0,300}-p",
+        r"openssl[ \"'].{0,300}-(?:pass|k[ \"'])",
+        r"net user ",
+    ),
+    *(r"https?[ \"'].{0,300}-a", r"twine[ \"']", r"cqlsh[ \"']", r"mosquitto_", r"smbclient[ \"']"),
+    *(r"psexec[ \"'].{0,300}-p", r"0z[ \"'].{0,300}-p", "sqlplus "),
+    *(
+        "setx ",
+        "setenv ",
+        r"config(?:ure)?[ :]set ",
+        "set password for ",
+    ),
+    *("auth plain ", "auth login ", "auth xoauth0 "),
     *("identified[ \t\n]", r"password\(", r"crypt\(", "<cookie "),
 )
 

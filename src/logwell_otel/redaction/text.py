@@ -92,7 +92,7 @@ class TextRedactor:
             query = name.lower().endswith(("query", "query_string", "querystring"))
             text = redact_pairs(text, places, self._keys, self.is_allowed, query=query)
             text = redact_labelled(text, low, self._keys, self.is_allowed)
-            text = redact_inserted(text, low, self._keys, self.is_allowed)
+        text = redact_inserted(text, low, self._keys, self.is_allowed)
         text = redact_unformatted(text, low, self._keys, self.is_allowed)
         text = redact_schemes(text, low, self.is_allowed)
         text = redact_emails(text, self.is_allowed)
