@@ -316,3 +316,33 @@ def test_five_hundred_refused_lines_in_a_row_hold_up_nothing_that_comes_later(
     assert (health.held, health.dropped) == (0, {}), "the firewall's rule was corrected"
     assert len(bench.server.stored) == 10 + 500 + len(logged)
     bench.check_ledger()
+
+
+def flooded(bench: Bench, lines: int) -> None:
+    """Have so many disliked lines, each exported and tried alone, look like an outage."""
+    bench.server.always = firewall(answer(403, PAGE))
+    for number in range(lines):
+        bench.exporter.export([record(f"{LINE} {number}")])
+        bench.run(40)
+
+
+def test_what_comes_after_disliked_lines_in_the_only_chunk_that_waits_is_found() -> None:
+    bench = Bench()
+    flooded(bench, 12)
+    bench.exporter.export([*(record(f"{LINE} of a scan {n}") for n in range(60)), *records(20)])
+    bench.run(400)
+    assert bench.server.stored
+
+
+def test_what_failed_in_an_outage_does_not_wait_for_all_that_is_disliked() -> None:
+    bench = Bench()
+    bench.server.always = lambda _: answer(500, {"message": "Internal server error"})
+    for number in range(8):
+        bench.exporter.export([record(f"in the outage {number}")])
+        bench.run(40)
+    bench.server.always = firewall(answer(500, {"message": "Internal server error"}))
+    for number in range(60):
+        bench.exporter.export([record(f"{LINE} {number}")])
+        bench.engine.outbox.mark()  # as a flush does: what comes next joins none before
+    bench.run(300)
+    assert [text for text in bench.server.stored if text.startswith("in the outage")]

@@ -119,6 +119,7 @@ class Quarantine:
         self._in_a_row = 0
         self._nothing_passes = False
         self._samples = 0
+        self._tried_first = False
         self._accepted_before_failure = -1
 
     def __len__(self) -> int:
@@ -372,7 +373,8 @@ class Quarantine:
             if due is not None:
                 return due, 0.0
         if not (idle or self.full):
-            return None
+            again = self._to_be_tried_again()
+            return None if again is None else (again, 0.0)
         now = self._clock()
         eligible = self._suspects
         if self._is_outage:
@@ -390,6 +392,18 @@ class Quarantine:
             return None
         at, chunk = min(waits, key=lambda waiting: waiting[0])
         return chunk, max(0.0, at - now)
+
+    def _to_be_tried_again(self) -> Chunk | None:
+        """In what looks like an outage, a single entry that failed in it.
+
+        The outage it was may be over, and all that waits be disliked. What may be stored already
+        waits for that to be known.
+        """
+        if not self._is_outage:
+            return None
+        now = self._clock()
+        due = [one for one in self._telling if _of(one).not_before <= now and not self.holds(one)]
+        return min(due, key=_is_due_at, default=None)
 
     def _with_evidence(self) -> Chunk | None:
         """A suspect that is due, and after whose failure something else was accepted.
@@ -480,8 +494,10 @@ class Quarantine:
         """
         if not self.looks_like_outage or chunk.count == 1 or chunk.suspicion is not None:
             return None
-        # The oldest, so that order is kept if it passes, or what is logged now.
-        at = 0 if only else chunk.count - 1
+        # The oldest, so that order is kept if it passes, or what is logged now. Where there is no
+        # other chunk, each in turn: what is disliked may be a row at either end.
+        at = 0 if only and not self._tried_first else chunk.count - 1
+        self._tried_first = at == 0
         return _taken_apart(chunk, slice(at, at + 1), slice(0, at), slice(at + 1, None))
 
     def _sample(self, chunk: Chunk, at: int) -> list[Chunk]:
