@@ -13,6 +13,7 @@ import heapq
 import itertools
 import math
 import sys
+import threading
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -536,9 +537,11 @@ def current_thread() -> object:
 
 
 def main_thread() -> object:
-    """As `threading.main_thread`."""
+    """As `threading.main_thread`, which it is outside of a world: at the interpreter's exit."""
     machine = running()
-    if machine is None or machine.current.process.main is None:
+    if machine is None:
+        return threading.main_thread()
+    if machine.current.process.main is None:
         return None
     main = machine.current.process.main
     if main is machine.current:
